@@ -1,0 +1,87 @@
+"""Choose a backend for Keras where nobody has: the first installed of JAX, PyTorch and TensorFlow.
+
+Keras by itself takes TensorFlow, and fails where that is missing. Worse, its first import writes that default to
+`keras.json` as if someone had asked for it; a file that holds exactly this default is therefore no choice.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from inspect import signature
+from pathlib import Path
+
+_BACKENDS = ("jax", "torch", "tensorflow")
+_WRITTEN_UNASKED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
+
+
+def choose() -> None:
+    """Set `KERAS_BACKEND`, unless Keras is imported already or a backend is chosen by that variable or by `keras.json`.
+
+    Every part that needs Keras calls this before its first `import keras`.
+
+    Raises:
+        ImportError: if there is nothing to choose from.
+
+    Example:
+        >>> choose()
+        >>> import keras
+        >>> keras.backend.backend() in ("jax", "torch", "tensorflow")
+        True
+    """
+    if "keras" in sys.modules or os.environ.get("KERAS_BACKEND") or _chosen_in_file():
+        return
+    installed = next(filter(_is_installed, _BACKENDS), None)
+    if installed is None:
+        raise ImportError(
+            "partita needs a backend for Keras and finds neither JAX nor PyTorch nor TensorFlow: "
+            "pip install 'partita[jax]' (recommended), 'partita[torch]' or 'partita[tensorflow]'."
+        )
+    os.environ["KERAS_BACKEND"] = installed
+
+
+def _is_installed(package: str) -> bool:
+    spec = find_spec(package)
+    return spec is not None and spec.has_location  # a folder left behind by an uninstalled package has none
+
+
+def _chosen_in_file() -> bool:
+    try:
+        settings = json.loads((_keras_home() / "keras.json").read_text())
+    except (OSError, ValueError):
+        return False
+    return isinstance(settings, dict) and "backend" in settings and settings != _WRITTEN_UNASKED
+
+
+def _keras_home() -> Path:
+    """The folder where Keras itself looks, with its own way out for a home that cannot be written."""
+    if "KERAS_HOME" in os.environ:
+        return Path(os.environ["KERAS_HOME"])
+    home = Path.home()
+    return (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
+
+
+def compiled(function: Callable) -> Callable:
+    """`function` as one compiled piece for each shape, where an eager loop would be slow or compiled at every call.
+
+    Its positional arguments are tensors, its keyword-only ones settings. On PyTorch it stays as it is.
+
+    Example:
+        >>> from keras import ops
+        >>> double = compiled(lambda x: 2 * x)
+        >>> int(double(ops.array(21)))
+        42
+    """
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        settings = [name for name, parameter in signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+        return jax.jit(function, static_argnames=settings)
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, autograph=False)
+    return function

@@ -1,0 +1,125 @@
+"""The rules of the house that a machine can see."""
+
+import ast
+import pkgutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import FunctionType
+
+import pytest
+
+import partita
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "partita"
+FILES = sorted(PACKAGE.rglob("*.py"))
+SILENT_NAMES = {"utils", "util", "misc", "core", "base", "helpers", "helper", "common"}
+FREE_TO_IMPORT = {"__init__", "cli", "tour"}
+OPEN_TO_ALL = {"backend"}
+HANDS_OVER = {("reactions", "ode")}
+WITHOUT_KERAS = {"reactions"}
+
+
+def room(path):
+    """The part a file belongs to; a file beside the parts is a room of its own."""
+    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+
+
+def rooms_imported(path):
+    """The rooms whose modules a file imports, wherever in the file it does so."""
+    package = path.relative_to(ROOT).parent.parts
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            inside = package[: len(package) - node.level + 1] if node.level else ()
+            source = ".".join([*inside, *([node.module] if node.module else [])])
+            names = [f"{source}.{alias.name}" for alias in node.names]
+        for name in names:
+            top, _, rest = name.partition(".")
+            if top == "partita" and rest != "__version__":
+                yield rest.partition(".")[0]
+
+
+def test_parts_do_not_import_one_another():
+    strays = [
+        f"{path.relative_to(ROOT)} imports partita.{other}"
+        for path in FILES
+        if room(path) not in FREE_TO_IMPORT
+        for other in rooms_imported(path)
+        if other not in {room(path), *OPEN_TO_ALL} and (room(path), other) not in HANDS_OVER
+    ]
+    assert not strays
+
+
+def test_every_part_is_offered():
+    folders = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    assert folders - {"tour"} == set(partita.__all__)
+
+
+def test_no_file_is_longer_than_400_lines():
+    assert not [f"{path.relative_to(ROOT)}: {count}" for path in FILES if (count := len(path.read_text("utf-8").splitlines())) > 400]
+
+
+def test_every_name_says_what_is_inside():
+    paths = [
+        path for folder in ("partita", "tests", "benchmarks") for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts
+    ]
+    assert not [str(path.relative_to(ROOT)) for path in paths if path.stem.strip("_") in SILENT_NAMES]
+
+
+def test_parts_that_promise_it_work_without_keras():
+    parts = WITHOUT_KERAS & set(partita.__all__)
+    code = f"import sys, partita; [getattr(partita, part) for part in {parts or '()'}]; sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def public_names():
+    for part in partita.__all__:
+        module = import_module(f"partita.{part}")
+        for name in module.__all__:
+            yield pytest.param(getattr(module, name), id=f"{part}.{name}")
+
+
+def own_methods(cls):
+    """The functions, properties and the like that are written in the class itself."""
+    return {name: value for name, value in vars(cls).items() if isinstance(value, (FunctionType, property, classmethod, staticmethod))}
+
+
+@pytest.mark.parametrize("thing", [*public_names()])
+def test_public_names_are_described_with_an_example(thing):
+    if isinstance(thing, (type, FunctionType)):
+        assert ">>>" in (thing.__doc__ or "")
+
+
+@pytest.mark.parametrize("thing", [*public_names()])
+def test_public_methods_are_described_unless_a_contract_does_so(thing):
+    if isinstance(thing, type):
+        contracts = {name for above in thing.__mro__[1:] for name in vars(above)}
+        assert not [
+            name for name, method in own_methods(thing).items() if not (name.startswith("_") or name in contracts or method.__doc__)
+        ]
+
+
+def own_classes():
+    for module in pkgutil.walk_packages(partita.__path__, "partita."):
+        if not module.name.endswith("__main__"):
+            for thing in vars(import_module(module.name)).values():
+                if isinstance(thing, type) and thing.__module__ == module.name:
+                    yield thing
+
+
+def test_a_class_is_a_contract_or_final():
+    """Nothing overrides a concrete method of ours; a constructor is no part of a contract."""
+    ours = {*own_classes()}
+    overrides = [
+        f"{cls.__module__}.{cls.__qualname__}.{name} overrides {above.__module__}.{above.__qualname__}.{name}"
+        for cls in ours
+        for above in ours.intersection(cls.__mro__[1:])
+        for name in own_methods(cls).keys() & own_methods(above).keys() - {"__init__"}
+        if not getattr(vars(above)[name], "__isabstractmethod__", False)
+    ]
+    assert not overrides

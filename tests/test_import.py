@@ -1,0 +1,127 @@
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import partita
+from partita import backend
+
+UNASKED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
+
+
+def loaded_after(statement):
+    """The top-level modules a fresh Python holds after `statement`."""
+    code = f"{statement}\nimport sys; print(*{{name.partition('.')[0] for name in sys.modules}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())
+
+
+def test_import_is_light():
+    assert loaded_after("import partita; dir(partita)").isdisjoint({"keras", "numba", "numpy", *backend._BACKENDS})
+
+
+@pytest.mark.parametrize("part", partita.__all__)
+def test_parts_load_on_first_use(part):
+    assert getattr(partita, part) is sys.modules[f"partita.{part}"]
+
+
+def test_parts_are_listed():
+    assert set(dir(partita)) == {*partita.__all__, "__version__"}
+
+
+def test_an_unknown_part_is_named():
+    with pytest.raises(AttributeError, match=r"no attribute 'flow'; its parts are: crf"):
+        partita.flow  # noqa: B018
+
+
+@pytest.fixture
+def installed(monkeypatch, tmp_path):
+    """A world without Keras imported, without a choice, and with exactly the backends one adds to the returned set."""
+    names = set()
+    monkeypatch.delitem(sys.modules, "keras", raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "")
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.setattr(backend, "_is_installed", names.__contains__)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("packages", "taken"),
+    [
+        ({"jax", "torch", "tensorflow"}, "jax"),
+        ({"torch", "tensorflow"}, "torch"),
+        ({"tensorflow"}, "tensorflow"),
+    ],
+)
+def test_first_installed_backend_is_taken(installed, packages, taken):
+    installed |= packages
+    backend.choose()
+    assert os.environ["KERAS_BACKEND"] == taken
+
+
+def test_no_backend_says_what_to_install(installed):
+    with pytest.raises(ImportError, match=r"pip install 'partita\[jax\]'.*'partita\[torch\]'.*'partita\[tensorflow\]'"):
+        backend.choose()
+
+
+def test_the_environment_wins(installed, monkeypatch):
+    installed.add("jax")
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    backend.choose()
+    assert os.environ["KERAS_BACKEND"] == "tensorflow"
+
+
+def test_keras_already_imported_wins(installed, monkeypatch):
+    monkeypatch.setitem(sys.modules, "keras", object())
+    backend.choose()
+    assert os.environ["KERAS_BACKEND"] == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "is_choice"),
+    [
+        pytest.param(json.dumps({"backend": "torch"}), True, id="torch"),
+        pytest.param(json.dumps({"backend": "tensorflow"}), True, id="tensorflow-written-by-hand"),
+        pytest.param(json.dumps(UNASKED | {"floatx": "float64"}), True, id="tensorflow-kept-in-an-edited-file"),
+        pytest.param(json.dumps(UNASKED | {"backend": "openvino"}), True, id="not-installed-but-asked-for"),
+        pytest.param(json.dumps(UNASKED), False, id="as-keras-writes-it"),
+        pytest.param(json.dumps({"floatx": "float64"}), False, id="without-a-backend"),
+        pytest.param("[]", False, id="not-an-object"),
+        pytest.param("{", False, id="broken"),
+    ],
+)
+def test_a_choice_in_keras_json_wins(installed, tmp_path, content, is_choice):
+    installed.add("jax")
+    (tmp_path / "keras.json").write_text(content)
+    backend.choose()
+    assert os.environ["KERAS_BACKEND"] == ("" if is_choice else "jax")
+
+
+def test_keras_json_is_sought_in_the_home_folder(installed, monkeypatch, tmp_path):
+    installed.add("jax")
+    monkeypatch.delenv("KERAS_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".keras").mkdir()
+    (tmp_path / ".keras" / "keras.json").write_text('{"backend": "torch"}')
+    backend.choose()
+    assert os.environ["KERAS_BACKEND"] == ""
+
+
+def test_only_a_real_package_counts_as_installed(monkeypatch, tmp_path):
+    (tmp_path / "left_behind").mkdir()
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "whole" / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert [backend._is_installed(name) for name in ("whole", "left_behind", "absent")] == [True, False, False]
+
+
+def test_a_part_finds_a_backend_where_keras_left_its_own_default(monkeypatch, tmp_path):
+    """Twice in a fresh process: the first import makes Keras write its file, which the second must not take for a choice."""
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    code = "from partita.crf import CRF; import keras; print(keras.backend.backend())"
+    used = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    assert json.loads((tmp_path / "keras.json").read_text()) == UNASKED
+    assert used == [f"{next(filter(backend._is_installed, backend._BACKENDS))}\n"] * 2
