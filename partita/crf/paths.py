@@ -1,0 +1,243 @@
+"""Single tag paths of a chain: their score, the best ones, random ones.
+
+    score(y) = start[y_1] + Σ_t scores[t, y_t] + Σ_t transitions[y_t, y_{t+1}] + end[y_T]
+
+Paths are int32 with −1 at padding. The best path is the recursion of `recursion.py` in the max-plus semiring; the choice at
+each step is found again on the way back, so that nothing but the messages is kept.
+"""
+
+import keras
+from keras import ops
+
+from partita.backend import compiled
+from partita.crf.recursion import INFINITY, MAX, Tensor, forward, link, log_messages, log_partition, standardize, walk
+
+
+def path_score(
+    scores: Tensor,
+    tags: Tensor,
+    transitions: Tensor,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+) -> Tensor:
+    """Score of one path a sequence; over a path with unknown tags, the log of the summed exp(score) of the paths that agree.
+
+    Args:
+        scores, transitions, mask, start, end: as for `log_partition`.
+        tags: `(batch, time)` integers; −1 = unknown. At padding any value.
+
+    Returns:
+        `(batch,)`, in nats.
+
+    Raises:
+        ValueError: if a shape does not fit `scores`.
+
+    Example:
+        >>> import numpy as np
+        >>> scores = np.array([[[1.0, 2], [3, 4]]])
+        >>> print(f"{float(path_score(scores, np.array([[0, 1]]), np.zeros((2, 2)))[0]):.1f}")
+        5.0
+    """
+    scores, transitions, mask, start, end = standardize(scores, transitions, mask, start, end)
+    tags = ops.cast(ops.convert_to_tensor(tags), "int32")
+    if len(tags.shape) != 2:
+        raise ValueError(f"tags must be integers of the shape (batch, time) = {tuple(scores.shape[:2])}, got {tuple(tags.shape)}.")
+    return _path_score(scores, tags, transitions, mask, start, end)
+
+
+@compiled
+def _path_score(scores, tags, transitions, mask, start, end):
+    unknown = mask & (tags < 0)
+
+    def of_one_path():
+        return _known_path_score(scores, ops.where(mask & ~unknown, tags, 0), transitions, mask, start, end)
+
+    def of_all_that_agree():
+        agrees = unknown[..., None] | (tags[..., None] == ops.arange(scores.shape[2], dtype="int32"))
+        return log_partition(ops.where(agrees, scores, -INFINITY), transitions, mask, start, end)
+
+    return ops.cond(ops.any(unknown), of_all_that_agree, of_one_path)
+
+
+def _known_path_score(scores, tags, transitions, mask, start, end):
+    num_tags = scores.shape[2]
+    count = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # (batch, time) real steps so far
+    gaps = mask[:, 1:] & ~mask[:, :-1] & (count[:, 1:] > 1)
+    one_step_earlier = ops.concatenate([tags[:, :1], tags[:, :-1]], axis=1)
+    tags_before = ops.cond(ops.any(gaps), lambda: _tags_of_last_real_steps(tags, mask), lambda: one_step_earlier)
+
+    chosen = tags[..., None] == ops.arange(num_tags, dtype="int32")
+    from_steps = ops.sum(ops.where(chosen, scores, 0.0), axis=2)
+    from_moves = ops.take(ops.reshape(transitions, (-1,)), tags_before * num_tags + tags)
+    from_start, from_end = ops.take(start, tags), ops.take(end, tags)
+    on_path = (
+        (mask, from_steps),
+        (mask & (count > 1), from_moves),
+        (mask & (count == 1), from_start),
+        (mask & (count == count[:, -1:]), from_end),
+    )
+    return sum(ops.sum(ops.where(where, score, 0.0), axis=1) for where, score in on_path)
+
+
+def _tags_of_last_real_steps(tags, mask):
+    def step(tag, inputs):
+        tag_here, real = inputs
+        return ops.where(real, tag_here, tag), tag
+
+    _, earlier = walk(step, tags[:, 0], (ops.transpose(tags), ops.transpose(mask)))
+    return ops.transpose(earlier)
+
+
+def viterbi(
+    scores: Tensor,
+    transitions: Tensor,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+    k: int = 1,
+) -> tuple[Tensor, Tensor]:
+    """The path of largest score, or the `k` best in falling order (other arguments as for `log_partition`).
+
+    Returns:
+        Tags `(batch, time)` int32, −1 at padding, and their scores `(batch,)`. With k > 1: `(batch, k, time)` and `(batch, k)`;
+        where a sequence has fewer than k paths the rest have score −inf and tags −1.
+
+    Raises:
+        ValueError: if `k` is less than 1, or a shape does not fit `scores`.
+
+    Source: Viterbi 1967; the k best as in Seshadri, Sundberg 1994 (parallel list decoding).
+
+    Example:
+        >>> import numpy as np
+        >>> forbid_staying = np.array([[-np.inf, 0], [0, -np.inf]])
+        >>> tags, score = viterbi(np.array([[[3.0, 0], [3, 2], [3, 0]]]), forbid_staying)
+        >>> np.array(tags).tolist(), float(score[0])
+        ([[0, 1, 0]], 8.0)
+    """
+    if k < 1:
+        raise ValueError(f"k must be at least 1, got {k}.")
+    inputs = standardize(scores, transitions, mask, start, end)
+    return _viterbi(*inputs) if k == 1 else _k_viterbi(*inputs, k=k)
+
+
+@compiled
+def _viterbi(*inputs):
+    tags = _best(link(*map(ops.stop_gradient, inputs)))
+    return tags, _score_of(tags, *inputs)
+
+
+@compiled
+def _k_viterbi(*inputs, k):
+    tags = _k_best(link(*map(ops.stop_gradient, inputs)), k)
+    return tags, ops.stack([_score_of(tags[:, rank], *inputs) for rank in range(k)], axis=1)
+
+
+def _score_of(tags, scores, transitions, mask, start, end):
+    """Score of decoded paths: −inf where there is none (padding's −1 at a real step)."""
+    score = _known_path_score(scores, ops.maximum(tags, 0), transitions, mask, start, end)
+    return ops.where(ops.any(mask & (tags < 0), axis=1), -INFINITY, score)
+
+
+def _best(chain):
+    a, _ = forward(MAX, chain)
+
+    def step(tag, inputs):  # (batch,) the tag one real step later
+        a, real, last = inputs
+        onward = ops.where(last, chain.end, ops.take(chain.transitions, tag, axis=1))  # (tags, batch)
+        tag = ops.where(real[0], ops.cast(ops.argmax(a + onward, axis=0), "int32"), tag)
+        return tag, tag
+
+    init = ops.zeros_like(chain.real[0, 0], "int32")
+    _, tags = walk(step, init, (a, chain.real, chain.last), reverse=True)
+    return ops.transpose(ops.where(chain.real[:, 0], tags, -1))
+
+
+def _k_best(chain, k):
+    """Tags (batch, k, time). A slot (tag, rank) is the path of that rank among those that end in that tag."""
+    num_tags = chain.transitions.shape[0]
+    none = ops.full_like(chain.emissions[0][None], -INFINITY)
+    start = ops.concatenate([(chain.start + ops.zeros_like(none[0]))[None]] + [none] * (k - 1))  # (rank, tags, batch)
+
+    def step(carry, inputs):
+        best, _ = carry  # (rank, tags, batch)
+        emission, real, first = inputs
+        candidates = best[:, :, None] + chain.transitions[None, :, :, None]  # (rank, from, to, batch)
+        candidates = ops.moveaxis(ops.reshape(candidates, (k * num_tags, num_tags, -1)), 0, -1)  # (to, batch, rank · from)
+        value, origin = ops.top_k(candidates, k)
+        value = ops.where(first, start, ops.moveaxis(value, -1, 0)) + emission
+        top = ops.max(value, axis=(0, 1), keepdims=True)
+        value = value - ops.where(top > -INFINITY, top, 0.0)
+        carry = ops.where(real, value, best), ops.cast(ops.moveaxis(origin, -1, 0), "int32")
+        return carry, carry
+
+    init = start, ops.zeros_like(start, "int32")
+    (best, _), (_, origins) = walk(step, init, (chain.emissions, chain.real, chain.first))
+    final = ops.reshape(best + chain.end, (k * num_tags, -1))
+    value, slot = ops.top_k(ops.transpose(final), k)  # (batch, k)
+    slot = ops.cast(slot, "int32")
+
+    def back(slot, inputs):
+        origin, real = inputs  # (rank, tags, batch)
+        before = ops.take_along_axis(ops.reshape(origin, (k * num_tags, -1)), ops.transpose(slot), axis=0)
+        return ops.where(real[0][:, None], ops.transpose(before), slot), slot
+
+    _, slots = walk(back, slot, (origins, chain.real), reverse=True)  # (time, batch, k)
+    exists = chain.real[:, 0, :, None] & (value > -INFINITY)
+    return ops.transpose(ops.where(exists, slots % num_tags, -1), (1, 2, 0))
+
+
+def sample(
+    scores: Tensor,
+    transitions: Tensor,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
+    n: int = 1,
+    seed: int | None = None,
+) -> Tensor:
+    """Independent draws of paths from p(path) = exp(score) / Z: forward sums, then tags from the last to the first.
+
+    Args:
+        scores, transitions, mask, start, end: as for `log_partition`.
+        n: Draws a sequence.
+        seed: Integer; the same seed gives the same paths on a backend. None draws afresh.
+
+    Returns:
+        `(n, batch, time)` int32, −1 at padding.
+
+    Raises:
+        ValueError: if `n` is less than 1, or a shape does not fit `scores`.
+
+    Example:
+        >>> import numpy as np
+        >>> sure = np.array([[[0.0, -np.inf], [-np.inf, 0.0]]])
+        >>> np.array(sample(sure, np.zeros((2, 2)), n=2, seed=0)).tolist()
+        [[[0, 1]], [[0, 1]]]
+    """
+    if n < 1:
+        raise ValueError(f"n must be at least 1, got {n}.")
+    scores, *rest = standardize(scores, transitions, mask, start, end)
+    batch, num_steps, _ = ops.shape(scores)
+    # Below 1 by more than rounding: the threshold never reaches the total, so no tag of probability 0 is drawn.
+    uniform = keras.random.uniform((num_steps, n, batch), 0.0, 1.0 - 2.0**-20, dtype=scores.dtype, seed=seed)
+    return _sample(uniform, scores, *rest)
+
+
+@compiled
+def _sample(uniform, *inputs):
+    chain = link(*inputs)
+    a = log_messages(chain)  # (time, tags, batch)
+
+    def step(tag, inputs):  # (n, batch) the tag one real step later
+        a, u, real, last = inputs
+        onward = ops.where(last[:, None], chain.end[:, None], ops.take(chain.transitions, tag, axis=1))  # (tags, n, batch)
+        log_p = a[:, None] + onward
+        below = ops.cumsum(ops.exp(log_p - ops.max(log_p, axis=0, keepdims=True)), axis=0)
+        drawn = ops.sum(ops.cast(below <= u * below[-1], "int32"), axis=0)
+        tag = ops.where(real, drawn, tag)
+        return tag, tag
+
+    init = ops.zeros_like(uniform[0], "int32")
+    _, tags = walk(step, init, (a, uniform, chain.real, chain.last), reverse=True)
+    return ops.transpose(ops.where(chain.real, tags, -1), (1, 2, 0))

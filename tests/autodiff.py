@@ -1,0 +1,30 @@
+"""Automatic differentiation, whatever the backend."""
+
+import keras
+import numpy as np
+from keras import ops
+
+
+def gradients(function, *arrays):
+    """Value and gradients of the sum of `function(*arrays)`, as numpy arrays."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        value, grads = jax.value_and_grad(lambda *xs: ops.sum(function(*xs)), argnums=tuple(range(len(arrays))))(*arrays)
+    elif backend == "torch":
+        import torch
+
+        inputs = [torch.tensor(x, requires_grad=True) for x in arrays]
+        value = ops.sum(function(*inputs))
+        grads = torch.autograd.grad(value, inputs)
+        value = value.detach()
+    else:
+        import tensorflow as tf
+
+        inputs = [tf.convert_to_tensor(x) for x in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            value = ops.sum(function(*inputs))
+        grads = tape.gradient(value, inputs)
+    return float(value), [np.array(ops.convert_to_numpy(grad)) for grad in grads]
