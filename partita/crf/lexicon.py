@@ -1,0 +1,248 @@
+"""What a tagger must know of text: which features a token has, the id of each feature and the id of each tag.
+
+    tokens (T) → features (T, F), strings → ids (T, F), integers
+
+Id 0 is padding, 1 any string that the corpus lacks, 2 its most frequent one, 3 the next.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from itertools import chain, repeat
+from operator import add
+from typing import Any
+
+import numpy as np
+
+from partita.crf.tags import Constraints, legal, tag_set
+
+_EDGE = "\n"  # stands before and after a sentence, and in none
+_HALF_WIDTH = "".join(map(chr, [*range(0xFF01), *range(0x21, 0x7F)]))  # the character that stands for each code point
+
+
+@lru_cache(maxsize=1)  # the features of a sentence ask one after the other
+def fold(text: str) -> str:
+    """Full-width letters, digits and signs as half-width ones, so that １９９８ and 1998 are the same characters.
+
+    Example:
+        >>> fold("ＷＴＯ（１９９８年）")
+        'WTO(1998年)'
+    """
+    return text.translate(_HALF_WIDTH)
+
+
+@lru_cache(maxsize=2**16)
+def shape(word: str) -> str:
+    """A word with each run of capitals, small letters and digits as one X, x or 0.
+
+    Example:
+        >>> shape("McDonald's"), shape("Q1-1998"), shape("1,000")
+        ("XxXx'x", 'X0-0', '0,0')
+    """
+    classes = ("X" if char.isupper() else "x" if char.islower() else "0" if char.isdigit() else char for char in word)
+    return re.sub(r"([Xx0])\1+", r"\1", "".join(classes))
+
+
+def _bigrams(text: str) -> Iterable[str]:
+    folded = fold(text)
+    return map(add, _EDGE + folded, folded + _EDGE)
+
+
+def _column(index: int) -> Callable[[Sequence[Sequence[str]]], list[str]]:
+    return lambda rows: [row[index] for row in rows]
+
+
+def _affix(part: slice) -> Callable[[Sequence[Sequence[str]]], list[str]]:
+    return lambda rows: [row[0][part] for row in rows]
+
+
+# Feature by name: tokens → a string for each. Tokens are the characters of a string, or rows of columns with the word first.
+FEATURES: dict[str, Callable[[Any], Iterable[str]]] = {
+    "character": fold,
+    "bigram": _bigrams,
+    "word": _column(0),
+    "lower": lambda rows: [row[0].lower() for row in rows],
+    "shape": lambda rows: [shape(row[0]) for row in rows],
+    **{f"prefix{size}": _affix(slice(size)) for size in range(1, 5)},
+    **{f"suffix{size}": _affix(slice(-size, None)) for size in range(1, 5)},
+    **{f"column{index}": _column(index) for index in range(1, 10)},
+}
+# These give a string for each gap before, between and after tokens: one more, looked up once, to make two columns of ids,
+# of the gap before a token and of the gap after it.
+GAP_FEATURES = frozenset({"bigram"})
+FEATURE_SETS = {"characters": ("character", "bigram"), "words": ("lower", "shape", "suffix1", "suffix2", "suffix3", "suffix4")}
+
+
+class Vocabulary:
+    """Items and their ids, from 2 on; 0 is padding and 1 any other item.
+
+    Raises:
+        ValueError: if an item is not a string, or comes twice.
+
+    Example:
+        >>> vocabulary = Vocabulary.fit("banana", min_count=2)
+        >>> vocabulary.items, len(vocabulary)
+        (('a', 'n'), 4)
+        >>> vocabulary.encode("nab")
+        array([3, 2, 1], dtype=int32)
+    """
+
+    def __init__(self, items: Iterable[str]):
+        self.items = tuple(items)
+        self._ids = {item: index for index, item in enumerate(self.items, 2)}
+        if len(self._ids) != len(self.items) or not all(isinstance(item, str) for item in self.items):
+            raise ValueError("items must be strings, each once")
+
+    @classmethod
+    def fit(cls, items: Iterable[str], min_count: int = 1, max_size: int | None = None) -> "Vocabulary":
+        """The items that occur `min_count` times or more, the most frequent first, `max_size` of them at most."""
+        return cls(item for item, count in Counter(items).most_common(max_size) if count >= min_count)
+
+    def __len__(self) -> int:
+        return len(self.items) + 2
+
+    def encode(self, items: Iterable[str]) -> np.ndarray:
+        """Ids of the items, int32."""
+        return np.fromiter(map(self._ids.get, items, repeat(1)), np.int32)
+
+
+class Lexicon:
+    """The features, vocabularies and tags of a tagger; `Lexicon.fit` learns one from a corpus.
+
+    Args:
+        features: Names out of `FEATURES`.
+        vocabularies: One for each feature.
+        tag_names: The tag of each id.
+        scheme: The scheme of the tags, or None where any tag may follow any.
+
+    Attributes:
+        columns: The feature of each column of ids.
+        sizes: The size of each column's vocabulary: its ids are below.
+        constraints: What the scheme allows, or None.
+
+    Raises:
+        ValueError: if a feature is unknown or has no vocabulary, or a tag comes twice or is not of the scheme.
+
+    Example:
+        >>> lexicon = Lexicon.fit(["共同创造"], [["b", "e", "b", "e"]], scheme="bmes", min_count=1)
+        >>> lexicon.columns, lexicon.sizes, lexicon.tag_names
+        (('character', 'bigram', 'bigram'), (6, 7, 7), ('s', 'b', 'm', 'e'))
+        >>> lexicon.encode("共创")
+        array([[2, 2, 1],
+               [4, 1, 1]], dtype=int32)
+        >>> lexicon.encode_tags(["s", "e"])
+        array([0, 3], dtype=int32)
+    """
+
+    def __init__(self, features: Sequence[str], vocabularies: Sequence[Vocabulary], tag_names: Sequence[str], scheme: str | None):
+        _check_features(features)
+        if len(features) != len(vocabularies):
+            raise ValueError(f"vocabularies must be one for each of {len(features)} features, got {len(vocabularies)}")
+        if not tag_names or len(set(tag_names)) != len(tag_names):
+            raise ValueError(f"tag_names must be at least one, each once, got {list(tag_names)}")
+        self.features, self.vocabularies = tuple(features), tuple(vocabularies)
+        self.tag_names, self.scheme = tuple(tag_names), scheme
+        self.constraints: Constraints | None = None if scheme is None else legal(self.tag_names, scheme)
+        widths = [2 if name in GAP_FEATURES else 1 for name in features]
+        self.columns = tuple(name for name, width in zip(features, widths, strict=True) for _ in range(width))
+        self.sizes = tuple(len(items) for items, width in zip(vocabularies, widths, strict=True) for _ in range(width))
+        self._tag_ids = {tag: index for index, tag in enumerate(tag_names)}
+
+    @classmethod
+    def fit(
+        cls,
+        sentences: Iterable[Any],
+        tags: Iterable[Sequence[str]],
+        scheme: str | None,
+        features: str | Sequence[str] = "characters",
+        min_count: int = 2,
+        max_size: int | None = None,
+    ) -> "Lexicon":
+        """Collect the vocabularies and the tags of a corpus.
+
+        Args:
+            sentences: Strings of characters, or lists of rows `(word, column1, ...)` without the tag.
+            tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the scheme.
+            scheme: `"bmes"`, `"bioes"`, `"bio"`, or None.
+            features: `"characters"`; `"words"`, which adds every further column of the rows; or names out of `FEATURES`.
+            min_count: Items rarer than this are left out and share id 1, which so has something to learn from.
+            max_size: Items kept of each feature at most.
+
+        Raises:
+            ValueError: if there is no token, if sentences and tags do not match, or if a tag is not of the scheme.
+        """
+        sentences, tags = list(sentences), list(tags)
+        if len(tags) != len(sentences):
+            raise ValueError(f"tags must be given for each of {len(sentences)} sentences, got {len(tags)}")
+        for number, (tokens, names) in enumerate(zip(sentences, tags, strict=True), 1):
+            if len(names) != len(tokens):
+                raise ValueError(f"tags must be one a token, got {len(names)} for {len(tokens)} in sentence {number}")
+        if features == "words":
+            width = len(next(chain.from_iterable(sentences), ()))
+            features = (*FEATURE_SETS["words"], *(f"column{index}" for index in range(1, width)))
+        features = FEATURE_SETS.get(features, (features,)) if isinstance(features, str) else features
+        _check_features(features)
+        vocabularies = [Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size) for name in features]
+        seen = set().union(*tags)
+        return cls(features, vocabularies, sorted(seen) if scheme is None else tag_set(seen, scheme), scheme)
+
+    @property
+    def num_tags(self) -> int:
+        """Number of tags."""
+        return len(self.tag_names)
+
+    def encode(self, tokens: Any) -> np.ndarray:
+        """Ids of a sentence's features, int32 `(tokens, columns)`; `tokens` as in `fit`."""
+        columns = []
+        for name, vocabulary in zip(self.features, self.vocabularies, strict=True):
+            ids = vocabulary.encode(FEATURES[name](tokens))
+            columns += [ids[:-1], ids[1:]] if name in GAP_FEATURES else [ids]
+        return np.array(columns).T.copy()
+
+    def encode_tags(self, tags: Iterable[str]) -> np.ndarray:
+        """Ids of a sentence's tags, int32 `(tokens,)`; an unknown tag is a `ValueError`."""
+        return np.fromiter(map(self.tag_id, tags), np.int32)
+
+    def decode_tags(self, ids: Iterable[int]) -> list[str]:
+        """The tags of ids."""
+        return [self.tag_names[index] for index in ids]
+
+    def tag_id(self, tag: str) -> int:
+        """The id of a tag; an unknown tag is a `ValueError`."""
+        if tag not in self._tag_ids:
+            raise ValueError(f"tag {tag!r} is unknown: want one of {', '.join(self.tag_names)}")
+        return self._tag_ids[tag]
+
+    def to_config(self) -> dict[str, Any]:
+        """All of it as lists and strings, fit for JSON."""
+        return {
+            "features": list(self.features),
+            "vocabularies": [list(vocabulary.items) for vocabulary in self.vocabularies],
+            "tag_names": list(self.tag_names),
+            "scheme": self.scheme,
+        }
+
+    @classmethod
+    def from_config(cls, config: Any) -> "Lexicon":
+        """The lexicon that `to_config` came from; any other content is a `ValueError`."""
+        keys = ("features", "vocabularies", "tag_names", "scheme")
+        if not isinstance(config, dict) or set(config) != set(keys):
+            raise ValueError(f"config must be a dict of {', '.join(keys)}, got {str(config)[:99]}")
+        features, vocabularies, tag_names, scheme = (config[key] for key in keys)
+        if not isinstance(vocabularies, list) or not all(map(_is_strings, [features, tag_names, *vocabularies])):
+            raise ValueError("config must hold lists of strings for features, tag_names and each of vocabularies")
+        if not isinstance(scheme, str | None):
+            raise ValueError(f"config must hold a string or null for scheme, got {scheme!r}")
+        return cls(features, [Vocabulary(items) for items in vocabularies], tag_names, scheme)
+
+
+def _is_strings(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+
+def _check_features(features: Sequence[str]) -> None:
+    unknown = [name for name in features if name not in FEATURES]
+    if unknown or not features:
+        wanted = f"{' or '.join(FEATURE_SETS)}, or some of {', '.join(FEATURES)}"
+        raise ValueError(f"features must be {wanted}; got {', '.join(unknown) or 'none'}")
