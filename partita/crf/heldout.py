@@ -1,0 +1,85 @@
+"""A score on held-out sentences after each epoch, and the weights that had the best."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from partita.crf.batches import Batches
+
+
+class HeldOut(keras.callbacks.Callback):
+    """Tag held-out sentences after each epoch, score the tags, keep the best weights.
+
+    The score joins the epoch's `logs`, where the progress bar, `History`, `EarlyStopping` and `ModelCheckpoint` find it. When
+    training ends the model gets its best weights back; with `path`, each best model is on disk at once, whole or not at all.
+
+    Args:
+        batches: The sentences, `Batches` with `shuffle=False`.
+        score: Function of the predicted tags, a list of one id array `(time,)` a sentence in the corpus's order; larger is better.
+        name: What the score is called.
+        path: A `.keras` file for the best model so far, or None.
+
+    Raises:
+        ValueError: if the batches shuffle, or the score is not a number.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from partita import crf
+        >>> words, tags = [np.array([1, 2, 3]), np.array([4])], [np.array([0, 1, 1]), np.array([0])]
+        >>> def accuracy(predicted):
+        ...     return np.mean(np.concatenate(predicted) == np.concatenate(tags))
+        >>> tagger = crf.Tagger(keras.layers.Embedding(5, 2), crf.CRF(2))
+        >>> tagger.compile("adam")
+        >>> held_out = HeldOut(crf.Batches(words, shuffle=False), accuracy, name="val_accuracy")
+        >>> history = tagger.fit(crf.Batches(words, tags), epochs=2, verbose=0, callbacks=[held_out])
+        >>> held_out.best == max(history.history["val_accuracy"])
+        True
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        score: Callable[[list[np.ndarray]], float],
+        name: str = "val_f1",
+        path: str | os.PathLike[str] | None = None,
+    ):
+        super().__init__()
+        if batches.shuffle:
+            raise ValueError("batches must keep their order for a score by sentence: Batches(..., shuffle=False).")
+        self.batches, self.score, self.name = batches, score, name
+        self.path = None if path is None else Path(path)
+        self.best, self.best_epoch = float("-inf"), -1
+        self._weights: Any = None
+
+    def on_epoch_end(self, epoch, logs=None):
+        predicted = self.batches.restore(self.model.predict(self.batches, verbose=0))
+        value = float(self.score(predicted))
+        if np.isnan(value):
+            raise ValueError(f"score must give a number, got {value} after epoch {epoch + 1}.")
+        if logs is not None:
+            logs[self.name] = value
+        if value > self.best:
+            self.best, self.best_epoch = value, epoch
+            self._weights = self.model.get_weights()
+            if self.path is not None:
+                save_whole(self.model, self.path)
+
+    def on_train_end(self, logs=None):
+        if self._weights is not None:
+            self.model.set_weights(self._weights)
+
+
+def save_whole(model: keras.Model, path: str | os.PathLike[str]) -> None:
+    """Save to a file beside `path` and rename it: a stop or a full disk on the way leaves the old file as it was."""
+    path = Path(path)
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.keras")
+    try:
+        model.save(beside)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

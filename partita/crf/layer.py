@@ -1,0 +1,141 @@
+"""The CRF as a Keras layer: it owns the transitions, and knows which steps are real.
+
+P(y|x) = exp(Σ_t h(y_t; x) + Σ_t g(y_t, y_{t+1})) / Z(x),   h the layer's input, g its trained matrix
+"""
+
+import keras
+import numpy as np
+from keras import ops
+
+from partita.crf import paths, recursion
+from partita.crf.recursion import INFINITY, Tensor
+from partita.crf.tags import Constraints
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class CRF(keras.layers.Layer):
+    """Linear-chain conditional random field over the tag scores that an encoder computes.
+
+    Called on scores, the layer returns them in float32, with −inf at padding: what a loss or a decoder needs to know of the mask
+    travels with them. A functional model may thus end in this layer and train with `loss=layer.loss`. In all methods `mask`
+    `(batch, time)` is True at real steps; None means that padding is where every score of a step is −inf.
+
+    Args:
+        num_tags: Number of tags.
+        constraints: What is allowed, as `tags.legal` gives it, or any (transitions `(tags, tags)`, start `(tags,)`,
+            end `(tags,)`) of booleans, True = allowed. What is not has probability zero. None allows everything.
+        learning_rate_factor: The transitions learn this many times as fast as the optimizer's learning rate says.
+
+    Raises:
+        ValueError: if an argument does not fit, or the scores are not `(batch, time, num_tags)`.
+
+    Source: Lafferty, McCallum, Pereira 2001.
+
+    Example:
+        >>> import numpy as np
+        >>> layer = CRF(2)
+        >>> scores = layer(np.array([[[1.0, 0], [0, 2]]]))
+        >>> np.array(layer.decode(scores)).tolist()
+        [[0, 1]]
+    """
+
+    def __init__(self, num_tags: int, constraints: Constraints | None = None, learning_rate_factor: float = 1.0, **kwargs):
+        super().__init__(**kwargs)
+        if num_tags < 1:
+            raise ValueError(f"num_tags must be at least 1, got {num_tags}.")
+        if not learning_rate_factor > 0:
+            raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}.")
+        self.num_tags = num_tags
+        self.constraints = None if constraints is None else self._checked(constraints)
+        self.learning_rate_factor = learning_rate_factor
+        self.supports_masking = True
+        self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: num_tags})
+        shapes = {"transitions": (num_tags, num_tags), "start": (num_tags,), "end": (num_tags,)}
+        self._transitions, self._start, self._end = (
+            self.add_weight(name=name, shape=shape, initializer="zeros", dtype="float32", autocast=False) for name, shape in shapes.items()
+        )
+
+    def _checked(self, constraints):
+        shapes = {"transitions": (self.num_tags, self.num_tags), "start": (self.num_tags,), "end": (self.num_tags,)}
+        allowed = []
+        for (part, shape), values in zip(shapes.items(), constraints, strict=True):
+            allowed.append(np.asarray(values, bool))
+            if allowed[-1].shape != shape:
+                raise ValueError(f"constraints.{part} must have the shape {shape} for {self.num_tags} tags, got {allowed[-1].shape}.")
+        return Constraints(*allowed)
+
+    @property
+    def transitions(self) -> Tensor:
+        """Log weights of going from the row's tag to the column's, `(tags, tags)`; −inf where forbidden."""
+        return self._effective(self._transitions, 0)
+
+    @property
+    def start(self) -> Tensor:
+        """Log weights of the first tag, `(tags,)`."""
+        return self._effective(self._start, 1)
+
+    @property
+    def end(self) -> Tensor:
+        """Log weights of the last tag, `(tags,)`."""
+        return self._effective(self._end, 2)
+
+    def _effective(self, weight, part):
+        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times its size.
+        weight = ops.convert_to_tensor(weight)
+        weight = weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
+        return weight if self.constraints is None else ops.where(self.constraints[part], weight, -INFINITY)
+
+    def call(self, scores, mask=None):
+        scores = ops.cast(scores, "float32")
+        return scores if mask is None else ops.where(ops.cast(mask, "bool")[..., None], scores, -INFINITY)
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return None  # it is in the output
+
+    def compute_output_spec(self, scores, mask=None):
+        return keras.KerasTensor(scores.shape, "float32")
+
+    def _chain(self, scores, mask):
+        scores = ops.convert_to_tensor(scores)
+        if mask is None:
+            mask = ops.any(scores > -INFINITY, axis=-1)
+        return scores, self.transitions, mask, self.start, self.end
+
+    def log_prob(self, scores: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Log-probability `(batch,)` of the paths `tags` `(batch, time)`; −1 = unknown, summed over."""
+        scores, transitions, mask, start, end = self._chain(scores, mask)
+        # A shift common to all tags of a step cancels; taken off first, it costs no digits.
+        top = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
+        scores = scores - ops.where(top > -INFINITY, top, 0.0)
+        return paths.path_score(scores, tags, transitions, mask, start, end) - recursion.log_partition(
+            scores, transitions, mask, start, end
+        )
+
+    def loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """−log P(tags|scores) `(batch,)` for `compile(loss=layer.loss)`; `y_pred` is the layer's output."""
+        return -self.log_prob(y_pred, y_true)
+
+    def decode(self, scores: Tensor, mask: Tensor | None = None, k: int = 1) -> Tensor:
+        """Tags of the best path `(batch, time)` int32, −1 at padding; with k > 1 the k best, `(batch, k, time)`."""
+        return paths.viterbi(*self._chain(scores, mask), k=k)[0]
+
+    def marginals(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Probability of each tag at each step, `(batch, time, tags)`."""
+        return recursion.marginals(*self._chain(scores, mask))
+
+    def sample(self, scores: Tensor, mask: Tensor | None = None, n: int = 1, seed: int | None = None) -> Tensor:
+        """`n` draws of the path, `(n, batch, time)` int32, −1 at padding."""
+        return paths.sample(*self._chain(scores, mask), n=n, seed=seed)
+
+    def entropy(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Entropy of the path, `(batch,)`, in nats."""
+        return recursion.entropy(*self._chain(scores, mask))
+
+    def get_config(self):
+        constraints = None if self.constraints is None else [allowed.tolist() for allowed in self.constraints]
+        return {
+            **super().get_config(),
+            "num_tags": self.num_tags,
+            "constraints": constraints,
+            "learning_rate_factor": self.learning_rate_factor,
+        }

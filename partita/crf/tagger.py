@@ -1,0 +1,126 @@
+"""An encoder and a CRF under one Keras model: token ids in, tag ids out.
+
+loss = −log P(tags | encoder(x)),   prediction = the best path
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops, tree
+
+from partita.crf.layer import CRF
+from partita.crf.lexicon import Lexicon
+from partita.crf.recursion import INFINITY
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Tagger(keras.Model):
+    """A Keras model that tags sequences: `compile`, `fit`, `evaluate` and `predict` as ever.
+
+    Targets are integer tags `(batch, time)`; −1 = unknown, summed over. The loss is the mean over sequences of
+    −log P(tags|x) in nats, with `sample_weight` `(batch,)`; "accuracy" counts the best path's tags at real, known steps.
+
+    Args:
+        encoder: Model or layer, inputs `(batch, time, ...)` → `(batch, time, width)`. Where `width` is not the number of
+            tags, a dense layer between computes the scores.
+        crf: The `CRF`.
+        padding: In integer inputs, the id that marks padding: a step is real unless all its ids are this one. None: no id
+            does, and the mask is whatever the encoder propagates (as it is for inputs that are not integers).
+        lexicon: The `Lexicon` that turned text into ids, to be saved with the model; or None.
+
+    Raises:
+        ValueError: if targets or sample weights do not have the shape of a batch of sequences.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> tagger = Tagger(keras.layers.Embedding(5, 8), CRF(3))
+        >>> tagger.compile("adam")
+        >>> words, tags = np.array([[1, 2, 4], [3, 4, 0]]), np.array([[0, 1, 2], [2, 2, 0]])
+        >>> history = tagger.fit(words, tags, epochs=2, verbose=0)
+        >>> tagger.predict(words, verbose=0).shape
+        (2, 3)
+    """
+
+    def __init__(self, encoder: keras.layers.Layer, crf: CRF, padding: int | None = 0, lexicon: Lexicon | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.crf = crf
+        self.padding = padding
+        self.lexicon = lexicon
+        self.projection = None
+        self._right = keras.metrics.Mean(name="accuracy")
+        self._decoding = False
+
+    def build(self, input_shape):
+        if not self.encoder.built:
+            self.encoder.build(input_shape)
+        *steps, width = self.encoder.compute_output_shape(input_shape)
+        if width != self.crf.num_tags:
+            self.projection = keras.layers.Dense(self.crf.num_tags, name="projection")
+            self.projection.build((*steps, width))
+
+    def call(self, inputs, training=None):
+        scores = self.encoder(inputs, training=training)
+        if self.projection is not None:
+            scores = self.projection(scores)
+        scores = self.crf(scores, **self._mask(inputs))
+        return self.crf.decode(scores) if self._decoding else scores
+
+    def _mask(self, inputs):
+        ids = next((x for x in tree.flatten(inputs) if "int" in keras.backend.standardize_dtype(x.dtype)), None)
+        if ids is None or self.padding is None:
+            return {}  # Keras hands over the mask that the encoder propagates
+        return {"mask": ops.any(ops.reshape(ids, (*ops.shape(ids)[:2], -1)) != self.padding, axis=-1)}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if y is None or len(y.shape) != 2:
+            raise ValueError(f"tags must be integers of the shape (batch, time), got {None if y is None else tuple(y.shape)}.")
+        loss = self.crf.loss(y, y_pred)  # (batch,)
+        if sample_weight is not None:
+            if len(sample_weight.shape) != 1:
+                raise ValueError(f"sample_weight must weigh sequences, (batch,), got the shape {tuple(sample_weight.shape)}.")
+            loss = loss * ops.cast(sample_weight, loss.dtype)
+        rows = ops.sum(ops.cast(ops.any(y_pred > -INFINITY, axis=(1, 2)), loss.dtype))  # rows of padding alone fill up a batch
+        # Here rather than in `compute_metrics`, where JAX has no weights to decode with.
+        best, y = self.crf.decode(y_pred), ops.cast(y, "int32")
+        self._right.update_state(best == y, sample_weight=ops.cast((best >= 0) & (y >= 0), "float32"))
+        return ops.sum(loss) / ops.maximum(rows, 1.0) + sum(self.losses)
+
+    def predict_step(self, *args):
+        # Where Keras traces the step of `predict`, whatever the backend's arguments, `call` goes on to the best path.
+        self._decoding = True
+        try:
+            return super().predict_step(*args)
+        finally:
+            self._decoding = False
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, callbacks: Any = None):
+        """Tags of the best paths, `(sequences, time)` int32, −1 at padding.
+
+        Batches of different lengths, as `Batches` gives, come padded to the longest, in the order of the batches.
+        """
+        if not isinstance(x, keras.utils.PyDataset | Iterable) or hasattr(x, "shape") or isinstance(x, dict | list | tuple):
+            return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+        batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else iter(x)
+        rows = [self.predict_on_batch(batch[0] if isinstance(batch, tuple) else batch) for batch in batches]
+        longest = max((row.shape[1] for row in rows), default=0)
+        padded = [np.pad(row, [(0, 0), (0, longest - row.shape[1])], constant_values=-1) for row in rows]
+        return np.concatenate(padded) if rows else np.zeros((0, 0), "int32")
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "crf": keras.saving.serialize_keras_object(self.crf),
+            "padding": self.padding,
+            "lexicon": None if self.lexicon is None else self.lexicon.to_config(),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects) for part in ("encoder", "crf")}
+        lexicon = None if config["lexicon"] is None else Lexicon.from_config(config["lexicon"])
+        return cls(**{**config, **parts, "lexicon": lexicon})
