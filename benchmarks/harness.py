@@ -1,6 +1,8 @@
-"""Measure ours and a peer in turn, so that whatever slows the machine slows both: the ratio is the result, the times are not.
+"""Measure ours and a peer in turn, so that whatever slows the machine slows both.
 
-rounds A B A B ...   ratio = median over rounds of peerᵢ / oursᵢ
+    A B A B ...   ratio = median over the rounds of peerᵢ / oursᵢ
+
+The ratio is the result; the times belong to the machine.
 """
 
 import json
