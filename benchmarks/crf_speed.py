@@ -46,12 +46,14 @@ def run(report: Report) -> None:
 
         decode = jax.jit(lambda scores, transitions, start, end, mask=mask: crf.viterbi(scores, transitions, mask, start, end)[0])
 
-        def peer_decode(peer=peer, scores=peer_scores.detach(), mask=peer_mask):
+        def peer_decode(peer=peer, scores=peer_scores, mask=peer_mask):
             with torch.no_grad():
                 return peer.decode(scores, mask=mask)
 
         peer_paths = np.array([np.pad(path, (0, shape[1] - len(path))) for path in peer_decode()])
-        ours_best, peer_best = (crf.path_score(scores, np.maximum(x, 0), transitions, mask, start, end) for x in (decode(*inputs), peer_paths))
+        ours_best, peer_best = (
+            crf.path_score(scores, np.maximum(x, 0), transitions, mask, start, end) for x in (decode(*inputs), peer_paths)
+        )
         np.testing.assert_allclose(ours_best, peer_best, rtol=1e-6)  # of paths that tie in float32 either may be chosen
         times = compare(lambda f=decode, x=inputs: jax.block_until_ready(f(*x)), peer_decode, rounds=rounds)
         report.compare(f"decode {name}", times, at_least=decode_bar)

@@ -1,4 +1,4 @@
-"""Choose a backend for Keras where nobody has: the first installed of JAX, PyTorch and TensorFlow.
+"""What depends on Keras's backend: which one is chosen where nobody has, and how a function is compiled for it.
 
 Keras by itself takes TensorFlow, and fails where that is missing. Worse, its first import writes that default to
 `keras.json` as if someone had asked for it; a file that holds exactly this default is therefore no choice.

@@ -3,6 +3,8 @@
 P(y|x) = exp(Σ_t h(y_t; x) + Σ_t g(y_t, y_{t+1})) / Z(x),   h the layer's input, g its trained matrix
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -39,7 +41,7 @@ class CRF(keras.layers.Layer):
         [[0, 1]]
     """
 
-    def __init__(self, num_tags: int, constraints: Constraints | None = None, learning_rate_factor: float = 1.0, **kwargs):
+    def __init__(self, num_tags: int, constraints: Constraints | None = None, learning_rate_factor: float = 1.0, **kwargs: Any):
         super().__init__(**kwargs)
         if num_tags < 1:
             raise ValueError(f"num_tags must be at least 1, got {num_tags}.")
@@ -99,17 +101,15 @@ class CRF(keras.layers.Layer):
         scores = ops.convert_to_tensor(scores)
         if mask is None:
             mask = ops.any(scores > -INFINITY, axis=-1)
-        return scores, self.transitions, mask, self.start, self.end
+        return {"scores": scores, "transitions": self.transitions, "mask": mask, "start": self.start, "end": self.end}
 
     def log_prob(self, scores: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log-probability `(batch,)` of the paths `tags` `(batch, time)`; −1 = unknown, summed over."""
-        scores, transitions, mask, start, end = self._chain(scores, mask)
+        chain = self._chain(scores, mask)
         # A shift common to all tags of a step cancels; taken off first, it costs no digits.
-        top = ops.stop_gradient(ops.max(scores, axis=-1, keepdims=True))
-        scores = scores - ops.where(top > -INFINITY, top, 0.0)
-        return paths.path_score(scores, tags, transitions, mask, start, end) - recursion.log_partition(
-            scores, transitions, mask, start, end
-        )
+        top = ops.stop_gradient(ops.max(chain["scores"], axis=-1, keepdims=True))
+        chain["scores"] = chain["scores"] - ops.where(top > -INFINITY, top, 0.0)
+        return paths.path_score(tags=tags, **chain) - recursion.log_partition(**chain)
 
     def loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
         """−log P(tags|scores) `(batch,)` for `compile(loss=layer.loss)`; `y_pred` is the layer's output."""
@@ -117,19 +117,19 @@ class CRF(keras.layers.Layer):
 
     def decode(self, scores: Tensor, mask: Tensor | None = None, k: int = 1) -> Tensor:
         """Tags of the best path `(batch, time)` int32, −1 at padding; with k > 1 the k best, `(batch, k, time)`."""
-        return paths.viterbi(*self._chain(scores, mask), k=k)[0]
+        return paths.viterbi(**self._chain(scores, mask), k=k)[0]
 
     def marginals(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Probability of each tag at each step, `(batch, time, tags)`."""
-        return recursion.marginals(*self._chain(scores, mask))
+        return recursion.marginals(**self._chain(scores, mask))
 
     def sample(self, scores: Tensor, mask: Tensor | None = None, n: int = 1, seed: int | None = None) -> Tensor:
         """`n` draws of the path, `(n, batch, time)` int32, −1 at padding."""
-        return paths.sample(*self._chain(scores, mask), n=n, seed=seed)
+        return paths.sample(**self._chain(scores, mask), n=n, seed=seed)
 
     def entropy(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Entropy of the path, `(batch,)`, in nats."""
-        return recursion.entropy(*self._chain(scores, mask))
+        return recursion.entropy(**self._chain(scores, mask))
 
     def get_config(self):
         constraints = None if self.constraints is None else [allowed.tolist() for allowed in self.constraints]

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from partita.crf.tags import Constraints, legal, tag_set
+from partita.crf.dictionary import Dictionary
+from partita.crf.tags import Constraints, legal, tag_set, tags_to_words
 
 _EDGE = "\n"  # stands before and after a sentence, and in none
 _HALF_WIDTH = "".join(map(chr, [*range(0xFF01), *range(0x21, 0x7F)]))  # the character that stands for each code point
@@ -115,6 +116,7 @@ class Lexicon:
         vocabularies: One for each feature.
         tag_names: The tag of each id.
         scheme: The scheme of the tags, or None where any tag may follow any.
+        dictionary: Words to be found again in the text, three columns more; or None.
 
     Attributes:
         columns: The feature of each column of ids.
@@ -127,15 +129,22 @@ class Lexicon:
     Example:
         >>> lexicon = Lexicon.fit(["共同创造"], [["b", "e", "b", "e"]], scheme="bmes", min_count=1)
         >>> lexicon.columns, lexicon.sizes, lexicon.tag_names
-        (('character', 'bigram', 'bigram'), (6, 7, 7), ('s', 'b', 'm', 'e'))
-        >>> lexicon.encode("共创")
-        array([[2, 2, 1],
-               [4, 1, 1]], dtype=int32)
+        (('character', 'bigram', 'bigram', 'word_begins', 'word_ends', 'word_goes_on'), (6, 7, 7, 8, 8, 8), ('s', 'b', 'm', 'e'))
+        >>> lexicon.encode("共同")
+        array([[2, 2, 3, 2, 1, 1],
+               [3, 3, 1, 1, 2, 1]], dtype=int32)
         >>> lexicon.encode_tags(["s", "e"])
         array([0, 3], dtype=int32)
     """
 
-    def __init__(self, features: Sequence[str], vocabularies: Sequence[Vocabulary], tag_names: Sequence[str], scheme: str | None):
+    def __init__(
+        self,
+        features: Sequence[str],
+        vocabularies: Sequence[Vocabulary],
+        tag_names: Sequence[str],
+        scheme: str | None,
+        dictionary: Dictionary | None = None,
+    ):
         _check_features(features)
         if len(features) != len(vocabularies):
             raise ValueError(f"vocabularies must be one for each of {len(features)} features, got {len(vocabularies)}")
@@ -147,6 +156,9 @@ class Lexicon:
         widths = [2 if name in GAP_FEATURES else 1 for name in features]
         self.columns = tuple(name for name, width in zip(features, widths, strict=True) for _ in range(width))
         self.sizes = tuple(len(items) for items, width in zip(vocabularies, widths, strict=True) for _ in range(width))
+        self.dictionary = dictionary
+        if dictionary is not None:
+            self.columns, self.sizes = self.columns + dictionary.columns, self.sizes + dictionary.sizes
         self._tag_ids = {tag: index for index, tag in enumerate(tag_names)}
 
     @classmethod
@@ -165,7 +177,7 @@ class Lexicon:
             sentences: Strings of characters, or lists of rows `(word, column1, ...)` without the tag.
             tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the scheme.
             scheme: `"bmes"`, `"bioes"`, `"bio"`, or None.
-            features: `"characters"`; `"words"`, which adds every further column of the rows; or names out of `FEATURES`.
+            features: `"characters"`, with a dictionary where the scheme is bare bmes; `"words"`, which adds every further column of the rows; or names out of `FEATURES`.
             min_count: Items rarer than this are left out and share id 1, which so has something to learn from.
             max_size: Items kept of each feature at most.
 
@@ -181,23 +193,31 @@ class Lexicon:
         if features == "words":
             width = len(next(chain.from_iterable(sentences), ()))
             features = (*FEATURE_SETS["words"], *(f"column{index}" for index in range(1, width)))
+        seen = set().union(*tags)
+        words_are_known = features == "characters" and scheme == "bmes" and seen <= set("sbme")
         features = FEATURE_SETS.get(features, (features,)) if isinstance(features, str) else features
         _check_features(features)
         vocabularies = [Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size) for name in features]
-        seen = set().union(*tags)
-        return cls(features, vocabularies, sorted(seen) if scheme is None else tag_set(seen, scheme), scheme)
+        dictionary = Dictionary.fit(map(tags_to_words, map(fold, sentences), tags)) if words_are_known else None
+        return cls(features, vocabularies, sorted(seen) if scheme is None else tag_set(seen, scheme), scheme, dictionary)
 
     @property
     def num_tags(self) -> int:
         """Number of tags."""
         return len(self.tag_names)
 
-    def encode(self, tokens: Any) -> np.ndarray:
-        """Ids of a sentence's features, int32 `(tokens, columns)`; `tokens` as in `fit`."""
+    def encode(self, tokens: Any, tags: Sequence[str] | None = None) -> np.ndarray:
+        """Ids of a sentence's features, int32 `(tokens, columns)`; `tokens` as in `fit`.
+
+        With its `tags`, a sentence of the corpus gets the ids that it would get if the corpus lacked it: to train on.
+        """
         columns = []
         for name, vocabulary in zip(self.features, self.vocabularies, strict=True):
             ids = vocabulary.encode(FEATURES[name](tokens))
             columns += [ids[:-1], ids[1:]] if name in GAP_FEATURES else [ids]
+        if self.dictionary is not None:
+            text = fold(tokens)
+            columns += [*self.dictionary.encode(text, () if tags is None else tags_to_words(text, tags)).T]
         return np.array(columns).T.copy()
 
     def encode_tags(self, tags: Iterable[str]) -> np.ndarray:
@@ -221,20 +241,24 @@ class Lexicon:
             "vocabularies": [list(vocabulary.items) for vocabulary in self.vocabularies],
             "tag_names": list(self.tag_names),
             "scheme": self.scheme,
+            "dictionary": None if self.dictionary is None else [list(self.dictionary.words), list(self.dictionary.once)],
         }
 
     @classmethod
     def from_config(cls, config: Any) -> "Lexicon":
         """The lexicon that `to_config` came from; any other content is a `ValueError`."""
-        keys = ("features", "vocabularies", "tag_names", "scheme")
+        keys = ("features", "vocabularies", "tag_names", "scheme", "dictionary")
         if not isinstance(config, dict) or set(config) != set(keys):
             raise ValueError(f"config must be a dict of {', '.join(keys)}, got {str(config)[:99]}")
-        features, vocabularies, tag_names, scheme = (config[key] for key in keys)
+        features, vocabularies, tag_names, scheme, words = (config[key] for key in keys)
         if not isinstance(vocabularies, list) or not all(map(_is_strings, [features, tag_names, *vocabularies])):
             raise ValueError("config must hold lists of strings for features, tag_names and each of vocabularies")
         if not isinstance(scheme, str | None):
             raise ValueError(f"config must hold a string or null for scheme, got {scheme!r}")
-        return cls(features, [Vocabulary(items) for items in vocabularies], tag_names, scheme)
+        if words is not None and not (isinstance(words, list) and len(words) == 2 and all(map(_is_strings, words))):
+            raise ValueError("config must hold two lists of strings, or null, for dictionary")
+        dictionary = None if words is None else Dictionary(*words)
+        return cls(features, [Vocabulary(items) for items in vocabularies], tag_names, scheme, dictionary)
 
 
 def _is_strings(value: Any) -> bool:

@@ -115,7 +115,7 @@ def _log_partition(scores, transitions, mask, start, end):
         log_z, *sums = _sum(chain)
 
         def gradient(*args, upstream=None):
-            by_scores, by_transitions, *by_ends = _posterior(chain, *sums, weight=args[0] if upstream is None else upstream)
+            by_scores, by_transitions, *by_ends = _posterior(args[0] if upstream is None else upstream, chain, *sums)
             return by_scores, by_transitions, ops.zeros_like(real), *by_ends
 
         return log_z, gradient
@@ -146,7 +146,7 @@ def marginals(
 def _marginals(scores, transitions, mask, start, end):
     chain = link(scores, transitions, mask, start, end)
     _, *sums = _sum(chain)
-    return _posterior(chain, *sums, weight=ops.ones_like(chain.shift))[0]
+    return _posterior(ops.ones_like(chain.shift), chain, *sums)[0]
 
 
 def entropy(
@@ -192,7 +192,9 @@ def _entropy(scores, transitions, mask, start, end):
     return ops.where(ops.any(chain.real, axis=(0, 1)), spread(h, a[-1] + chain.end), 0.0)
 
 
-def standardize(scores, transitions, mask=None, start=None, end=None):
+def standardize(
+    scores: Tensor, transitions: Tensor, mask: Tensor | None, start: Tensor | None, end: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Check the shapes, fill in what is None, and cast to float32 (float64 stays): the same five, as tensors."""
     scores = ops.convert_to_tensor(scores)
     if len(scores.shape) != 3 or 0 in scores.shape[1:]:
@@ -213,7 +215,7 @@ def standardize(scores, transitions, mask=None, start=None, end=None):
     return ops.cast(scores, dtype), transitions, mask, weights("start", start, (num_tags,)), weights("end", end, (num_tags,))
 
 
-def link(scores, transitions, mask, start, end) -> Chain:
+def link(scores: Tensor, transitions: Tensor, mask: Tensor, start: Tensor, end: Tensor) -> Chain:
     """Lay out what `standardize` returns for the recursion."""
     count = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # (batch, time) real steps so far
     length = count[:, -1:]  # (batch, 1)
@@ -337,7 +339,7 @@ def _nothing_lost(chain, a, c):
     return ends & ops.cond(ops.any(small), no_small_one_is_reachable, lambda: ops.ones((), "bool"))
 
 
-def _posterior(chain, exact, a, c, weight):
+def _posterior(weight, chain, exact, a, c):
     """Gradients of Σ weight · log Z in scores (batch, time, tags), transitions (tags, tags), start and end (tags,)."""
     posterior, pairs = ops.cond(
         exact, lambda: backward(SCALED, chain, a, c, weight[None]), lambda: backward(LOG, chain, a, c, weight[None])

@@ -50,7 +50,7 @@ class Tagger(keras.Model):
         self.crf = crf
         self.padding = padding
         self.lexicon = lexicon
-        self.projection = None
+        self.projection: Any = None
         self._right = keras.metrics.Mean(name="accuracy")
         self._decoding = False
 
@@ -97,7 +97,9 @@ class Tagger(keras.Model):
         finally:
             self._decoding = False
 
-    def predict(self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, callbacks: Any = None):
+    def predict(
+        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, callbacks: Any = None
+    ) -> np.ndarray:
         """Tags of the best paths, `(sequences, time)` int32, −1 at padding.
 
         Batches of different lengths, as `Batches` gives, come padded to the longest, in the order of the batches.

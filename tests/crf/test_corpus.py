@@ -13,6 +13,7 @@ from partita.crf.tags import split_tag
 
 # Line and paragraph separators of Unicode are characters like any other: only LF and CRLF end a line.
 ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
+PACKED = gzip.compress(b"a b\n" * 99, mtime=0)
 TOKEN = st.text(st.characters(exclude_characters=" \t\r\n\ufeff", exclude_categories=["Cs"]) | st.sampled_from(ODD), min_size=1, max_size=4)
 WORD = TOKEN.filter(lambda word: word.split() == [word])
 
@@ -80,7 +81,7 @@ def test_broken_text_is_named_with_file_and_line(tmp_path, reader, content, mess
         list(reader(path))
 
 
-@pytest.mark.parametrize("content", [b"plain text", gzip.compress(b"a b\n" * 99)[:-9], gzip.compress(b"a")[:-12] + bytes(12)])
+@pytest.mark.parametrize("content", [b"plain text", PACKED[:-9], PACKED[:-12] + bytes(12)])
 def test_broken_gzip_is_named(tmp_path, content):
     path = tmp_path / "broken.gz"
     path.write_bytes(content)
