@@ -1,0 +1,91 @@
+"""The command `partita`: the commands of the parts, each imported when it is used, and one line for whatever goes wrong."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from partita import __version__
+
+if TYPE_CHECKING:
+    import click
+
+# Command → the module that holds it under the same name, and what `partita --help` says of it without importing that module.
+PARTS = {"tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF.")}
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run a command and exit: with 0 when done, 1 for bad input, 2 for wrong use, 130 when stopped by Ctrl-C.
+
+    Args:
+        arguments: What stands after `partita` on the command line, by default `sys.argv[1:]`.
+
+    Example:
+        >>> from contextlib import suppress
+        >>> with suppress(SystemExit):
+        ...     main(["--version"])
+        partita ...
+    """
+    try:
+        import click
+    except ModuleNotFoundError:
+        _stop("the command line needs click: pip install 'partita[cli]'", 2)
+    try:
+        sys.exit(commands().main(arguments, prog_name="partita", standalone_mode=False))
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        hint = f" (see {error.ctx.command_path} --help)" if error.ctx else ""
+        _stop(error.format_message() + hint, error.exit_code)
+    except click.ClickException as error:
+        _stop(error.format_message(), error.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except (ImportError, OSError, ValueError) as error:
+        _stop(str(error), 1)
+
+
+def _stop(message: str, code: int) -> NoReturn:
+    print("partita:", " ".join(message.split()), file=sys.stderr)
+    sys.exit(code)
+
+
+def commands() -> "click.Group":
+    """All commands, as a click group."""
+    import click
+
+    @click.group(help="Models around the partition function.", epilog="Example: partita tag train --help")
+    @click.version_option(__version__, message="%(prog)s %(version)s")
+    def partita():
+        pass
+
+    @partita.command(short_help="Write a page of short studies.", epilog="Example: partita tour --only crf --out page")
+    @click.option("--only", multiple=True, metavar="NAME", help="Run this study only. May be given several times.")
+    @click.option(
+        "--out", type=click.Path(file_okay=False, path_type=Path), default="tour", show_default=True, help="Folder of the page."
+    )
+    @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same studies.")
+    def tour(only: tuple[str, ...], out: Path, seed: int) -> None:
+        """Run short studies on real input, and write a page that shows what they found."""
+        from partita.tour import run
+
+        click.echo(f"The page is {run(only or None, out, seed)}")
+
+    for name, (module, summary) in PARTS.items():
+        partita.add_command(_late(name, module, summary))
+    return partita
+
+
+def _late(name: str, module: str, summary: str) -> "click.Command":
+    """A command that knows nothing but its name, and hands its arguments over."""
+    import click
+
+    def call(arguments: tuple[str, ...]) -> object:
+        command = getattr(import_module(module), name)
+        return command.main(list(arguments), prog_name=f"partita {name}", standalone_mode=False)
+
+    settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+    everything = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
+    return click.Command(name, settings, call, [everything], help=summary, add_help_option=False)

@@ -1,0 +1,129 @@
+"""The command line as a whole: quick where it can be, one line for whatever goes wrong."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+import partita
+from partita import cli
+
+
+@pytest.fixture
+def run(capsys):
+    """What a command line ends with: exit code, standard output, standard error."""
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        return (stop.value.code or 0, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def part(monkeypatch):
+    """A part with a command `work`, which does what one asks."""
+
+    def part(action):
+        module = ModuleType("part")
+        module.work = click.command("work")(click.argument("word")(action))
+        monkeypatch.setitem(sys.modules, "part", module)
+        monkeypatch.setitem(cli.PARTS, "work", ("part", "Work."))
+
+    return part
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["--help"], ["tour", "--help"]])
+def test_version_and_help_import_no_part(arguments):
+    code = f"import sys\nfrom partita.cli import main\ntry: main({arguments})\nfinally: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert {"keras", "numpy", "partita.crf", "matplotlib"}.isdisjoint(done.stdout.split())
+
+
+def test_version(run):
+    assert run("--version") == (0, f"partita {partita.__version__}\n", "")
+
+
+def test_without_click_it_says_what_to_install(run, monkeypatch):
+    monkeypatch.setitem(sys.modules, "click", None)
+    assert run("--version") == (2, "", "partita: the command line needs click: pip install 'partita[cli]'\n")
+
+
+@pytest.mark.parametrize("arguments", [[], ["tag"]])
+def test_a_group_alone_shows_what_it_holds(run, arguments):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "Commands:" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--loud"], "No such option"),
+        (["tga"], "No such command 'tga'"),
+        (["tour", "--seed", "x"], "'x' is not a valid integer"),
+        (["tag", "train"], "Missing argument 'CORPUS'. (see partita tag train --help)"),
+        (["tag", "train", "no.txt", "--scheme", "bmes", "--out", "m.keras"], "File 'no.txt' does not exist"),
+    ],
+)
+def test_wrong_use_is_one_line(run, arguments, words):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert err.startswith("partita: ")
+    assert words in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (ValueError("corpus.txt:3: want\n  2 columns"), 1, "partita: corpus.txt:3: want 2 columns\n"),
+        (PermissionError(13, "Permission denied", "out"), 1, "partita: [Errno 13] Permission denied: 'out'\n"),
+        (ImportError("no backend"), 1, "partita: no backend\n"),
+        (click.ClickException("no model"), 1, "partita: no model\n"),
+        (KeyboardInterrupt(), 130, "\n"),
+    ],
+)
+def test_errors_are_one_line(run, part, error, code, said):
+    def fail(word):
+        raise error
+
+    part(fail)
+    assert run("work", "now") == (code, "", said)
+
+
+def test_arguments_go_to_the_part(run, part):
+    def say(word):
+        click.echo(word)
+
+    part(say)
+    assert run("work", "now") == (0, "now\n", "")
+    assert run("work", "--help")[:2] == (0, "Usage: partita work [OPTIONS] WORD\n\nOptions:\n  --help  Show this message and exit.\n")
+    assert run("work", "--hard") == (2, "", "partita: No such option '--hard'. (see partita work --help)\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "handed_over"),
+    [
+        ([], (None, Path("tour"), 0)),
+        (["--only", "crf", "--only", "ode", "--out", "page", "--seed", "3"], (("crf", "ode"), Path("page"), 3)),
+    ],
+)
+def test_tour(run, monkeypatch, arguments, handed_over):
+    asked = []
+    tour = ModuleType("partita.tour")
+    tour.run = lambda only, out, seed: asked.append((only, out, seed)) or out / "index.html"
+    monkeypatch.setitem(sys.modules, "partita.tour", tour)
+    assert run("tour", *arguments) == (0, f"The page is {handed_over[1] / 'index.html'}\n", "")
+    assert asked == [handed_over]
+
+
+@pytest.mark.parametrize("command", [[], ["tour"], ["tag"], ["tag", "train"], ["tag", "apply"], ["tag", "score"]])
+def test_every_help_has_an_example(run, command):
+    code, out, err = run(*command, "--help")
+    assert (code, err) == (0, "")
+    assert "Example: partita " in out
