@@ -63,9 +63,7 @@ def commands() -> "click.Group":
 
     @partita.command(short_help="Write a page of short studies.", epilog="Example: partita tour --only crf --out page")
     @click.option("--only", multiple=True, metavar="NAME", help="Run this study only. May be given several times.")
-    @click.option(
-        "--out", type=click.Path(file_okay=False, path_type=Path), default="tour", show_default=True, help="Folder of the page."
-    )
+    @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="tour", show_default=True, help="Folder of the page.")
     @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same studies.")
     def tour(only: tuple[str, ...], out: Path, seed: int) -> None:
         """Run short studies on real input, and write a page that shows what they found."""

@@ -10,11 +10,10 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 import click
 import keras
@@ -42,11 +41,16 @@ _COUNT = click.IntRange(min=1)
 
 def recipe(lexicon: Lexicon, encoder: str, width: int, num_steps: int) -> Tagger:
     """A compiled tagger, to be trained for `num_steps` batches."""
-    tagger = Tagger(ENCODERS[encoder](lexicon.sizes, width=width), CRF(lexicon.num_tags, lexicon.constraints), lexicon=lexicon)
-    warmup = max(1, num_steps // 20)
-    rate = keras.optimizers.schedules.CosineDecay(0.0, max(1, num_steps - warmup), warmup_target=2e-3, warmup_steps=warmup)
-    tagger.compile(keras.optimizers.Adam(rate))
+    layers = ENCODERS[encoder](lexicon.sizes, lexicon.columns, width=width)
+    tagger = Tagger(layers, CRF(lexicon.num_tags, lexicon.constraints), lexicon=lexicon)
+    tagger.compile(keras.optimizers.Adam(schedule(num_steps)))
     return tagger
+
+
+def schedule(num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
+    """A learning rate that rises to 0.001 over the first twentieth of the steps, and falls to 0 as a cosine."""
+    warmup = max(1, num_steps // 20)
+    return keras.optimizers.schedules.CosineDecay(0.0, max(1, num_steps - warmup), warmup_target=1e-3, warmup_steps=warmup)
 
 
 @click.group(epilog="Example: partita tag apply words.keras book.txt")
@@ -72,7 +76,7 @@ def _new_model(context: click.Context, parameter: click.Parameter, path: Path) -
 @click.option("--encoder", type=click.Choice([*ENCODERS]), default="cnn", show_default=True)
 @click.option("--width", type=click.IntRange(min=2), default=128, show_default=True, help="Channels of the encoder.")
 @click.option("--features", metavar="NAME,...", help="What is known of a token. Default: its characters, or word, affixes and columns.")
-@click.option("--epochs", type=_COUNT, default=12, show_default=True)
+@click.option("--epochs", type=_COUNT, default=5, show_default=True)
 @click.option("--batch-size", type=_COUNT, default=64, show_default=True, help="Sentences.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 def train(
@@ -244,17 +248,13 @@ def _tagged(
 ) -> Iterator[tuple[tuple[Any, str], np.ndarray, np.ndarray | None]]:
     """Each sentence with the ids of its tags and, if asked for, their probabilities."""
     lengths: list[int] | None = None
-
-    def prepare(chunk):
-        nonlocal lengths  # the first chunk's serve for all, so that the next ones compile nothing
+    for chunk in _chunks(sentences):
         ids = [lexicon.encode(tokens) for tokens, _ in chunk]
         num_shapes = min(MAX_SHAPES, 1 + sum(map(len, ids)) * MAX_SHAPES // CHUNK)
         batches = Batches(ids, None, batch_size, num_shapes, lengths, max_tokens=CELLS, shuffle=False)
-        lengths = lengths or [length for _, length in batches.shapes]
-        return chunk, batches
-
-    for chunk, batches in _one_ahead(prepare, _chunks(sentences)):
-        yield from ((sentence, *found) for sentence, found in zip(chunk, _decoded(tagger, batches, confidence), strict=True))
+        lengths = lengths or [length for _, length in batches.shapes]  # later chunks compile nothing
+        for sentence, found in zip(chunk, _decoded(tagger, batches, confidence), strict=True):
+            yield sentence, *found
 
 
 def _chunks(sentences: Iterable[tuple[Any, str]]) -> Iterator[list[tuple[Any, str]]]:
@@ -267,19 +267,6 @@ def _chunks(sentences: Iterable[tuple[Any, str]]) -> Iterator[list[tuple[Any, st
             chunk, size = [], 0
     if chunk:
         yield chunk
-
-
-def _one_ahead(function: Callable, items: Iterable) -> Iterator:
-    """`map`, but a thread computes the next result while this one is in use: the model leaves Python free."""
-    with ThreadPoolExecutor(1) as thread:
-        ready = None
-        for item in items:
-            coming = thread.submit(function, item)
-            if ready is not None:
-                yield ready.result()
-            ready = coming
-        if ready is not None:
-            yield ready.result()
 
 
 def _decoded(tagger: Tagger, batches: Batches, confidence: bool) -> list[tuple[np.ndarray, np.ndarray | None]]:
@@ -315,7 +302,7 @@ def _show_rows(rows: list[tuple[str, ...]], tags: list[str], sure: np.ndarray | 
 
 
 @contextmanager
-def _written(path: str) -> Iterator[TextIO]:
+def _written(path: str) -> Iterator[IO[str]]:
     """A file that takes its place when all is written; standard output, and what is no regular file, is written at once."""
     if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
         with click.open_file(path, "w", encoding="utf-8") as file:

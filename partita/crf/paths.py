@@ -141,11 +141,14 @@ def _score_of(tags, scores, transitions, mask, start, end):
 
 def _best(chain):
     a, _ = forward(MAX, chain)
+    numbers = ops.arange(chain.transitions.shape[0], dtype="int32")[:, None]
 
     def step(tag, inputs):  # (batch,) the tag one real step later
         a, real, last = inputs
-        onward = ops.where(last, chain.end, ops.take(chain.transitions, tag, axis=1))  # (tags, batch)
-        tag = ops.where(real[0], ops.cast(ops.argmax(a + onward, axis=0), "int32"), tag)
+        score = a + ops.where(last, chain.end, ops.take(chain.transitions, tag, axis=1))  # (tags, batch)
+        # The first of the largest, by two plain reductions: several times as fast as XLA's argmax.
+        best = ops.min(ops.where(score < ops.max(score, axis=0, keepdims=True), numbers[-1], numbers), axis=0)
+        tag = ops.where(real[0], best, tag)
         return tag, tag
 
     init = ops.zeros_like(chain.real[0, 0], "int32")

@@ -1,0 +1,64 @@
+"""The guided tour: short studies on real input, and one page that shows what they measured.
+
+each study → words, tables, pictures, numbers → index.html and numbers.json
+"""
+
+import json
+import platform
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+
+from partita import __version__
+from partita.tour.page import Study, page, write_whole
+
+STUDIES = ("crf",)  # in the order of the page, each the file of that name beside this one
+TITLE = "A tour of partita"
+INTRODUCTION = """A model that scores instead of normalising, p(x) = exp(G(x)) / Z, leaves one question: what happens to the sum Z?
+Each part of partita is one answer, and each study on this page shows one part at work. Every number here was measured when the page
+was made, on the machine that made it, from real input."""
+
+
+def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int = 0, report: Callable[[str], None] = print) -> Path:
+    """Run the studies and write `index.html`, which needs no other file and no network, and `numbers.json`.
+
+    Args:
+        only: Names out of `STUDIES`; all if None or empty.
+        out: Folder for the two files; made if it is not there.
+        seed: Of all that is drawn at random.
+        report: Called with a line of text as each study begins and ends.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ValueError: if a name is unknown.
+        ImportError: if Matplotlib is missing.
+
+    Example:
+        >>> run(only=["cfr"])
+        Traceback (most recent call last):
+        ValueError: only must name studies out of crf; got cfr
+    """
+    unknown = [name for name in only or () if name not in STUDIES]
+    if unknown:
+        raise ValueError(f"only must name studies out of {', '.join(STUDIES)}; got {', '.join(unknown)}")
+    if find_spec("matplotlib") is None:
+        raise ImportError("the tour draws its pictures with Matplotlib, which is missing: pip install 'partita[cli]'.")
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    studies: dict[str, tuple[Study, float]] = {}
+    for name in (name for name in STUDIES if name in (only or STUDIES)):
+        report(f"{name}: started")
+        began = perf_counter()
+        study = import_module(f"partita.tour.{name}").study(seed)
+        studies[name] = study, perf_counter() - began
+        report(f"{name}: {study.title}, {studies[name][1]:.0f} s")
+    made_by = {"partita": __version__, "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
+    numbers = {name: {"seconds": round(seconds, 1), **study.numbers} for name, (study, seconds) in studies.items()}
+    footer = f"Made by partita {__version__} with seed {seed}, on Python {made_by['python']}, {made_by['machine']}."
+    write_whole(out / "numbers.json", json.dumps({**made_by, "seed": seed, "studies": numbers}, indent=1, allow_nan=False) + "\n")
+    write_whole(out / "index.html", page(TITLE, INTRODUCTION, studies, footer))
+    return out / "index.html"
