@@ -1,6 +1,7 @@
 """One training epoch of a CNN tagger on People's Daily, against the same net in PyTorch with pytorch-crf: same batches."""
 
 import os
+from itertools import pairwise
 
 os.environ["KERAS_BACKEND"] = "jax"
 
@@ -37,7 +38,7 @@ class Peer(torch.nn.Module):
         super().__init__()
         self.embeddings = torch.nn.ModuleList(torch.nn.Embedding(size, EMBEDDING) for size in sizes)
         channels = [EMBEDDING * len(sizes), WIDTH, WIDTH, WIDTH]
-        self.convolutions = torch.nn.ModuleList(torch.nn.Conv1d(i, o, 3, padding=1) for i, o in zip(channels, channels[1:], strict=False))
+        self.convolutions = torch.nn.ModuleList(torch.nn.Conv1d(i, o, 3, padding=1) for i, o in pairwise(channels))
         self.scores = torch.nn.Linear(WIDTH, num_tags)
         self.crf = torchcrf.CRF(num_tags, batch_first=True)
         self.dropout = torch.nn.Dropout(DROPOUT)

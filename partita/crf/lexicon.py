@@ -177,7 +177,8 @@ class Lexicon:
             sentences: Strings of characters, or lists of rows `(word, column1, ...)` without the tag.
             tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the scheme.
             scheme: `"bmes"`, `"bioes"`, `"bio"`, or None.
-            features: `"characters"`, with a dictionary where the scheme is bare bmes; `"words"`, which adds every further column of the rows; or names out of `FEATURES`.
+            features: `"characters"`, with a dictionary where the scheme is bare bmes; `"words"`, which adds every further
+                column of the rows; or names out of `FEATURES`.
             min_count: Items rarer than this are left out and share id 1, which so has something to learn from.
             max_size: Items kept of each feature at most.
 

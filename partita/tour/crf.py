@@ -1,7 +1,7 @@
 """The study of `partita.crf`: restore the spaces of English prose, and show what the sum over all sequences of tags is good for."""
 
 from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 import numpy as np
@@ -122,16 +122,19 @@ def _results(data: Data, numbers: dict[str, Any]) -> list[Block]:
             f"{len(data.test):,} test sentences, {sum(map(len, data.test)):,} words. A word is right if both its ends are.",
         ),
         Words(
-            f"""The CRF's F1 less the softmax's is {_signed(100 * gain)} points, with a standard error of {100 * error:.2f} (from drawing
-            the test sentences anew): {verdict}. As for the tags themselves, {100 * softmax["illegal"]:.1f}% of the softmax's sentences
-            hold some that no text has, such as a word that begins and never ends, and a rule must turn these into words all the same:
-            cut before every `b` and `s` and after every `e` and `s`. Of the CRF's sentences {100 * chained["illegal"]:.1f}% do."""
+            f"""The CRF's F1 less the softmax's is {_signed(100 * gain)} points, with a standard error of {100 * error:.2f} from drawing
+            the test sentences anew: {verdict}. Other modules and other first weights, those of another seed, move it as well.
+
+            As for the tags themselves, {100 * softmax["illegal"]:.1f}% of the softmax's sentences hold some that no text has, such as a
+            word that begins and never ends, and a rule must turn these into words all the same: cut before every `b` and `s` and after
+            every `e` and `s`. Of the CRF's sentences {100 * chained["illegal"]:.1f}% do."""
         ),
     ]
 
 
 def _learned(data: Data, numbers: dict[str, Any]) -> list[Block]:
-    tags, legal = data.lexicon.tag_names, data.lexicon.constraints
+    tags = data.lexicon.tag_names
+    legal = crf.legal(tags, "bmes")
     scores, allowed = np.full((5, 5), np.nan), np.zeros((5, 5), bool)  # (start and tags, tags and end)
     for grid, parts in ((scores, (numbers[key] for key in ("transitions", "start", "end"))), (allowed, legal)):
         grid[1:, :4], grid[0, :4], grid[1:, 4] = parts
@@ -238,7 +241,7 @@ def _pieces(gold, words, spaces):
     true, given = {*accumulate(map(len, gold))}, {*accumulate(map(len, words))}
     for end, (character, p) in enumerate(zip("".join(gold), spaces, strict=True), 1):
         yield Piece(character)
-        mark = "" if (end in given) == (end in true) else "extra" if end in given else "missing"
+        mark: Literal["", "extra", "missing"] = "" if (end in given) == (end in true) else "extra" if end in given else "missing"
         if mark or 0.05 < p < 0.95:
             yield Piece("", shade=2 * min(p, 1 - p), note=f"{p:.2f}".lstrip("0"), mark=mark)
         if end in given:

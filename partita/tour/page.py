@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _MARKUP = re.compile(r"`(?P<code>[^`]+)`|_\{(?P<sub>[^}]+)\}|\^\{(?P<sup>[^}]+)\}")
 _INK = "#010203"  # stands for the text's color while Matplotlib draws
-_DRAWING = {
+_DRAWING: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "partita",  # the same picture, the same bytes
     "font.size": 11,
@@ -293,4 +293,4 @@ def _section(name: str, study: Study, seconds: float) -> str:
 
 
 def _inline(text: str) -> str:
-    return _MARKUP.sub(lambda found: f"<{found.lastgroup}>{found[found.lastgroup]}</{found.lastgroup}>", escape(text))
+    return _MARKUP.sub(lambda found: f"<{found.lastgroup}>{found[found.lastindex or 0]}</{found.lastgroup}>", escape(text))
