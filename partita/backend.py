@@ -83,5 +83,11 @@ def compiled(function: Callable) -> Callable:
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.function(function, autograph=False)
+        graph = tf.function(function, autograph=False)
+
+        def traced(*tensors, **settings):
+            # Inside another graph as a piece of that one: a graph of its own may hold what XLA cannot compile.
+            return (graph if tf.executing_eagerly() else function)(*tensors, **settings)
+
+        return traced
     return function

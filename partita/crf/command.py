@@ -7,6 +7,7 @@ Scheme bmes means words: its corpora are segmented text, its tokens characters. 
 """
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -116,7 +117,8 @@ def train(
     click.echo(f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}", err=True)
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
     try:
-        tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Progress()])
+        with _ctrl_c() as check:
+            tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Progress(check)])
     except KeyboardInterrupt:
         click.echo("\nstopped", err=True)
         if held_out.best_epoch < 0:
@@ -125,12 +127,17 @@ def train(
 
 
 class Progress(keras.callbacks.Callback):
-    """One line an epoch on standard error, which fills up while the epoch runs if that is a terminal."""
+    """One line an epoch on standard error, which fills up while the epoch runs if that is a terminal; `check` ends the training."""
+
+    def __init__(self, check: Callable[[], None]):
+        super().__init__()
+        self._check = check
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch, self._start, self._shown = epoch + 1, time.monotonic(), 0.0
 
     def on_train_batch_end(self, batch, logs=None):
+        self._check()
         now = time.monotonic()
         if sys.stderr.isatty() and now - self._shown > 0.2:
             self._shown = now
@@ -248,13 +255,14 @@ def _tagged(
 ) -> Iterator[tuple[tuple[Any, str], np.ndarray, np.ndarray | None]]:
     """Each sentence with the ids of its tags and, if asked for, their probabilities."""
     lengths: list[int] | None = None
-    for chunk in _chunks(sentences):
-        ids = [lexicon.encode(tokens) for tokens, _ in chunk]
-        num_shapes = min(MAX_SHAPES, 1 + sum(map(len, ids)) * MAX_SHAPES // CHUNK)
-        batches = Batches(ids, None, batch_size, num_shapes, lengths, max_tokens=CELLS, shuffle=False)
-        lengths = lengths or [length for _, length in batches.shapes]  # later chunks compile nothing
-        for sentence, found in zip(chunk, _decoded(tagger, batches, confidence), strict=True):
-            yield sentence, *found
+    with _ctrl_c() as check:
+        for chunk in _chunks(sentences):
+            ids = [lexicon.encode(tokens) for tokens, _ in chunk]
+            num_shapes = min(MAX_SHAPES, 1 + sum(map(len, ids)) * MAX_SHAPES // CHUNK)
+            batches = Batches(ids, None, batch_size, num_shapes, lengths, max_tokens=CELLS, shuffle=False)
+            lengths = lengths or [length for _, length in batches.shapes]  # later chunks compile nothing
+            for sentence, found in zip(chunk, _decoded(tagger, batches, confidence, check), strict=True):
+                yield sentence, *found
 
 
 def _chunks(sentences: Iterable[tuple[Any, str]]) -> Iterator[list[tuple[Any, str]]]:
@@ -269,11 +277,12 @@ def _chunks(sentences: Iterable[tuple[Any, str]]) -> Iterator[list[tuple[Any, st
         yield chunk
 
 
-def _decoded(tagger: Tagger, batches: Batches, confidence: bool) -> list[tuple[np.ndarray, np.ndarray | None]]:
+def _decoded(tagger: Tagger, batches: Batches, confidence: bool, check: Callable[[], None]) -> list[tuple[np.ndarray, np.ndarray | None]]:
     """Tag ids and probabilities of each sentence, `(time,)`. Batch by batch: one long sentence does not pad all others."""
     found: list[Any] = [None] * len(batches.sequences)
     order = iter(batches.order.tolist())
     for (ids,) in (batches[index] for index in range(len(batches))):
+        check()
         if confidence:
             scores = tagger(ids, training=False)
             tags = keras.ops.convert_to_numpy(tagger.crf.decode(scores))
@@ -299,6 +308,27 @@ def _show_words(characters: str, tags: list[str], sure: np.ndarray | None, separ
 def _show_rows(rows: list[tuple[str, ...]], tags: list[str], sure: np.ndarray | None, separator: str) -> str:
     ends = [(name,) for name in tags] if sure is None else [(name, f"{p:.3f}") for name, p in zip(tags, sure, strict=True)]
     return "".join(separator.join(row + end) + "\n" for row, end in zip(rows, ends, strict=True))
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], None]]:
+    """A function that raises `KeyboardInterrupt` once Ctrl-C was pressed: NumPy drops the exception while it waits for a tensor."""
+    pressed = False
+
+    def press(number, frame):
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -142,5 +142,5 @@ def log_partition_twice(layer: crf.CRF, scores: np.ndarray) -> dict[str, float]:
     paths = np.indices((num_tags,) * num_steps).reshape(num_steps, -1)  # (time, paths)
     totals = start[paths[0]] + end[paths[-1]] + transitions[paths[:-1], paths[1:]].sum(axis=0)
     totals += sum(scores[0, step, tags] for step, tags in enumerate(paths))
-    log_z = crf.log_partition(scores, layer.transitions, start=layer.start, end=layer.end)[0]
+    log_z = ops.convert_to_numpy(crf.log_partition(scores, layer.transitions, start=layer.start, end=layer.end))[0]
     return {"paths": paths.shape[1], "by_recursion": float(log_z), "one_by_one": float(np.logaddexp.reduce(totals))}

@@ -3,8 +3,9 @@
 import io
 import random
 import re
+import signal
 import sys
-from contextlib import redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from unittest import mock
 
@@ -186,11 +187,22 @@ def test_ctrl_c_keeps_the_best_model(folder, monkeypatch, epoch, code, said):
     assert out.exists() == (code == 0)
 
 
+def test_ctrl_c_is_not_lost_where_someone_drops_it():
+    handler = signal.getsignal(signal.SIGINT)
+    with command._ctrl_c() as check:
+        check()
+        with suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
 def test_progress_on_a_terminal(monkeypatch):
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stderr", terminal)
-    progress = command.Progress()
+    progress = command.Progress(lambda: None)
     progress.set_params({"epochs": 3, "steps": 4})
     progress.on_epoch_begin(0)
     progress.on_train_batch_end(1, {"loss": 2.0})

@@ -9,13 +9,13 @@ from partita.tour.spaces import Answers, Data, difference, measure
 
 @pytest.fixture(scope="module")
 def small():
-    return study(seed=3, num_sentences=240, epochs=4)
+    return study(seed=3, num_sentences=180, epochs=3)
 
 
 def test_the_study_measures_both_networks(small):
     numbers = small.numbers
-    assert sum(numbers["sentences"].values()) == 240
-    assert numbers["sentences"]["test"] >= 40
+    assert sum(numbers["sentences"].values()) == 180
+    assert numbers["sentences"]["test"] >= 30
     for name in ("softmax", "crf"):
         assert all(0 <= numbers[name][share] <= 1 for share in ("precision", "recall", "f1", "recall_of_new_words", "flawless", "illegal"))
     gain = numbers["crf"]["f1"] - numbers["softmax"]["f1"]
