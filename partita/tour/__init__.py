@@ -12,6 +12,7 @@ from pathlib import Path
 from time import perf_counter
 
 from partita import __version__
+from partita.backend import choose
 from partita.tour.page import Study, page, write_whole
 
 STUDIES = ("crf",)  # in the order of the page, each the file of that name beside this one
@@ -47,6 +48,7 @@ def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int =
         raise ValueError(f"only must name studies out of {', '.join(STUDIES)}; got {', '.join(unknown)}")
     if find_spec("matplotlib") is None:
         raise ImportError("the tour draws its pictures with Matplotlib, which is missing: pip install 'partita[cli]'.")
+    choose()
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     studies: dict[str, tuple[Study, float]] = {}
