@@ -19,7 +19,7 @@ SHOWN = 4  # sentences of a kind
 _BLUE, _ORANGE = "#3b86d1", "#e0812b"
 
 
-def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 3) -> Study:
+def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
     """Train both networks on docstrings of the standard library, and compare them on modules that neither has seen.
 
     Args:
@@ -94,8 +94,8 @@ def _question(data: Data, numbers: dict[str, Any]) -> list[Block]:
             f"""Z is the sum of that numerator over all 4^{{T}} sequences of T tags, the illegal ones included:
             {_power_of_ten(longest)} terms for a sentence of {longest} characters. It is summed exactly. What comes after a tag does not
             depend on what came before it, so four running sums, one for each tag, carried from character to character, hold everything.
-            To see that nothing is lost, take the first 8 characters of one test sentence: log Z is {sums["one_by_one"]:.5f} when its
-            {sums["paths"]:,} sequences are added one by one, {sums["by_recursion"]:.5f} by the recursion."""
+            To see that nothing is lost, take the first 8 characters of one test sentence: log Z is {sums["one_by_one"]:.4f} when its
+            {sums["paths"]:,} sequences are added one by one, {sums["by_recursion"]:.4f} by the recursion."""
         ),
     ]
 
@@ -289,7 +289,6 @@ def _ends(words):
 
 
 def _power_of_ten(length):
-    """4 to the power of a length, as about 3·10²⁴."""
+    """4 to the power of a length, as the text of about 3 · 10^{24}."""
     exponent = length * np.log10(4)
-    digits = str(int(exponent)).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{10 ** (exponent % 1):.1f} · 10{digits}"
+    return f"{10 ** (exponent % 1):.1f} · 10^{{{int(exponent)}}}"

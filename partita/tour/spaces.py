@@ -88,7 +88,7 @@ def train_crf(data: Data) -> tuple[Answers, crf.CRF, np.ndarray]:
 
 
 def _encoder(lexicon):
-    return crf.cnn(lexicon.sizes, lexicon.columns, width=96, embedding=48, dropout=0.1)
+    return crf.cnn(lexicon.sizes, lexicon.columns, width=64, embedding=32, dropout=0.0)
 
 
 def _optimizer(data, batches):
