@@ -22,6 +22,9 @@ class Dictionary:
         words: Words that occur in several sentences.
         once: Words that occur in one.
 
+    Raises:
+        ValueError: if a word does not have two to seven characters.
+
     Example:
         >>> dictionary = Dictionary.fit([["new", "era"], ["a", "new", "year"]])
         >>> dictionary.encode("anewera").T  # begins, ends, goes on
@@ -37,6 +40,9 @@ class Dictionary:
 
     def __init__(self, words: Iterable[str], once: Iterable[str]):
         self.words, self.once = tuple(words), tuple(once)
+        wrong = next((word for word in (*self.words, *self.once) if len(word) not in LENGTHS), None)
+        if wrong is not None:
+            raise ValueError(f"words must have {LENGTHS[0]} to {LENGTHS[-1]} characters, got {wrong!r}")
         self._lengths: dict[str, list[int]] = {}  # of the words that begin with two given characters
         for length, beginning in sorted({(len(word), word[:2]) for word in (*self.words, *self.once)}):
             self._lengths.setdefault(beginning, []).append(length)

@@ -138,6 +138,7 @@ GOOD = {"features": ["character"], "vocabularies": [["a", "b"]], "tag_names": ["
         (GOOD | {"scheme": ["bmes"]}, "string or null for scheme"),
         (GOOD | {"scheme": None}, None),
         (GOOD | {"dictionary": [["ab"], []]}, None),
+        (GOOD | {"dictionary": [["ab"], ["abcdefgh"]]}, "words must have 2 to 7 characters"),
         (GOOD | {"dictionary": [["ab"]]}, "two lists of strings"),
         (GOOD | {"dictionary": [["ab"], [7]]}, "two lists of strings"),
     ],
