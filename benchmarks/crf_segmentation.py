@@ -7,12 +7,12 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 from time import perf_counter
 
 import keras
-import numpy as np
 
 from benchmarks.corpora import peoples_daily, pku_test
+from benchmarks.framewise import Softmax
 from benchmarks.harness import Report
 from partita import crf
-from partita.crf.command import recipe, schedule
+from partita.crf.command import recipe
 
 EPOCHS = 5
 
@@ -47,31 +47,11 @@ def run(report: Report) -> None:
     tagger.fit(batches, epochs=EPOCHS, verbose=0, callbacks=[best])
     report.measure("training, compilation included", (perf_counter() - start) / 60, unit="minutes", at_most=20, epochs=EPOCHS)
 
-    keras.utils.set_random_seed(0)
-    encoder = crf.cnn(lexicon.sizes, lexicon.columns)
-    softmax = keras.Model(encoder.input, keras.layers.Dense(lexicon.num_tags)(encoder.output))
-    softmax.compile(
-        keras.optimizers.Adam(schedule(EPOCHS * len(batches))),
-        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
-    )
-    softmax.fit(Framewise(ids, [*map(lexicon.encode_tags, tags)], batch_size=64), epochs=EPOCHS, verbose=0)
-
-    def classify(unseen):
-        rows = [np.argmax(softmax.predict_on_batch(unseen[i][0]), axis=-1) for i in range(len(unseen))]
-        longest = max(row.shape[1] for row in rows)
-        return np.concatenate([np.pad(row, [(0, 0), (0, longest - row.shape[1])]) for row in rows])
+    framewise = Softmax(lexicon, ids, [*map(lexicon.encode_tags, tags)], EPOCHS)
 
     for name, (sentences, bar) in tests.items():
-        ours, peer = f1_of(tagger.predict, sentences), f1_of(classify, sentences)
+        ours, peer = f1_of(tagger.predict, sentences), f1_of(framewise.predict, sentences)
         report.measure(f"F1, {name} (peer: softmax)", ours, peer=peer, at_least=bar, epoch=best.best_epoch + 1)
 
 
 LADDER = (32, 64, 128, 256, 512, 1024)
-
-
-class Framewise(crf.Batches):
-    """Batches whose padding has the tag −1, which the softmax's loss leaves out."""
-
-    def __getitem__(self, index):
-        ids, tags = super().__getitem__(index)
-        return ids, np.where((ids != 0).any(axis=-1), tags, -1)

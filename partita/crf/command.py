@@ -31,7 +31,7 @@ from partita.crf.tagger import Tagger
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
 
 ENCODERS: dict[str, Callable[..., keras.Model]] = {"cnn": cnn, "bilstm": bilstm}
-MAX_SHAPES = 8  # each takes seconds to compile, and saves less padding than the one before
+MAX_SHAPES = {"train": 8, "apply": 5}  # each takes time to compile, and saves less padding than the one before
 CHUNK = 2**20  # tokens that are read, tagged and written at a time
 CELLS = 2**13  # of a batch when applying: fewer are slower, more are no faster and fill up with more padding
 
@@ -49,9 +49,9 @@ def recipe(lexicon: Lexicon, encoder: str, width: int, num_steps: int) -> Tagger
 
 
 def schedule(num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """A learning rate that rises to 0.001 over the first twentieth of the steps, and falls to 0 as a cosine."""
+    """A learning rate that rises to 0.002 over the first twentieth of the steps, and falls to 0 as a cosine."""
     warmup = max(1, num_steps // 20)
-    return keras.optimizers.schedules.CosineDecay(0.0, max(1, num_steps - warmup), warmup_target=1e-3, warmup_steps=warmup)
+    return keras.optimizers.schedules.CosineDecay(0.0, max(1, num_steps - warmup), warmup_target=2e-3, warmup_steps=warmup)
 
 
 @click.group(epilog="Example: partita tag apply words.keras book.txt")
@@ -109,7 +109,7 @@ def train(
     lexicon = Lexicon.fit(sentences, tags, scheme, names)
     if dev is not None:
         dev_sentences, dev_tags = _read_tagged(dev, scheme, names, lexicon.tag_id)
-    num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20)  # to compile one takes as long as that many tokens
+    num_shapes = min(MAX_SHAPES["train"], 2 + epochs * sum(map(len, tags)) // 2**20)  # to compile one takes as long as that many tokens
     batches = Batches([*map(lexicon.encode, sentences, tags)], [*map(lexicon.encode_tags, tags)], batch_size, num_shapes, seed=seed)
     dev_batches = Batches([*map(lexicon.encode, dev_sentences)], None, batch_size, num_shapes, shuffle=False)
     held_out = HeldOut(dev_batches, lambda ids: _score(scheme, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1, path=out)
@@ -231,7 +231,7 @@ def _read_tagged(source: str, scheme: str | None, features: Sequence[str] | str,
 
 def _num_columns(features: Sequence[str] | str) -> int:
     """How many columns a token must have, its tag not counted."""
-    return 1 + max((int(name[6:]) for name in features if name.startswith("column") and name[6:].isdecimal()), default=0)
+    return 1 + max((COLUMNS.index(name.partition("_")[0]) for name in features if name in FEATURES and name.startswith("column")), default=0)
 
 
 def _score(
@@ -258,7 +258,7 @@ def _tagged(
     with _ctrl_c() as check:
         for chunk in _chunks(sentences):
             ids = [lexicon.encode(tokens) for tokens, _ in chunk]
-            num_shapes = min(MAX_SHAPES, 1 + sum(map(len, ids)) * MAX_SHAPES // CHUNK)
+            num_shapes = min(MAX_SHAPES["apply"], 1 + sum(map(len, ids)) * MAX_SHAPES["apply"] // CHUNK)
             batches = Batches(ids, None, batch_size, num_shapes, lengths, max_tokens=CELLS, shuffle=False)
             lengths = lengths or [length for _, length in batches.shapes]  # later chunks compile nothing
             for sentence, found in zip(chunk, _decoded(tagger, batches, confidence, check), strict=True):

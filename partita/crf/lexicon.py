@@ -58,21 +58,37 @@ def _affix(part: slice) -> Callable[[Sequence[Sequence[str]]], list[str]]:
     return lambda rows: [row[0][part] for row in rows]
 
 
+def _neighbors(index: int, before: int, after: int) -> Callable[[Sequence[Sequence[str]]], list[str]]:
+    """A column's strings from `before` tokens before each token to `after` tokens after it."""
+
+    def strings(rows: Sequence[Sequence[str]]) -> list[str]:
+        column = [_EDGE] * before + [row[index] for row in rows] + [_EDGE] * after
+        return [_EDGE.join(column[start : start + before + 1 + after]) for start in range(len(rows))]
+
+    return strings
+
+
+COLUMNS = ("word", *(f"column{index}" for index in range(1, 10)))
+_SPANS = {"unigram": (0, 0), "bigram": (1, 0), "trigram": (1, 1)}  # tokens before and after that stand in the string
+NGRAMS = {f"{name}_{gram}": _neighbors(index, *span) for index, name in enumerate(COLUMNS) for gram, span in _SPANS.items()}
 # Feature by name: tokens → a string for each. Tokens are the characters of a string, or rows of columns with the word first.
 FEATURES: dict[str, Callable[[Any], Iterable[str]]] = {
     "character": fold,
     "bigram": _bigrams,
-    "word": _column(0),
     "lower": lambda rows: [row[0].lower() for row in rows],
     "shape": lambda rows: [shape(row[0]) for row in rows],
     **{f"prefix{size}": _affix(slice(size)) for size in range(1, 5)},
     **{f"suffix{size}": _affix(slice(-size, None)) for size in range(1, 5)},
-    **{f"column{index}": _column(index) for index in range(1, 10)},
+    **{name: _column(index) for index, name in enumerate(COLUMNS)},
+    **NGRAMS,
 }
 # These give a string for each gap before, between and after tokens: one more, looked up once, to make two columns of ids,
 # of the gap before a token and of the gap after it.
 GAP_FEATURES = frozenset({"bigram"})
-FEATURE_SETS = {"characters": ("character", "bigram"), "words": ("lower", "shape", "suffix1", "suffix2", "suffix3", "suffix4")}
+FEATURE_SETS = {
+    "characters": ("character", "bigram"),
+    "words": ("lower", "shape", "prefix3", "suffix2", "suffix3", "word_unigram", "word_bigram"),
+}
 
 
 class Vocabulary:
@@ -129,10 +145,10 @@ class Lexicon:
     Example:
         >>> lexicon = Lexicon.fit(["共同创造"], [["b", "e", "b", "e"]], scheme="bmes", min_count=1)
         >>> lexicon.columns, lexicon.sizes, lexicon.tag_names
-        (('character', 'bigram', 'bigram', 'word_begins', 'word_ends', 'word_goes_on'), (6, 7, 7, 8, 8, 8), ('s', 'b', 'm', 'e'))
+        (('character', 'word_begins', 'word_ends', 'word_goes_on'), (6, 8, 8, 8), ('s', 'b', 'm', 'e'))
         >>> lexicon.encode("共同")
-        array([[2, 2, 3, 2, 1, 1],
-               [3, 3, 1, 1, 2, 1]], dtype=int32)
+        array([[2, 2, 1, 1],
+               [3, 1, 2, 1]], dtype=int32)
         >>> lexicon.encode_tags(["s", "e"])
         array([0, 3], dtype=int32)
     """
@@ -177,8 +193,8 @@ class Lexicon:
             sentences: Strings of characters, or lists of rows `(word, column1, ...)` without the tag.
             tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the scheme.
             scheme: `"bmes"`, `"bioes"`, `"bio"`, or None.
-            features: `"characters"`, with a dictionary where the scheme is bare bmes; `"words"`, which adds every further
-                column of the rows; or names out of `FEATURES`.
+            features: `"characters"`: with bigrams or, where the scheme is bare bmes, with a dictionary instead; `"words"`:
+                also every further column of the rows, and n-grams; or names out of `FEATURES`.
             min_count: Items rarer than this are left out and share id 1, which so has something to learn from.
             max_size: Items kept of each feature at most.
 
@@ -193,9 +209,12 @@ class Lexicon:
                 raise ValueError(f"tags must be one a token, got {len(names)} for {len(tokens)} in sentence {number}")
         if features == "words":
             width = len(next(chain.from_iterable(sentences), ()))
-            features = (*FEATURE_SETS["words"], *(f"column{index}" for index in range(1, width)))
+            further = (f"column{index}{gram}" for index in range(1, width) for gram in ("", "_bigram", "_trigram"))
+            features = (*FEATURE_SETS["words"], *further)
         seen = set().union(*tags)
         words_are_known = features == "characters" and scheme == "bmes" and seen <= set("sbme")
+        if words_are_known:
+            features = ("character",)  # words say what bigrams would, with a hundredth of the weights
         features = FEATURE_SETS.get(features, (features,)) if isinstance(features, str) else features
         _check_features(features)
         vocabularies = [Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size) for name in features]

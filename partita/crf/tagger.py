@@ -123,6 +123,8 @@ class Tagger(keras.Model):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
+        if missing := {"encoder", "crf", "lexicon"} - config.keys():
+            raise ValueError(f"config must hold encoder, crf and lexicon, got no {', '.join(sorted(missing))}")
         parts = {part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects) for part in ("encoder", "crf")}
         lexicon = None if config["lexicon"] is None else Lexicon.from_config(config["lexicon"])
         return cls(**{**config, **parts, "lexicon": lexicon})

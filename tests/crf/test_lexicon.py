@@ -22,19 +22,22 @@ def lexicon(request):
 
 
 def test_characters_come_with_the_bigrams_on_both_sides():
-    lexicon = Lexicon.fit(["天天天"], ["sss"], "bmes", min_count=1)
-    assert lexicon.columns[:3] == ("character", "bigram", "bigram")
+    lexicon = Lexicon.fit(["天天天"], ["sss"], "bmes", features=["character", "bigram"], min_count=1)
+    assert lexicon.columns == ("character", "bigram", "bigram")
     assert [vocabulary.items for vocabulary in lexicon.vocabularies] == [("天",), ("天天", "\n天", "天\n")]
-    assert lexicon.encode("天天地")[:, :3].tolist() == [[2, 3, 2], [2, 2, 1], [1, 1, 1]]
-    assert lexicon.encode("").shape == (0, 6)
+    assert lexicon.encode("天天地").tolist() == [[2, 3, 2], [2, 2, 1], [1, 1, 1]]
+    assert lexicon.encode("").shape == (0, 3)
 
 
 def test_words_come_with_every_column_there_is():
     lexicon = Lexicon.fit(ROWS, ROW_TAGS, "bio", features="words", min_count=1)
-    assert lexicon.columns == ("lower", "shape", "suffix1", "suffix2", "suffix3", "suffix4", "column1")
+    own = ("lower", "shape", "prefix3", "suffix2", "suffix3", "word_unigram", "word_bigram")
+    assert lexicon.columns == (*own, "column1", "column1_bigram", "column1_trigram")
     strings = [[FEATURES[name](rows) for name in lexicon.features] for rows in ROWS]
-    assert [column[0] for column in strings[0]] == ["mcdonald's", "XxXx'x", "s", "'s", "d's", "ld's", "NNP"]
-    assert lexicon.encode([("Sells", "NNP")]).tolist() == [[2, 1, 2, 2, 2, 2, 3]]
+    assert [column[0] for column in strings[0][:6]] == ["mcdonald's", "XxXx'x", "McD", "'s", "d's", "McDonald's"]
+    assert strings[0][6:8] == [["\n\nMcDonald's", "McDonald's\nsells", "sells\n1,000"], ["NNP", "VBZ", "CD"]]
+    assert strings[0][9] == ["\n\nNNP\nVBZ", "NNP\nVBZ\nCD", "VBZ\nCD\n\n"]
+    assert lexicon.encode([("Sells", "NNP")])[0, [0, 1, 4, 5, 7]].tolist() == [2, 1, 2, 1, 3]
     assert "column1" not in Lexicon.fit([[("a",)]], ["O"], "bio", features="words").columns
 
 
@@ -64,7 +67,7 @@ def test_a_vocabulary_holds_the_most_frequent_items(text, min_count, max_size):
 def test_ids_of_any_text_are_in_range(text):
     lexicon = Lexicon.fit(map("".join, SENTENCES), map(words_to_tags, SENTENCES), "bmes", min_count=1)
     ids = lexicon.encode(text)
-    assert ids.shape == (len(text), 6)
+    assert ids.shape == (len(text), 4)
     assert np.all((ids > 0) & (ids < lexicon.sizes))
 
 
