@@ -25,7 +25,7 @@ from partita.crf.corpus import read_columns, read_segmented
 from partita.crf.encoder import bilstm, cnn
 from partita.crf.heldout import HeldOut
 from partita.crf.layer import CRF
-from partita.crf.lexicon import Lexicon
+from partita.crf.lexicon import COLUMNS, Lexicon
 from partita.crf.metrics import Score, segmentation_f1, span_f1
 from partita.crf.tagger import Tagger
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
@@ -231,7 +231,8 @@ def _read_tagged(source: str, scheme: str | None, features: Sequence[str] | str,
 
 def _num_columns(features: Sequence[str] | str) -> int:
     """How many columns a token must have, its tag not counted."""
-    return 1 + max((COLUMNS.index(name.partition("_")[0]) for name in features if name in FEATURES and name.startswith("column")), default=0)
+    columns = (name.partition("_")[0] for name in features)
+    return 1 + max((COLUMNS.index(column) for column in columns if column in COLUMNS), default=0)
 
 
 def _score(
