@@ -50,7 +50,7 @@ def columns(num_sentences, seed):
 @pytest.fixture(autouse=True, scope="module")
 def compiled_once():
     """One shape, and each model loaded once, which keeps what it compiled."""
-    with mock.patch.object(command, "MAX_SHAPES", 1), mock.patch.object(command, "_load", cache(command._load)):
+    with mock.patch.object(command, "MAX_SHAPES", {"train": 1, "apply": 1}), mock.patch.object(command, "_load", cache(command._load)):
         yield
 
 
@@ -112,7 +112,7 @@ def test_few_shapes_are_compiled(words, monkeypatch):
     predict = crf.Tagger.predict_on_batch
     monkeypatch.setattr(crf.Tagger, "predict_on_batch", lambda self, ids: seen.add(ids.shape[:2]) or predict(self, ids))
     monkeypatch.setattr(command, "CHUNK", 100)
-    monkeypatch.setattr(command, "MAX_SHAPES", 2)
+    monkeypatch.setattr(command, "MAX_SHAPES", {"train": 2, "apply": 2})
     lines = ["的" * length for length in [3, 12, 9, 7] * 20]
     _, cut, _ = partita("tag", "apply", words, "-", stdin="\n".join(lines).encode())
     assert [line.replace(" ", "") for line in cut.splitlines()] == lines
