@@ -1,0 +1,313 @@
+"""Reaction networks: what reacts, what comes of it, and how fast.
+
+    a_r(n) = k_r · Π_i C(n_i, s_ir)   or any expression;        n ← n + Δ_r  at rate  a_r(n)
+
+A state n holds a count for each species; Δ_r is the difference of the products and the reactants of reaction r.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+import numpy as np
+
+from partita.reactions.expression import TIME, Call, Expression, Name, Number, check_name, names, number, substitute, to_text
+from partita.reactions.reaction import Event, Reaction, as_expression, whole
+
+COUNT_LIMIT = 2**53  # beyond it a float64 no longer tells a count from the next
+SIZE_LIMIT = 100_000
+CONVENTIONS = ("combinations", "permutations")
+
+
+class NetworkError(ValueError):
+    """A network that is none, and the reaction, the event or the name of the rule that makes it so."""
+
+    def __init__(self, message: str, subject: Reaction | Event | str):
+        super().__init__(message)
+        self.subject = subject
+
+
+@dataclass(frozen=True)
+class Network:
+    """Species, reactions, and all that is needed to simulate them. Do not change its mappings.
+
+    Args:
+        species: Their names, in the order of results.
+        reactions: The reactions.
+        parameters: A number for each name.
+        initial: Counts at the start; 0 for species not named.
+        events: What is set when a condition turns true.
+        rules: Names that follow others at all times, and the expressions they follow: species, or names of their own.
+        fixed: Species whose count no reaction changes, though they take part.
+        convention: What k counts in mass action: `"combinations"`, k · Π C(n, s), so that 2 A has k · n(n − 1) / 2; or
+            `"permutations"`, k · Π n(n − 1)…(n − s + 1).
+
+    Raises:
+        ValueError: naming what is wrong: unknown or doubled names, counts that are none, rules that follow themselves.
+
+    Example:
+        >>> net = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
+        >>> net.species, len(net.reactions)
+        (('m', 'n'), 4)
+        >>> print(Network(["A"], [Reaction({"A": 2}, {}, "k")], {"k": 0.1}, {"A": 100}))
+        k = 0.1
+        A = 100
+        2 A -> @ k
+    """
+
+    species: tuple[str, ...]
+    reactions: tuple[Reaction, ...]
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    initial: Mapping[str, int] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    rules: Mapping[str, Expression] = field(default_factory=dict)
+    fixed: frozenset[str] = frozenset()
+    convention: str = "combinations"
+    _known: frozenset[str] = field(init=False, repr=False, compare=False)
+    _inlined: Mapping[str, Expression] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        values: dict[str, Any] = {
+            "species": tuple(self.species),
+            "reactions": tuple(self.reactions),
+            "parameters": {name: _finite(value, name) for name, value in self.parameters.items()},
+            "events": tuple(self.events),
+            "rules": {name: as_expression(rule, f"rules[{name!r}]") for name, rule in self.rules.items()},
+            "fixed": frozenset(self.fixed),
+        }
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+        self._check_names()
+        object.__setattr__(self, "initial", self.counts(self.initial))
+        object.__setattr__(self, "_inlined", _follow(self.rules))
+        for reaction in self.reactions:
+            self._check_reaction(reaction)
+        for event in self.events:
+            self._check_event(event)
+
+    def _check_names(self) -> None:
+        if not self.species:
+            raise ValueError("species must name at least one, got none")
+        for what, things in (("species", self.species), ("reactions", self.reactions), ("events", self.events), ("rules", self.rules)):
+            if len(things) > SIZE_LIMIT:
+                raise ValueError(f"{what} must be at most {SIZE_LIMIT}, got {len(things)}")
+        if self.convention not in CONVENTIONS:
+            raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, got {self.convention!r}")
+        object.__setattr__(self, "_known", frozenset(map(check_name, self.species)))
+        _check_unique("species", self.species)
+        _check_unique("reactions", [reaction.name for reaction in self.reactions if reaction.name])
+        _check_unique("events", [event.name for event in self.events if event.name])
+        for name in (*self.parameters, *self.rules):
+            check_name(name)
+        if both := sorted(self.parameters.keys() & {*self.rules, *self.species}):
+            raise ValueError(f"{both[0]!r} must be one thing, got a parameter that is also a species or a rule")
+        if unknown := sorted(self.fixed - self._known):
+            raise ValueError(f"fixed must name species of the network, got {unknown[0]!r}")
+        for name, rule in self.rules.items():
+            self._check_known(rule, f"the rule of {name!r}", name)
+
+    def _check_known(self, expression: Expression, what: str, subject: Reaction | Event | str) -> None:
+        if unknown := sorted(names(expression) - self._known - self.parameters.keys() - self.rules.keys() - {TIME}):
+            message = f"{what} must name species, parameters and rules of the network, got {unknown[0]!r}: {to_text(expression)}"
+            raise NetworkError(message, subject)
+
+    def _check_reaction(self, reaction: Reaction) -> None:
+        what = f"reaction {reaction.name or reaction}"
+        self._check_known(reaction.rate, what, reaction)
+        if unknown := [name for name, _ in (*reaction.reactants, *reaction.products) if name not in self._known]:
+            raise NetworkError(f"{what} must name species of the network, got {unknown[0]!r}", reaction)
+        if ruled := self.change(reaction).keys() & self.rules.keys():
+            raise NetworkError(f"{what} must not change {min(ruled)!r}, which follows a rule", reaction)
+        try:
+            self.propensity(reaction)
+            moving = sorted(names(self.inline(reaction.rate)) & self._known) if reaction.mass_action else ()
+        except ValueError as error:
+            raise NetworkError(f"{what}: {error}", reaction) from None
+        if moving:
+            message = f"{what} must have a constant for mass action, got one that follows {moving[0]!r}: write '@@ propensity'"
+            raise NetworkError(message, reaction)
+
+    def _check_event(self, event: Event) -> None:
+        what = f"event {event.name or event}"
+        for expression in (event.trigger, *(value for _, value in event.assignments), *([event.priority] if event.priority else [])):
+            self._check_known(expression, what, event)
+            try:
+                self.inline(expression)
+            except ValueError as error:
+                raise NetworkError(f"{what}: {error}", event) from None
+        for target, _ in event.assignments:
+            if target in self.rules or target not in self._known | self.parameters.keys():
+                raise NetworkError(f"{what} must set species or parameters that follow no rule, got {target!r}", event)
+
+    def __hash__(self) -> int:
+        return hash((self.species, self.reactions, self.convention))
+
+    def __str__(self) -> str:
+        mentioned = dict.fromkeys(name for reaction in self.reactions for name, _ in (*reaction.reactants, *reaction.products))
+        fixed = [name for name in self.species if name in self.fixed]
+        orderly = (*dict.fromkeys([*fixed, *mentioned]),) == self.species
+        return "\n".join(
+            [
+                *([f"convention {self.convention}"] if self.convention != CONVENTIONS[0] else []),
+                *([f"species {', '.join(self.species)}"] if not orderly else []),
+                *([f"fixed {', '.join(fixed)}"] if fixed else []),
+                *(f"{name} = {to_text(number(value))}" for name, value in self.parameters.items()),
+                *(f"{name} = {count}" for name, count in self.initial.items() if count),
+                *(f"{name} := {to_text(rule)}" for name, rule in self.rules.items()),
+                *map(str, self.reactions),
+                *map(str, self.events),
+            ]
+        )
+
+    @classmethod
+    def from_text(cls, text: str) -> "Network":
+        """The network that a text describes, one statement a line or parted by `;`.
+
+        Args:
+            text: Statements in any order; `#` begins a comment.
+
+                - `2 A + B -> C @ k`: mass action; `A <-> B @ kf, kr`: both ways; nothing, or `∅`, for an empty side. `name:` may go before.
+                - `A -> B @@ k * A / (1 + A)`: the full propensity.
+                - `k = 0.1`: a parameter. `A = 100`: the initial count of a species. Either may be an expression of numbers.
+                - `total := A + B`: a rule: the name follows the others.
+                - `at t >= 25: X = 50`, `when P2 > 30, priority 1: P = 100, P2 = 0`: events; `at 25:` is `at t >= 25:`.
+                - `species A, B`, `fixed S`, `convention permutations`: order and further species, those that do not change, what k counts.
+
+        Raises:
+            ValueError: with line and column, if it is none.
+
+        Example:
+            >>> net = Network.from_text("k = 1/2; A = 10; 2 A <-> A2 @ k, 0.1")
+            >>> print(net.reactions[1], net.initial)
+            A2 -> 2 A @ 0.1 {'A': 10, 'A2': 0}
+        """
+        from partita.reactions.parse import read
+
+        return read(text)
+
+    def counts(self, initial: Mapping[str, int]) -> dict[str, int]:
+        """A count for each species: those given, and 0 for the others.
+
+        Raises:
+            ValueError: if a name is no species, or a count is no whole number from 0 to 2⁵³.
+
+        Example:
+            >>> Network.from_text("A -> B @ 1").counts({"A": 5})
+            {'A': 5, 'B': 0}
+        """
+        if unknown := [name for name in initial if name not in self._known]:
+            raise ValueError(f"initial must name species of the network, got {unknown[0]!r}")
+        given = {name: whole(count, 0, COUNT_LIMIT, f"initial count of {name!r}") for name, count in initial.items()}
+        return {name: given.get(name, 0) for name in self.species}
+
+    def inline(self, expression: Expression) -> Expression:
+        """The expression in terms of species that follow no rule, parameters and `t`.
+
+        Example:
+            >>> net = Network.from_text("A = 3; all := A + B; A -> B @@ 2 * all")
+            >>> to_text(net.inline(net.reactions[0].rate))
+            '2 * (A + B)'
+        """
+        return substitute(expression, self._inlined)
+
+    def propensity(self, reaction: Reaction) -> Expression:
+        """How often a reaction fires in a unit of time, rules inlined: for mass action k · Π C(n_i, s_i).
+
+        Example:
+            >>> net = Network.from_text("2 A + B -> C @ k; k = 0.1")
+            >>> to_text(net.propensity(net.reactions[0]))
+            'k * A * (A - 1) * B / 2'
+        """
+
+        def ways(species: Expression, count: int) -> list[Expression]:
+            return [species, *(Call("-", (species, Number(taken))) for taken in range(1, count))]
+
+        return self._rate(reaction, ways)
+
+    def rate(self, reaction: Reaction) -> Expression:
+        """The rate of a reaction in the limit of large counts: for mass action k · Π n_i^s_i / s_i!, otherwise the propensity.
+
+        The k is that of the propensity, so that both agree where counts are large; under `"permutations"` nothing is divided.
+
+        Example:
+            >>> net = Network.from_text("2 A + B -> C @ k; k = 0.1")
+            >>> to_text(net.rate(net.reactions[0]))
+            'k * A ** 2 * B / 2'
+        """
+
+        def ways(species: Expression, count: int) -> list[Expression]:
+            return [species if count == 1 else Call("**", (species, Number(count)))]
+
+        return self._rate(reaction, ways)
+
+    def _rate(self, reaction: Reaction, ways: Callable[[Expression, int], list[Expression]]) -> Expression:
+        rate = self.inline(reaction.rate)
+        if not reaction.mass_action:
+            return rate
+        factors = [factor for name, count in reaction.reactants for factor in ways(self.inline(Name(name)), count)]
+        product = Call("*", (rate, *factors)) if factors else rate
+        orders = math.prod(math.factorial(count) for _, count in reaction.reactants) if self.convention == CONVENTIONS[0] else 1
+        return product if orders == 1 else Call("/", (product, Number(orders)))
+
+    def change(self, reaction: Reaction) -> dict[str, int]:
+        """What one firing adds to the counts: species → difference, those that stay as they are left out.
+
+        Example:
+            >>> net = Network.from_text("fixed S; S + E -> E + 2 P @ 1")
+            >>> net.change(net.reactions[0])
+            {'P': 2}
+        """
+        change = {name: -count for name, count in reaction.reactants}
+        for name, count in reaction.products:
+            change[name] = change.get(name, 0) + count
+        return {name: difference for name, difference in change.items() if difference and name not in self.fixed}
+
+    def stoichiometry(self) -> np.ndarray:
+        """What each firing adds, `(species, reactions)`, int64.
+
+        Example:
+            >>> Network.from_text("2 A -> B @ 1; B -> @ 1").stoichiometry()
+            array([[-2,  0],
+                   [ 1, -1]])
+        """
+        matrix = np.zeros((len(self.species), len(self.reactions)), np.int64)
+        rows = {name: row for row, name in enumerate(self.species)}
+        for column, reaction in enumerate(self.reactions):
+            for name, difference in self.change(reaction).items():
+                matrix[rows[name], column] = difference
+        return matrix
+
+
+def _finite(value: Any, name: str) -> float:
+    try:
+        result = float(value)
+    except (TypeError, ValueError):
+        result = math.nan
+    if not math.isfinite(result):
+        raise ValueError(f"parameter {name!r} must be a finite number, got {value!r}")
+    return result
+
+
+def _check_unique(what: str, things: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in things:
+        if name in seen:
+            raise ValueError(f"{what} must have names of their own, got {name!r} twice")
+        seen.add(name)
+
+
+def _follow(rules: Mapping[str, Expression]) -> dict[str, Expression]:
+    """Rules in terms of names that follow none."""
+    try:
+        order = [*TopologicalSorter({name: names(rule) & rules.keys() for name, rule in rules.items()}).static_order()]
+    except CycleError as error:
+        raise NetworkError(f"a rule must not follow itself, got {' → '.join(error.args[1])}", error.args[1][0]) from None
+    inlined: dict[str, Expression] = {}
+    for name in order:
+        try:
+            inlined[name] = substitute(rules[name], inlined)
+        except ValueError as error:
+            raise NetworkError(f"the rule of {name!r}: {error}", name) from None
+    return inlined
