@@ -6,27 +6,20 @@ A state n holds a count for each species; Δ_r is the difference of the products
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from partita.reactions.expression import TIME, Call, Expression, Name, Number, check_name, names, number, substitute, to_text
-from partita.reactions.reaction import Event, Reaction, as_expression, whole
+from partita.reactions.consistency import CONVENTIONS, check_laws, check_names, follow
+from partita.reactions.expression import Call, Expression, Name, Number, number, substitute, to_text
+from partita.reactions.reaction import Event, Reaction, as_expression, finite, whole
+
+if TYPE_CHECKING:
+    from partita.reactions.master import MasterEquation
 
 COUNT_LIMIT = 2**53  # beyond it a float64 no longer tells a count from the next
-SIZE_LIMIT = 100_000
-CONVENTIONS = ("combinations", "permutations")
-
-
-class NetworkError(ValueError):
-    """A network that is none, and the reaction, the event or the name of the rule that makes it so."""
-
-    def __init__(self, message: str, subject: Reaction | Event | str):
-        super().__init__(message)
-        self.subject = subject
 
 
 @dataclass(frozen=True)
@@ -65,81 +58,23 @@ class Network:
     rules: Mapping[str, Expression] = field(default_factory=dict)
     fixed: frozenset[str] = frozenset()
     convention: str = "combinations"
-    _known: frozenset[str] = field(init=False, repr=False, compare=False)
     _inlined: Mapping[str, Expression] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         values: dict[str, Any] = {
             "species": tuple(self.species),
             "reactions": tuple(self.reactions),
-            "parameters": {name: _finite(value, name) for name, value in self.parameters.items()},
+            "parameters": {name: finite(value, f"parameter {name!r}") for name, value in self.parameters.items()},
             "events": tuple(self.events),
             "rules": {name: as_expression(rule, f"rules[{name!r}]") for name, rule in self.rules.items()},
             "fixed": frozenset(self.fixed),
         }
         for key, value in values.items():
             object.__setattr__(self, key, value)
-        self._check_names()
+        check_names(self)
         object.__setattr__(self, "initial", self.counts(self.initial))
-        object.__setattr__(self, "_inlined", _follow(self.rules))
-        for reaction in self.reactions:
-            self._check_reaction(reaction)
-        for event in self.events:
-            self._check_event(event)
-
-    def _check_names(self) -> None:
-        if not self.species:
-            raise ValueError("species must name at least one, got none")
-        for what, things in (("species", self.species), ("reactions", self.reactions), ("events", self.events), ("rules", self.rules)):
-            if len(things) > SIZE_LIMIT:
-                raise ValueError(f"{what} must be at most {SIZE_LIMIT}, got {len(things)}")
-        if self.convention not in CONVENTIONS:
-            raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, got {self.convention!r}")
-        object.__setattr__(self, "_known", frozenset(map(check_name, self.species)))
-        _check_unique("species", self.species)
-        _check_unique("reactions", [reaction.name for reaction in self.reactions if reaction.name])
-        _check_unique("events", [event.name for event in self.events if event.name])
-        for name in (*self.parameters, *self.rules):
-            check_name(name)
-        if both := sorted(self.parameters.keys() & {*self.rules, *self.species}):
-            raise ValueError(f"{both[0]!r} must be one thing, got a parameter that is also a species or a rule")
-        if unknown := sorted(self.fixed - self._known):
-            raise ValueError(f"fixed must name species of the network, got {unknown[0]!r}")
-        for name, rule in self.rules.items():
-            self._check_known(rule, f"the rule of {name!r}", name)
-
-    def _check_known(self, expression: Expression, what: str, subject: Reaction | Event | str) -> None:
-        if unknown := sorted(names(expression) - self._known - self.parameters.keys() - self.rules.keys() - {TIME}):
-            message = f"{what} must name species, parameters and rules of the network, got {unknown[0]!r}: {to_text(expression)}"
-            raise NetworkError(message, subject)
-
-    def _check_reaction(self, reaction: Reaction) -> None:
-        what = f"reaction {reaction.name or reaction}"
-        self._check_known(reaction.rate, what, reaction)
-        if unknown := [name for name, _ in (*reaction.reactants, *reaction.products) if name not in self._known]:
-            raise NetworkError(f"{what} must name species of the network, got {unknown[0]!r}", reaction)
-        if ruled := self.change(reaction).keys() & self.rules.keys():
-            raise NetworkError(f"{what} must not change {min(ruled)!r}, which follows a rule", reaction)
-        try:
-            self.propensity(reaction)
-            moving = sorted(names(self.inline(reaction.rate)) & self._known) if reaction.mass_action else ()
-        except ValueError as error:
-            raise NetworkError(f"{what}: {error}", reaction) from None
-        if moving:
-            message = f"{what} must have a constant for mass action, got one that follows {moving[0]!r}: write '@@ propensity'"
-            raise NetworkError(message, reaction)
-
-    def _check_event(self, event: Event) -> None:
-        what = f"event {event.name or event}"
-        for expression in (event.trigger, *(value for _, value in event.assignments), *([event.priority] if event.priority else [])):
-            self._check_known(expression, what, event)
-            try:
-                self.inline(expression)
-            except ValueError as error:
-                raise NetworkError(f"{what}: {error}", event) from None
-        for target, _ in event.assignments:
-            if target in self.rules or target not in self._known | self.parameters.keys():
-                raise NetworkError(f"{what} must set species or parameters that follow no rule, got {target!r}", event)
+        object.__setattr__(self, "_inlined", follow(self.rules))
+        check_laws(self)
 
     def __hash__(self) -> int:
         return hash((self.species, self.reactions, self.convention))
@@ -197,10 +132,24 @@ class Network:
             >>> Network.from_text("A -> B @ 1").counts({"A": 5})
             {'A': 5, 'B': 0}
         """
-        if unknown := [name for name in initial if name not in self._known]:
+        if unknown := [*(initial.keys() - {*self.species})]:
             raise ValueError(f"initial must name species of the network, got {unknown[0]!r}")
         given = {name: whole(count, 0, COUNT_LIMIT, f"initial count of {name!r}") for name, count in initial.items()}
         return {name: given.get(name, 0) for name in self.species}
+
+    def values(self, parameters: Mapping[str, float]) -> dict[str, float]:
+        """A number for each parameter: those given, and the network's own for the others.
+
+        Raises:
+            ValueError: if a name is no parameter, or a value no finite number.
+
+        Example:
+            >>> Network.from_text("k = 1; A -> B @ k").values({"k": 5})
+            {'k': 5.0}
+        """
+        if unknown := [name for name in parameters if name not in self.parameters]:
+            raise ValueError(f"parameters must name parameters of the network, got {unknown[0]!r}")
+        return {**self.parameters, **{name: finite(value, f"parameter {name!r}") for name, value in parameters.items()}}
 
     def inline(self, expression: Expression) -> Expression:
         """The expression in terms of species that follow no rule, parameters and `t`.
@@ -279,35 +228,57 @@ class Network:
                 matrix[rows[name], column] = difference
         return matrix
 
+    def conserved(self) -> tuple[dict[str, int], ...]:
+        """Sums of species that no reaction changes (events may): species → how often it counts. They are independent and complete.
 
-def _finite(value: Any, name: str) -> float:
-    try:
-        result = float(value)
-    except (TypeError, ValueError):
-        result = math.nan
-    if not math.isfinite(result):
-        raise ValueError(f"parameter {name!r} must be a finite number, got {value!r}")
-    return result
+        Example:
+            >>> Network.from_text("E + S <-> ES @ 1, 1; ES -> E + P @ 1").conserved()
+            ({'E': 1, 'ES': 1}, {'S': 1, 'ES': 1, 'P': 1})
+        """
+        from partita.reactions.deterministic import conserved
 
+        return conserved(self)
 
-def _check_unique(what: str, things: Iterable[str]) -> None:
-    seen: set[str] = set()
-    for name in things:
-        if name in seen:
-            raise ValueError(f"{what} must have names of their own, got {name!r} twice")
-        seen.add(name)
+    def rate_equation(self, xp: Any = np) -> Callable[..., Any]:
+        """The deterministic limit as a function `(t, y, p)`: y of shape `(..., species)` → dy/dt of the same shape.
 
+        `p` maps names of parameters to numbers or tensors; those not given keep the network's values. Rates are those of `rate`.
+        A species that follows a rule or is fixed has derivative 0.
 
-def _follow(rules: Mapping[str, Expression]) -> dict[str, Expression]:
-    """Rules in terms of names that follow none."""
-    try:
-        order = [*TopologicalSorter({name: names(rule) & rules.keys() for name, rule in rules.items()}).static_order()]
-    except CycleError as error:
-        raise NetworkError(f"a rule must not follow itself, got {' → '.join(error.args[1])}", error.args[1][0]) from None
-    inlined: dict[str, Expression] = {}
-    for name in order:
-        try:
-            inlined[name] = substitute(rules[name], inlined)
-        except ValueError as error:
-            raise NetworkError(f"the rule of {name!r}: {error}", name) from None
-    return inlined
+        Args:
+            xp: `numpy`, or `keras.ops` for tensors.
+
+        Raises:
+            ValueError: if the network has events.
+
+        Example:
+            >>> field = Network.from_text("k = 2; A -> B @ k").rate_equation()
+            >>> field(0.0, np.array([3.0, 0.0]), {"k": 1.0})
+            array([-3.,  3.])
+        """
+        from partita.reactions.deterministic import rate_equation
+
+        return rate_equation(self, xp)
+
+    def master_equation(
+        self, bounds: Mapping[str, int], initial: Mapping[str, int] | None = None, parameters: Mapping[str, float] | None = None
+    ) -> "MasterEquation":
+        """The exact law of the counts, on the states that can be reached from the initial one within bounds.
+
+        Args:
+            bounds: The largest count of each species that reactions change.
+            initial: Counts at the start that differ from the network's.
+            parameters: Values that differ from the network's.
+
+        Raises:
+            ValueError: if a bound is missing or below the initial count, more than 2,000,000 states can be reached, rates follow
+                `t`, there are events, or a propensity is negative or not finite in a state.
+
+        Example:
+            >>> law = Network.from_text("A = 4; A <-> B @ 3, 1").master_equation({"A": 4, "B": 4})
+            >>> law.stationary(["B"]).values.round(3)  # binomial, 3/4
+            array([0.004, 0.047, 0.211, 0.422, 0.316])
+        """
+        from partita.reactions.master import master_equation
+
+        return master_equation(self, bounds, initial, parameters)

@@ -8,9 +8,10 @@ Every error names the line and the column.
 from collections.abc import Callable
 from typing import Any
 
+from partita.reactions.consistency import CONVENTIONS, SIZE_LIMIT, NetworkError
 from partita.reactions.expression import Call, Expression, Name, check_name, constant, is_condition
 from partita.reactions.formula import Cursor, Token, statements
-from partita.reactions.network import CONVENTIONS, COUNT_LIMIT, SIZE_LIMIT, Network, NetworkError
+from partita.reactions.network import COUNT_LIMIT, Network
 from partita.reactions.reaction import Event, Reaction, whole
 
 _ARROWS = ("->", "→", "<->", "⇌")
@@ -213,8 +214,9 @@ class _Reader:
         for token in self.constants:
             if token.text in self.species:
                 token.fail(f"after '@' stands a constant, got the species {token}: a full propensity follows '@@'")
+        settable = ({*self.species} | {*parameters}) - {*self.rules}
         for token in self.targets:
-            if token.text in self.rules or token.text not in {*self.species, *parameters}:
+            if token.text not in settable:
                 token.fail(f"an event sets species and parameters that follow no rule, got {token}")
         try:
             return Network(

@@ -4,6 +4,7 @@ a = k · Π_i C(n_i, s_i)        mass action, Gillespie's convention
 a = any expression             otherwise
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -154,11 +155,26 @@ def whole(value: Any, low: int, high: int, what: str) -> int:
     """
     try:
         fits = low <= value <= high and value == int(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
         raise ValueError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
     return int(value)
+
+
+def finite(value: Any, what: str) -> float:
+    """The value as a float.
+
+    Raises:
+        ValueError: if it is no finite number.
+    """
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        result = math.nan
+    if not math.isfinite(result):
+        raise ValueError(f"{what} must be a finite number, got {value!r}")
+    return result
 
 
 def _side(side: Mapping[str, int] | Iterable[tuple[str, int]], what: str) -> Side:
