@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from partita.reactions.network import Network
 
 SIZE_LIMIT = 100_000
+TOTAL_LIMIT = 5_000_000
 CONVENTIONS = ("combinations", "permutations")
 
 
@@ -56,8 +57,11 @@ def check_laws(net: "Network") -> None:
     known = settable | net.rules.keys() | {TIME}
     for name, rule in net.rules.items():
         _check_known(rule, known, f"the rule of {name!r}", name)
+    total = 0
     for reaction in net.reactions:
-        _check_reaction(net, reaction, known, species)
+        total += _check_reaction(net, reaction, known, species)
+        if total > TOTAL_LIMIT:
+            raise NetworkError(f"propensities must have at most {TOTAL_LIMIT} parts in all, got more", reaction)
     for event in net.events:
         _check_event(net, event, known, settable - net.rules.keys())
 
@@ -68,7 +72,8 @@ def _check_known(expression: Expression, known: set[str], what: str, subject: Re
         raise NetworkError(message, subject)
 
 
-def _check_reaction(net: "Network", reaction: Reaction, known: set[str], species: set[str]) -> None:
+def _check_reaction(net: "Network", reaction: Reaction, known: set[str], species: set[str]) -> int:
+    """The size of the propensity, if nothing is wrong with the reaction."""
     what = f"reaction {reaction.name or reaction}"
     _check_known(reaction.rate, known, what, reaction)
     if unknown := [name for name, _ in (*reaction.reactants, *reaction.products) if name not in species]:
@@ -76,13 +81,14 @@ def _check_reaction(net: "Network", reaction: Reaction, known: set[str], species
     if ruled := [name for name in net.change(reaction) if name in net.rules]:
         raise NetworkError(f"{what} must not change {ruled[0]!r}, which follows a rule", reaction)
     try:
-        net.propensity(reaction)
+        size = net.propensity(reaction).size
         moving = sorted(names(net.inline(reaction.rate)) & species) if reaction.mass_action else ()
     except ValueError as error:
         raise NetworkError(f"{what}: {error}", reaction) from None
     if moving:
         message = f"{what} must have a constant for mass action, got one that follows {moving[0]!r}: write '@@ propensity'"
         raise NetworkError(message, reaction)
+    return size
 
 
 def _check_event(net: "Network", event: Event, known: set[str], settable: set[str]) -> None:
