@@ -168,9 +168,9 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         *indented(step, 1),
         *(f"x[i, {i}] = x{i}" for i in slots),
         *(f"armed[i, {i}] = w{i}" for i in range(len(plan.triggers))),
+        "spent += done + 1 + k - reached[i]",
         "clock[i] = t; fired[i] += done; reached[i] = k; stop[i] = b; status[i] = state",
         "words[i, 0] = s0; words[i, 1] = s1; words[i, 2] = s2; words[i, 3] = s3",
-        "spent += done + 1",
         "if state != 0:",
         "    places[0] = -1",
     ]

@@ -90,7 +90,7 @@ def lanes_source(plan: Plan) -> str:
         "        k = kept[l]",
         "        while i >= 0 and k < times.size and times[k] < then:",
         *indented(recording(plan, "k", lambda slot: at(old + slot)), 3),
-        "            k += 1",
+        "            k += 1; spent += 1",
         "        if i >= 0 and k < times.size and then == then:",
         f"            kept[l] = k; {at(edge)} = times[k]",
         "        else:",

@@ -358,9 +358,9 @@ def run(
             if crowded:
                 allowed *= 2
         x[i] = y[:num_slots]
+        spent += events - start + 1 + k - reached[i]
         clock[i], reached[i], fired[i], status[i] = t, k, events, state
         words[i, 0], words[i, 1], words[i, 2], words[i, 3] = s0, s1, s2, s3
-        spent += events - start + 1
         if state != RUNNING:
             places[0] = -1
     return True
