@@ -6,9 +6,12 @@ Numba keeps the machine code beside the source file. The folder is `PARTITA_CACH
 cannot be written, one that ends with the process.
 """
 
+import atexit
 import functools
 import hashlib
 import os
+import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
@@ -19,16 +22,16 @@ from partita.reactions import streams
 
 @functools.lru_cache(maxsize=64)
 def load(source: str) -> Callable:
-    """The function `run` that a source defines, compiled at its first call unless that was done before.
+    r"""The function `run` that a source defines, compiled at its first call unless that was done before.
 
     Several processes may do this at once.
 
     Example:
-        >>> load("def run(x):\\n    return x + 1\\n")(1)
+        >>> load("def run(x):\n    return x + 1\n")(1)
         2
     """
     called = Path(streams.__file__).read_bytes()
-    name = "kernel_" + hashlib.sha256(called + source.encode()).hexdigest()[:24]
+    name = "partita_kernel_" + hashlib.sha256(called + source.encode()).hexdigest()[:24]
     path = _folder() / f"{name}.py"
     if not path.exists():
         descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
@@ -37,8 +40,10 @@ def load(source: str) -> Callable:
         os.utime(partial, (0, 0))  # Numba asks whether the source is still the same by its time: so all processes agree
         os.replace(partial, path)
     spec = spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = module_from_spec(spec)
+    sys.modules[name] = module  # Numba looks it up by name when it reads the machine code back
     spec.loader.exec_module(module)
     return module.run
 
@@ -52,9 +57,6 @@ def _folder() -> Path:
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
-        _folder_of_process = tempfile.TemporaryDirectory(prefix="partita-")
-        _kept.append(_folder_of_process)
-        return Path(_folder_of_process.name)
-
-
-_kept: list[tempfile.TemporaryDirectory] = []
+        private = tempfile.mkdtemp(prefix="partita-")
+        atexit.register(shutil.rmtree, private, ignore_errors=True)
+        return Path(private)

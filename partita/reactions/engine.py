@@ -16,7 +16,7 @@ import numpy as np
 
 from partita.reactions import kernel, lanes, sparse, tau
 from partita.reactions.compiled import load
-from partita.reactions.expression import TIME, evaluate, names
+from partita.reactions.expression import TIME, Name, evaluate, names
 from partita.reactions.network import Network
 from partita.reactions.plan import Numbers, Plan, blame, describe, numbers, plan
 from partita.reactions.streams import stream_states
@@ -69,7 +69,7 @@ class Engine:
         self.numbers: Numbers = numbers(self.plan, request.initial, request.parameters)
         self.times = np.array(request.times)
         self.method = choose(self.plan, request.method)
-        wanted = [request.network.inline(name) for name in map(_as_name, request.species)]
+        wanted = [request.network.inline(name) for name in map(Name, request.species)]
         needed = frozenset().union(*map(names, wanted)) if wanted else frozenset()
         recorded = [i for i, name in enumerate(self.plan.slots) if name in needed]
         self.columns = np.full(len(self.plan.slots), -1, np.int64)
@@ -89,7 +89,7 @@ class Engine:
             halt: Stops the run within a fraction of a second; so does KeyboardInterrupt, which sets it.
             tick: Called now and then with the number of trajectories that are done.
         """
-        rows = self._rows(first, last)
+        rows = self.rows(first, last)
         many = last - first
         if self.method == "tau":
             self._drive(rows, tau.run, tau.tables(self.plan, self.numbers, self.request.epsilon), 1, threads, halt, tick)
@@ -101,9 +101,9 @@ class Engine:
                 self._drive(rows, work, self.numbers.constants, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
             if (rows["status"] == kernel.RUNNING).any():
                 self._drive(rows, load(kernel.scalar_source(self.plan)), self.numbers.constants, 1, min(threads, many), halt, tick)
-        return self._runs(first, rows)
+        return self.runs(first, rows)
 
-    def _rows(self, first: int, last: int) -> dict[str, np.ndarray]:
+    def rows(self, first: int, last: int) -> dict[str, np.ndarray]:
         """The arrays of the kernels, in the order of their arguments."""
         many, num_times = last - first, len(self.times)
         return {
@@ -119,6 +119,10 @@ class Engine:
             "extra": np.full((many, self.num_columns[1], num_times), np.nan),
         }
 
+    def settings(self, given: object) -> tuple:
+        """The arguments of the kernels after the arrays, in order, but for the budget; `given` are the constants or tables."""
+        return self.columns, given, self.times, self.numbers.stops, self.request.max_events
+
     def _drive(
         self,
         rows: dict[str, np.ndarray],
@@ -133,9 +137,7 @@ class Engine:
 
         def worker() -> None:
             places = np.full(width, -1, np.int64)
-            while not halt.is_set() and work(
-                queue, places, *rows.values(), self.columns, given, self.times, self.numbers.stops, self.request.max_events, BUDGET
-            ):
+            while not halt.is_set() and work(queue, places, *rows.values(), *self.settings(given), BUDGET):
                 pass
 
         with ThreadPoolExecutor(threads) as pool:
@@ -152,9 +154,10 @@ class Engine:
                 if not isinstance(error, KeyboardInterrupt):
                     raise
 
-    def _runs(self, first: int, rows: dict[str, np.ndarray]) -> Runs:
+    def runs(self, first: int, rows: dict[str, np.ndarray]) -> Runs:
+        """What became of the trajectories in these arrays."""
         status = np.where(rows["status"] == kernel.RUNNING, kernel.INTERRUPTED, rows["status"])
-        messages = []
+        messages: list[str] = []
         for i in np.flatnonzero(~np.isin(status, (*ENDED, kernel.INTERRUPTED))):
             if len(messages) == 20:
                 messages.append("… and more")
@@ -190,17 +193,11 @@ class Engine:
                 tables[name] = recorded[name]
             elif name in network.rules:
                 with np.errstate(all="ignore"):
-                    value = evaluate(network.inline(_as_name(name)), known)
+                    value = evaluate(network.inline(Name(name)), known)
                 tables[name] = np.where(unreached, np.nan, np.broadcast_to(value, shape))
             else:
                 tables[name] = np.where(unreached, -1, np.int64(self.numbers.initial[name]))
         return tables
-
-
-def _as_name(name: str):
-    from partita.reactions.expression import Name
-
-    return Name(name)
 
 
 def choose(layout: Plan, method: str) -> str:

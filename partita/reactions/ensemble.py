@@ -6,7 +6,6 @@ whatever the threads, chunks or workers that computed it, and whatever else was 
 """
 
 import json
-import math
 import sys
 import threading
 import warnings
@@ -97,7 +96,7 @@ def simulate(
     """
     wanted = _reductions(reduce)
     seed_given = seed is not None
-    request = _request(network, times, initial, parameters, seed, species, method, max_events)
+    request = request_of(network, times, initial, parameters, seed, species, method, max_events)
     trajectories = _whole(trajectories, "trajectories", 1, 2**32)
     threads = available_threads() if threads is None else _whole(threads, "threads", 1, 1024)
     if save is not None and wanted:
@@ -134,9 +133,8 @@ def simulate(
         if summary is not None:
             ended = np.isin(runs.status, ENDED)[:, None]
             summary.add(runs.tables, ended | (engine.times <= runs.end[:, None]))
-            runs = replace(runs, tables={})
         if journal is None:
-            kept.append(runs)
+            kept.append(runs if summary is None else replace(runs, tables={}))
         elif not (runs.status == INTERRUPTED).any():
             journal.put(runs)
     done = sum(len(runs.status) for runs in kept)
@@ -147,21 +145,19 @@ def simulate(
         else:
             messages = [message for first in complete for message in journal.get(first).messages]
             journal.finish((_dataset(engine, [journal.get(first)], messages) for first in complete), trajectories)
-            _warn(messages)
+            warn(messages)
             return journal.result()
     messages = [message for runs in kept for message in runs.messages]
     stopped = sum(int((runs.status == INTERRUPTED).sum()) for runs in kept)
     if interrupted or (journal is None and done < trajectories):
         messages.append(f"interrupted: {trajectories - done + stopped} of {trajectories} trajectories are missing or not complete")
-    _warn(messages)
+    warn(messages)
     if summary is not None:
-        return summary.dataset(engine.times).assign_attrs(_attributes(engine, messages))
+        return summary.dataset(engine.times).assign_attrs(attributes(engine, messages))
     return _dataset(engine, kept, messages)
 
 
-def _chunks(
-    engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool
-) -> Iterator[Runs]:
+def _chunks(engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool) -> Iterator[Runs]:
     """The chunks in order, until all are done or Ctrl-C is pressed."""
     if client is not None:
         yield from _distributed(engine.request, firsts, size, trajectories, client, progress)
@@ -206,7 +202,7 @@ def run_chunk(request: Request, first: int, last: int) -> Runs:
     return Engine(request).run(first, last, 1, threading.Event())
 
 
-def _request(
+def request_of(
     network: Network,
     times: Sequence[float],
     initial: Mapping[str, int] | None,
@@ -216,6 +212,7 @@ def _request(
     method: str,
     max_events: int | None,
 ) -> Request:
+    """Check what was asked for, and put it together."""
     grid = np.asarray(times, np.float64)
     if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or grid[0] < 0 or (np.diff(grid) <= 0).any():
         raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}")
@@ -256,7 +253,8 @@ def _call(request: Request, trajectories: int, size: int) -> dict[str, Any]:
     }
 
 
-def _attributes(engine: Engine, messages: list[str]) -> dict[str, Any]:
+def attributes(engine: Engine, messages: list[str]) -> dict[str, Any]:
+    """The attributes of a result."""
     request = engine.request
     return {
         "network": str(request.network),
@@ -285,10 +283,11 @@ def _dataset(engine: Engine, chunks: list[Runs], messages: list[str]) -> xr.Data
         "events": ("trajectory", joined([runs.events for runs in chunks]), {"long_name": "events that happened"}),
         "end": ("trajectory", joined([runs.end for runs in chunks]), {"long_name": "time reached"}),
     }
-    return xr.Dataset(variables, coordinates, _attributes(engine, messages))
+    return xr.Dataset(variables, coordinates, attributes(engine, messages))
 
 
-def _warn(messages: list[str]) -> None:
+def warn(messages: list[str]) -> None:
+    """Warn of trajectories that ended early."""
     if messages:
         more = f" (and {len(messages) - 1} more, in the attribute 'stopped')" if len(messages) > 1 else ""
         warnings.warn(messages[0] + more, SimulationWarning, stacklevel=3)

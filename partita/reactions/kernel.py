@@ -7,6 +7,7 @@ c_r of the propensities and g_r = [u Σ a ≥ c_r], species i changes by v_i1 + 
 """
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 from partita.reactions.expression import SCALAR_FUNCTIONS, source
 from partita.reactions.network import COUNT_LIMIT as LIMIT
@@ -18,8 +19,8 @@ RUNNING, FINISHED, ABSORBED, EVENT_LIMIT, BAD_PROPENSITY, COUNT_TOO_LARGE, BAD_E
 RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
 EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
 
-# The arrays have a row for each trajectory: words of the stream (4), state x (slot), clock, the next of `times`, events done, status, the next
-# of `stops`, triggers (event); `out` (trajectory, column, time) takes counts, `extra` the other slots. `columns` says which slot goes where.
+# The arrays have a row for each trajectory: words of the stream (4), state x (slot), clock, the next of `times`, events done, status, the
+# next of `stops`, triggers (event); `out` (trajectory, column, time) takes counts, `extra` the other slots, as `columns` says.
 ARGUMENTS = "queue, places, words, x, clock, reached, fired, status, stop, armed, out, extra, columns, p, times, stops, max_events, budget"
 HEADER = f"""\
 import numpy as np
@@ -82,7 +83,7 @@ def all_good(plan: Plan) -> str:
 
 
 def choices(plan: Plan, sums: list[str]) -> list[str]:
-    """Lines that set g0, g1, …: whether the chosen reaction stands after reaction 0, 1, …"""
+    """Lines that set g0, g1, …: whether the chosen reaction stands after reaction 0, 1 and so on."""
     return ["threshold = u * total", *(f"g{r} = threshold >= {name}" for r, name in enumerate(sums[:-1]))]
 
 
@@ -91,10 +92,11 @@ def differences(plan: Plan) -> dict[int, str]:
     found = {}
     for slot in sorted({slot for change in plan.changes for slot in change}):
         values = [change.get(slot, 0) for change in plan.changes]
-        terms = [f"({float(after - before)} if g{r} else 0.0)" for r, (before, after) in enumerate(zip(values, values[1:], strict=False)) if after != before]
+        steps = enumerate(pairwise(values))
+        terms = [f"({float(after - before)} if g{r} else 0.0)" for r, (before, after) in steps if after != before]
         terms += [str(float(values[0]))] if values[0] else []
         while len(terms) > 1:
-            terms = [" + ".join(terms[i : i + 2]) if i + 1 == len(terms) else f"({terms[i]} + {terms[i + 1]})" for i in range(0, len(terms), 2)]
+            terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
         found[slot] = terms[0]
     return found
 
@@ -158,6 +160,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "if b < 0:",
         "    b = 0",
         *indented(settle, 1),
+        *indented(["chosen = -1", *noted] if log and plan.triggers else [], 1),
         # Within `room` events no count can pass the limit, so that the loop need not look at them.
         f"room = np.int64(({COUNT_LIMIT} - {_highest(plan)}) / {float(plan.largest_change)})",
         "todo = min(budget - spent, max_events - fired[i], room)",
@@ -239,12 +242,16 @@ def _settle_source(plan: Plan) -> list[str]:
     lines += indented([f"if not ({' or '.join(f'q{i}' for i in events)}):", f"    return {kept}, fine", "which = -1", "best = -np.inf"], 1)
     for i, trigger in enumerate(plan.triggers):
         priority = "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, plan.rename)})"
-        lines += indented([f"if q{i}:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"], 1)
+        lines += indented(
+            [f"if q{i}:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"], 1
+        )
     for i, trigger in enumerate(plan.triggers):
         lines += indented([f"if which == {i}:", f"    q{i} = False"], 1)
         lines += indented((f"v{slot} = np.float64({source(value, plan.rename)})" for slot, value in trigger.assignments), 2)
         for slot, _ in trigger.assignments:
-            valid = f"0.0 <= v{slot} <= {COUNT_LIMIT} and v{slot} == np.floor(v{slot})" if slot < plan.num_counts else f"np.isfinite(v{slot})"
+            valid = (
+                f"0.0 <= v{slot} <= {COUNT_LIMIT} and v{slot} == np.floor(v{slot})" if slot < plan.num_counts else f"np.isfinite(v{slot})"
+            )
             lines += indented([f"fine = fine and {valid}", f"x{slot} = v{slot}"], 2)
     lines += [f"return {kept}, False"]
     return ["@njit(error_model='numpy')", f"def settle({given}):", *indented(lines, 1), "", ""]

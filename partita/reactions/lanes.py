@@ -39,8 +39,8 @@ def suits(plan: Plan) -> bool:
 def lanes_source(plan: Plan) -> str:
     """Source of `run` with the arguments of the scalar kernel; `places` holds a trajectory for each lane, or −1.
 
-    It returns True when about `budget` events are done, and False when too few trajectories are left to fill the lanes. Those still
-    running then stand in their rows, for the scalar kernel to end.
+    It returns when about `budget` events are done or none is left: False if too few trajectories are left to fill the lanes. Those still
+    running then stand in their rows, for the scalar kernel to end; most ensembles need none, and the scalar kernel is not compiled.
     """
     num_slots = len(plan.slots)
     # Rows of the work array, LANES numbers each: clock, next time to record, total, state, state before the event.
@@ -67,7 +67,7 @@ def lanes_source(plan: Plan) -> str:
         *(f"{at(state + i)} = x{i} + {change}" for i, change in changes.items()),
     ]
     load = [
-        f"while fresh and place[l] < 0:",
+        "while fresh and place[l] < 0:",
         "    i = fetch_add(queue, 1)",
         "    if i >= status.size:",
         "        fresh = False",
@@ -137,7 +137,7 @@ def lanes_source(plan: Plan) -> str:
         "                else:",
         "                    passes = min(passes, left)",
         "                    active += 1",
-        f"        if spent >= budget or (active <= {FEWEST} and not fresh):",
+        "        if spent >= budget or active == 0:",
         "            break",
         "        since[:] = 0",
         "        for passed in range(passes):",

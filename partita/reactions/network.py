@@ -6,7 +6,7 @@ A state n holds a count for each species; Δ_r is the difference of the products
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ from partita.reactions.expression import Call, Expression, Name, Number, number,
 from partita.reactions.reaction import Event, Reaction, as_expression, finite, whole
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from partita.reactions.master import MasterEquation
 
 COUNT_LIMIT = 2**53  # beyond it a float64 no longer tells a count from the next
@@ -126,7 +128,7 @@ class Network:
         """A count for each species: those given, and 0 for the others.
 
         Raises:
-            ValueError: if a name is no species, or a count is no whole number from 0 to 2⁵³.
+            ValueError: if a name is no species or follows a rule, or a count is no whole number from 0 to 2⁵³.
 
         Example:
             >>> Network.from_text("A -> B @ 1").counts({"A": 5})
@@ -135,6 +137,8 @@ class Network:
         if unknown := [*(initial.keys() - {*self.species})]:
             raise ValueError(f"initial must name species of the network, got {unknown[0]!r}")
         given = {name: whole(count, 0, COUNT_LIMIT, f"initial count of {name!r}") for name, count in initial.items()}
+        if ruled := [name for name, count in given.items() if count and name in self.rules]:
+            raise ValueError(f"initial must name species that follow no rule, got {ruled[0]!r}")
         return {name: given.get(name, 0) for name in self.species}
 
     def values(self, parameters: Mapping[str, float]) -> dict[str, float]:
@@ -282,3 +286,33 @@ class Network:
         from partita.reactions.master import master_equation
 
         return master_equation(self, bounds, initial, parameters)
+
+    def simulate(
+        self,
+        times: Sequence[float],
+        trajectories: int = 1,
+        initial: Mapping[str, int] | None = None,
+        parameters: Mapping[str, float] | None = None,
+        seed: int | None = None,
+        **options: Any,
+    ) -> "xr.Dataset":
+        """Simulate trajectories and record the counts at the times; `partita.reactions.simulate` says all about it.
+
+        Example:
+            >>> Network.from_text("A -> @ 1; A = 3").simulate([0, 100], seed=0).A.values
+            array([[3, 0]])
+        """
+        from partita.reactions.ensemble import simulate
+
+        return simulate(self, times, trajectories, initial, parameters, seed, **options)
+
+    def trace(self, until: float, trajectory: int = 0, **options: Any) -> "xr.Dataset":
+        """Every event of one trajectory; `partita.reactions.trace` says all about it.
+
+        Example:
+            >>> Network.from_text("A -> @ 1; A = 3").trace(100, seed=0).A.values
+            array([3, 2, 1, 0])
+        """
+        from partita.reactions.trace import trace
+
+        return trace(self, until, trajectory, **options)

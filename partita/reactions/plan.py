@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from partita.reactions.expression import OPERATORS, TIME, Call, Expression, Name, Number, constant, names, number, substitute, to_text
-from partita.reactions.network import COUNT_LIMIT, Network
+from partita.reactions.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
+from partita.reactions.network import Network
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 
@@ -91,15 +91,15 @@ def plan(network: Network) -> Plan:
     slots = (*counts, *(name for name in network.parameters if name in assigned))
     index = {name: i for i, name in enumerate(slots)}
     laws, constants, safe = [], dict[str, Expression](), not network.events
-    for number_, reaction in enumerate(network.reactions):
+    for number, reaction in enumerate(network.reactions):
         rate = network.inline(reaction.rate)
         if reaction.mass_action and not names(rate) & {TIME, *slots}:
-            constants[name := f"rate@{number_}"] = rate
-            reaction = replace(reaction, rate=Name(name))
+            constants[name := f"rate@{number}"] = rate
+            laws.append(network.propensity(replace(reaction, rate=Name(name))))
             safe = safe and not any(species in network.rules for species, _ in reaction.reactants)
         else:
+            laws.append(network.propensity(reaction))
             safe = False
-        laws.append(network.propensity(reaction))
     triggers = tuple(
         Trigger(
             network.inline(event.trigger),
@@ -109,7 +109,7 @@ def plan(network: Network) -> Plan:
         )
         for event in network.events
     )
-    stops = []
+    stops: list[Expression] = []
     for label, expression in _timed(network, laws, triggers):
         stops += _stops(expression, label, frozenset(slots))
     used = frozenset[str]().union(
@@ -172,7 +172,9 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
     network = layout.network
     for name, value in (parameters or {}).items():
         if name not in network.parameters:
-            raise ValueError(f"parameters must name parameters of the network ({', '.join(network.parameters) or 'it has none'}), got {name!r}")
+            raise ValueError(
+                f"parameters must name parameters of the network ({', '.join(network.parameters) or 'it has none'}), got {name!r}"
+            )
         if not np.isfinite(value):
             raise ValueError(f"parameters[{name!r}] must be a finite number, got {value!r}")
     all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
@@ -197,8 +199,6 @@ def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
     known = {**dict(zip((name for name, _ in layout.constants), given.constants, strict=True)), TIME: time}
     known.update(zip(layout.slots, state, strict=True))
     at = f"at t = {time:g} in the state {describe(layout, state)}"
-    from partita.reactions.expression import evaluate
-
     with np.errstate(all="ignore"):
         values = [float(evaluate(law, {name: np.float64(value) for name, value in known.items()})) for law in layout.laws]
     for reaction, value in zip(layout.network.reactions, values, strict=True):

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class Journal:
         ValueError: if the suffix is another, or what is there belongs to another call.
     """
 
-    def __init__(self, path: str | Path, call: dict[str, Any]):
+    def __init__(self, path: str | PathLike[str], call: dict[str, Any]):
         self.path = Path(path)
         if self.path.suffix not in SUFFIXES:
             raise ValueError(f"save must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
@@ -67,7 +68,7 @@ class Journal:
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
-                np.savez(file, **content)
+                np.savez(file, **content)  # type: ignore[arg-type]
 
         self._write(self._chunk(runs.first).name, write)
 

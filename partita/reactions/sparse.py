@@ -6,8 +6,7 @@
 kernel reads tables and a small stack machine for laws that are not mass action, so nothing is compiled for a network.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -87,7 +86,8 @@ def tables(plan: Plan, given: Numbers) -> Tables:
             program += _compile(law, slots, values, constants)
         program_begin.append(len(program))
     changed, change, change_begin = _flat([list(change.items()) for change in plan.changes])
-    touched, _, touched_begin = _flat([[(r, 0) for r in sorted({r for slot in change for r in readers.get(slot, ())})] for change in plan.changes])
+    affected = [sorted({r for slot in change for r in readers.get(slot, ())}) for change in plan.changes]
+    touched, _, touched_begin = _flat([[(r, 0) for r in row] for row in affected])
     return Tables(
         rate, first, second, less, np.array(program, np.int64), np.array(program_begin, np.int64), np.array([*constants]),
         changed, change, change_begin, touched, touched_begin, float(plan.largest_change), plan.num_counts,
@@ -130,7 +130,7 @@ def _run_program(program, begin, end, constants, x, stack):
             top += 1
             stack[top] = constants[word - _CONSTANT]
             continue
-        if word == _IF or word == _HILL or word == _MM:
+        if word in (_IF, _HILL, _MM):
             top -= 2
             a, b, c = stack[top], stack[top + 1], stack[top + 2]
             if word == _IF:

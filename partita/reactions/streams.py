@@ -40,10 +40,10 @@ def stream_states(seed: int, first: int, last: int) -> np.ndarray:
     words = max(4, -(-seed.bit_length() // 32))
     constant = _HASH_START * pow(_HASH_STEP, 16 + 4 * (words - 4), 2**32) % 2**32  # the root has used so many
     child = np.arange(first, last, dtype=np.uint64).astype(np.uint32)
-    pool = []
+    pool: list[np.ndarray] = []
     for word in np.asarray(root.pool, np.uint32):
         constant, mixed = _hash(child, constant, _HASH_STEP)
-        both = np.uint32(_MIX_LEFT) * np.full_like(child, word) - np.uint32(_MIX_RIGHT) * mixed
+        both: np.ndarray = np.uint32(_MIX_LEFT) * np.full_like(child, word) - np.uint32(_MIX_RIGHT) * mixed
         pool.append(both ^ (both >> np.uint32(16)))
     constant = _STATE_START
     halves = np.empty((last - first, 8), np.uint32)
@@ -84,7 +84,7 @@ def float_of(context, bits):
 
 @intrinsic
 def fetch_add(context, array, amount):
-    """Add to the first element of an int64 array, and return what stood there; threads that share the array each get a value of their own."""
+    """Add to the first element of an int64 array and return what stood there; of several threads each gets a value of its own."""
 
     def build(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
