@@ -88,11 +88,10 @@ def simulate(
     Example:
         >>> net = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
         >>> runs = simulate(net, [0, 10, 20], trajectories=100, seed=0)
-        >>> runs.m.dims, runs.m.dtype, runs.status.values[0]
-        (('trajectory', 'time'), dtype('int64'), 'finished')
-        >>> 18 < runs.m.sel(time=20).mean() < 22
-        <xarray.DataArray 'm' ()> ...
-        array(True)...
+        >>> runs.m.dims, runs.status.values.tolist().count("finished")
+        (('trajectory', 'time'), 100)
+        >>> abs(runs.m.sel(time=20).mean().item() - 20) < 2
+        True
     """
     wanted = _reductions(reduce)
     seed_given = seed is not None

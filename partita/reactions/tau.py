@@ -137,9 +137,6 @@ def run(
                     state = BAD_PROPENSITY
                 a[r] = value
                 total += value
-            for s in range(num_counts):
-                if abs(y[s]) >= COUNT_LIMIT:
-                    state = COUNT_TOO_LARGE
             if state == RUNNING and not total < np.inf:
                 state = BAD_PROPENSITY
             if state == RUNNING and events >= max_events:
@@ -205,6 +202,11 @@ def run(
                     trial[changed[place]] += change[place]
                 number += 1.0
                 exact = max(exact - 1, 0)
+            for s in range(num_counts):
+                if abs(trial[s]) >= COUNT_LIMIT:
+                    state = COUNT_TOO_LARGE
+            if state != RUNNING:
+                break
             y[:] = trial
             t = until
             events += np.int64(number)

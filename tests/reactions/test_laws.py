@@ -80,8 +80,10 @@ def test_tau_leaping_leaps_where_counts_are_large():
 
 def test_sparse_and_direct_agree_on_a_network_of_many_scales():
     """Two-sample Kolmogorov–Smirnov at level 1e-4, five species; rates over nine powers of ten."""
-    text = "a = 1000; b = 50; c = 1; a -> a + b @ 0.3; b -> @ 6; c -> c + d @ 0.01; d + b -> e @ 1e-4; e -> d + b @ 500; c -> @ 1e-6; 2 b -> b @ 1e-3"
-    network = Network.from_text(text)
+    network = Network.from_text(
+        "a = 1000; b = 50; c = 1; a -> a + b @ 0.3; b -> @ 6; c -> c + d @ 0.01; d + b -> e @ 1e-4; e -> d + b @ 500;"
+        "c -> @ 1e-6; 2 b -> b @ 1e-3"
+    )
     one, other = (network.simulate([3.0], 4000, seed=seed, method=method) for seed, method in ((1, "direct"), (2, "sparse")))
     for name in network.species:
         assert stats.ks_2samp(one[name].values[:, 0], other[name].values[:, 0]).pvalue > 1e-4
