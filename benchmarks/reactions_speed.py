@@ -75,7 +75,7 @@ def run(report: Report) -> None:
     row("Vilar oscillator as SBML / rebop, mass action", ours(from_file, 1000), by_rebop(VILAR, 1000), 2)
     row("Vilar oscillator, 100 trajectories / rebop", lambda: simulate(VILAR, [20], 100, seed=0, threads=1), by_rebop(VILAR, 2000), None)
     speeds = {}
-    for size, until, bar in ((10, 1000, None), (100, 100, 3), (1000, 10, 20)):
+    for size, until, bar in ((10, 1000, None), (100, 100, 3), (1000, 30, 20)):
         network = ring(size)
         mine = ours(network, until)
         row(f"ring of {size} / rebop, sparse", mine, by_rebop(network, until, sparse=True), bar)

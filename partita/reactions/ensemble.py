@@ -15,6 +15,7 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import xarray as xr
 
 from partita.reactions.engine import ENDED, STATUS, UNLIMITED, Engine, Request, Runs, available_threads
@@ -32,7 +33,7 @@ class SimulationWarning(UserWarning):
 
 def simulate(
     network: Network,
-    times: Sequence[float],
+    times: npt.ArrayLike,
     trajectories: int = 1,
     initial: Mapping[str, int] | None = None,
     parameters: Mapping[str, float] | None = None,
@@ -203,7 +204,7 @@ def run_chunk(request: Request, first: int, last: int) -> Runs:
 
 def request_of(
     network: Network,
-    times: Sequence[float],
+    times: npt.ArrayLike,
     initial: Mapping[str, int] | None,
     parameters: Mapping[str, float] | None,
     seed: int | None,

@@ -2,14 +2,14 @@
 
     E ~ Exp(1), u ~ U[0, 1):   t ← t + E / Σ a_r,   r = min { r : u Σ a < a_1 + … + a_r }        (Gillespie 1977)
 
-The source is written out from the plan: species are local variables, and a reaction is chosen without a branch. With the partial sums
-c_r of the propensities and g_r = [u Σ a ≥ c_r], species i changes by v_i1 + Σ_r (v_i,r+1 − v_ir) g_r.
+The source is written out from the plan: species are local variables, and in small networks a reaction is chosen without a branch. With the
+partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i changes by v_i1 + Σ_r (v_i,r+1 − v_ir) g_r.
 """
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
-from partita.reactions.expression import SCALAR_FUNCTIONS, source
+from partita.reactions.expression import SCALAR_FUNCTIONS, names, source
 from partita.reactions.network import COUNT_LIMIT as LIMIT
 from partita.reactions.plan import Plan
 
@@ -17,6 +17,7 @@ COUNT_LIMIT = float(LIMIT)
 
 RUNNING, FINISHED, ABSORBED, EVENT_LIMIT, BAD_PROPENSITY, COUNT_TOO_LARGE, BAD_EVENT, INTERRUPTED = range(8)
 RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
+LARGEST_BRANCHLESS = 10  # reactions; in larger networks finding one by branches costs less than computing all propensities anew
 EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
 
 # The arrays have a row for each trajectory: words of the stream (4), state x (slot), clock, the next of `times`, events done, status, the
@@ -47,9 +48,14 @@ def draws() -> list[str]:
     ]
 
 
+def laws(plan: Plan) -> list[str]:
+    """Lines that compute a0, a1 and so on."""
+    return [f"a{i} = {source(law, plan.rename)}" for i, law in enumerate(plan.laws)]
+
+
 def propensities(plan: Plan) -> tuple[list[str], list[str]]:
     """Lines that compute a0, a1, … and their `total`, and the names of the partial sums."""
-    lines = [f"a{i} = {source(law, plan.rename)}" for i, law in enumerate(plan.laws)]
+    lines = laws(plan)
     sums = _partial_sums([f"a{i}" for i in range(len(plan.laws))], lines)
     # Adding 0 makes 0 of −0, which would turn the waiting time to −inf.
     lines.append(f"total = {sums[-1]} + 0.0" if sums else "total = 0.0")
@@ -110,6 +116,12 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
     compute, sums = propensities(plan)
     slots = range(len(plan.slots))
     good = all_good(plan)
+    branching = len(plan.laws) > LARGEST_BRANCHLESS and plan.is_plain and not log
+    if branching:
+        compute = compute[len(plan.laws) :]
+        happen = ["threshold = u * total", *_branches(plan, sums, 0, len(plan.laws))]
+    else:
+        happen = [*choices(plan, sums), *(f"x{slot} += {change}" for slot, change in differences(plan).items())]
     settle = _settling(plan)
     noted = [
         "log_time[logged] = t",
@@ -146,8 +158,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         f"if not ((then <= edge) & {good}):",
         *indented(crossing, 1),
         "t = then",
-        *choices(plan, sums),
-        *(f"x{slot} += {change}" for slot, change in differences(plan).items()),
+        *happen,
         "done += 1",
         *settle,
         *([f"chosen = {' + '.join(f'np.int64(g{r})' for r in range(len(sums) - 1)) or '0'}", *noted] if log else []),
@@ -167,6 +178,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "if todo < 1 and state == 0:",
         f"    state = {COUNT_TOO_LARGE} if room < 1 else {EVENT_LIMIT}",
         "edge = min(times[k], stops[b])",
+        *(laws(plan) if branching else []),
         "while state == 0 and done < todo:",
         *indented(step, 1),
         *(f"x[i, {i}] = x{i}" for i in slots),
@@ -191,6 +203,18 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _branches(plan: Plan, sums: list[str], first: int, last: int) -> list[str]:
+    """Lines that find the chosen reaction by bisection, do what it does, and compute anew only the propensities that it changes."""
+    if last - first == 1:
+        change = plan.changes[first]
+        moved = {plan.slots[slot] for slot in change}
+        anew = [line for line, law in zip(laws(plan), plan.laws, strict=True) if names(law) & moved]
+        return [*(f"x{slot} += {float(value)}" for slot, value in change.items()), *anew] or ["pass"]
+    middle = (first + last) // 2
+    lower, upper = _branches(plan, sums, first, middle), _branches(plan, sums, middle, last)
+    return [f"if threshold < {sums[middle - 1]}:", *indented(lower, 1), "else:", *indented(upper, 1)]
+
+
 _NEXT = (
     "i = places[0]",
     "if i < 0:",
@@ -213,8 +237,8 @@ def recording(plan: Plan, row: str, value: Callable[[int], str]) -> list[str]:
 
 
 def _highest(plan: Plan) -> str:
-    names = [f"abs(x{i})" for i in range(plan.num_counts)]
-    return f"max({', '.join(names)})" if len(names) > 1 else (names or ["0.0"])[0]
+    sizes = [f"abs(x{i})" for i in range(plan.num_counts)]
+    return f"max({', '.join(sizes)})" if len(sizes) > 1 else (sizes or ["0.0"])[0]
 
 
 def _state(plan: Plan) -> tuple[str, str]:

@@ -6,11 +6,12 @@ A state n holds a count for each species; Δ_r is the difference of the products
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from partita.reactions.consistency import CONVENTIONS, check_laws, check_names, follow
 from partita.reactions.expression import Call, Expression, Name, Number, number, substitute, to_text
@@ -289,7 +290,7 @@ class Network:
 
     def simulate(
         self,
-        times: Sequence[float],
+        times: npt.ArrayLike,
         trajectories: int = 1,
         initial: Mapping[str, int] | None = None,
         parameters: Mapping[str, float] | None = None,

@@ -89,11 +89,11 @@ def plan(network: Network) -> Plan:
     assigned = {name for event in network.events for name, _ in event.assignments}
     counts = [name for name in network.species if name in changed | assigned]
     slots = (*counts, *(name for name in network.parameters if name in assigned))
-    index = {name: i for i, name in enumerate(slots)}
+    index, varying = {name: i for i, name in enumerate(slots)}, {TIME, *slots}
     laws, constants, safe = [], dict[str, Expression](), not network.events
     for number, reaction in enumerate(network.reactions):
         rate = network.inline(reaction.rate)
-        if reaction.mass_action and not names(rate) & {TIME, *slots}:
+        if reaction.mass_action and not names(rate) & varying:
             constants[name := f"rate@{number}"] = rate
             laws.append(network.propensity(replace(reaction, rate=Name(name))))
             safe = safe and not any(species in network.rules for species, _ in reaction.reactants)
