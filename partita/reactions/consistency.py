@@ -120,7 +120,10 @@ def follow(rules: Mapping[str, Expression]) -> dict[str, Expression]:
     try:
         order = [*TopologicalSorter({name: names(rule) & rules.keys() for name, rule in rules.items()}).static_order()]
     except CycleError as error:
-        raise NetworkError(f"a rule must not follow itself, got {' → '.join(error.args[1])}", error.args[1][0]) from None
+        circle = error.args[1][:-1]
+        first = min(circle, key=[*rules].index)
+        circle = circle[circle.index(first) :] + circle[: circle.index(first)]
+        raise NetworkError(f"a rule must not follow itself, got {' → '.join([*circle, first])}", first) from None
     inlined: dict[str, Expression] = {}
     for name in order:
         try:

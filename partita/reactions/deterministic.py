@@ -87,12 +87,14 @@ def _without_signs(laws: list[Law]) -> list[Law]:
     """The same laws, freed of negative terms by adding positive ones where that does it: E + ES and S + ES + P, not S + P − E."""
     laws = [law if sum(law.values()) >= 0 else _divide(law, -1) for law in laws]
     for position, signed in enumerate(laws):
-        law = signed
-        for other in laws:
-            if min(other.values()) > 0 and other is not signed:
-                deficit = max((math.ceil(-law[name] / other[name]) for name in law.keys() & other.keys()), default=0)
-                if deficit > 0:
-                    law = _combine(law, 1, other, deficit)
-        if min(law.values()) > 0:
-            laws[position] = _divide(law, math.gcd(*law.values()))
+        if min(signed.values()) < 0:
+            for start in (signed, _divide(signed, -1)):
+                law = start
+                for other in laws:
+                    if min(other.values()) > 0:
+                        deficit = max((math.ceil(-law[name] / other[name]) for name in law.keys() & other.keys()), default=0)
+                        law = _combine(law, 1, other, max(deficit, 0))
+                if min(law.values()) > 0:
+                    laws[position] = _divide(law, math.gcd(*law.values()))
+                    break
     return laws

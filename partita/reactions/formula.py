@@ -11,13 +11,13 @@ from typing import NamedTuple, NoReturn
 
 from partita.reactions.expression import DEPTH_LIMIT, NEGATION, OPERATORS, TIME, Call, Expression, Name, Number, is_condition
 
-LENGTH_LIMIT = 1_000_000
+LENGTH_LIMIT = 400_000
 
 _TOKEN = re.compile(
     r"(?P<space>\s+|\#.*)"
     r"|(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)"
     r"|(?P<name>[^\W\d]\w*)"
-    r"|(?P<symbol><->|->|→|⇌|@@|@|:=|==|!=|<=|>=|\*\*|[-+*/()<>,:;=∅])"
+    r"|(?P<symbol><->|->|→|⇌|@@|@|:=|==|=>|!=|<=|>=|\*\*|[-+*/()<>,:;=∅])"
 )
 _HINTS = {"^": " (a power is written '**')", "&": " (write 'and')", "|": " (write 'or')", "!": " (write 'not')", "−": " (write '-')"}
 _INFIX = {symbol for symbol, row in OPERATORS.items() if row.level is not None} - {"neg", "not"}

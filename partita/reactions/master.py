@@ -167,7 +167,9 @@ class _Box:
 
     def states(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The counts of numbered states, `(states, moving)`."""
-        return np.array(np.unravel_index(numbers, self.shape), np.int64).reshape(len(self.shape), -1).T
+        if not self.shape:
+            return np.zeros((len(numbers), 0), np.int64)
+        return np.stack(np.unravel_index(numbers, self.shape), axis=1)
 
     def leaps(self, states: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
         """For each reaction its rate from each state, and the number of the state it leads to: −1 beyond the bounds."""

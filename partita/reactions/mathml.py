@@ -49,13 +49,14 @@ def _minus(*arguments: Expression) -> Expression:
     return Call("neg" if len(arguments) == 1 else "-", arguments)
 
 
-def _root(*arguments: Expression) -> Expression:
-    degree, x = (Number(2), *arguments)[-2:]
-    return Call("sqrt", (x,)) if degree == Number(2) else Call("**", (x, Call("/", (Number(1), degree))))
+def _root(first: Expression, second: Expression | None = None) -> Expression:
+    if second is None or first == Number(2):
+        return Call("sqrt", (second or first,))
+    return Call("**", (second, Call("/", (Number(1), first))))
 
 
-def _log(*arguments: Expression) -> Expression:
-    base, x = (Number(10), *arguments)[-2:]
+def _log(first: Expression, second: Expression | None = None) -> Expression:
+    base, x = (Number(10), first) if second is None else (first, second)
     return Call("/", (Call("log", (x,)), Call("log", (base,))))
 
 
@@ -116,8 +117,19 @@ _CONSTANTS: Mapping[int, Expression] = {
     libsbml.AST_NAME_AVOGADRO: Number(AVOGADRO),
     libsbml.AST_NAME_TIME: Name(TIME),
 }
+_JOINING = {libsbml.AST_PLUS, libsbml.AST_TIMES, libsbml.AST_LOGICAL_AND, libsbml.AST_LOGICAL_OR}
 _NUMBERS = {libsbml.AST_INTEGER, libsbml.AST_REAL, libsbml.AST_REAL_E, libsbml.AST_RATIONAL}
 _TYPE_NAMES = {getattr(libsbml, name): name for name in dir(libsbml) if name.startswith("AST_")}
+
+
+def _operands(node: Any) -> list[Any]:
+    """The operands of a node; libSBML has made a + b + c into (a + b) + c, however long the sum."""
+    last: list[Any] = []
+    kind = node.getType()
+    while kind in _JOINING and node.getNumChildren() == 2 and node.getChild(0).getType() == kind:
+        last.append(node.getChild(1))
+        node = node.getChild(0)
+    return [*(node.getChild(i) for i in range(node.getNumChildren())), *reversed(last)]
 
 
 class Formulas:
@@ -169,7 +181,7 @@ class Formulas:
             if name not in names:
                 raise UnsupportedError(f"the name {name!r}, which is no species, parameter or compartment, in a formula")
             return names[name]
-        arguments = [self._translate(node.getChild(i), names) for i in range(node.getNumChildren())]
+        arguments = [self._translate(operand, names) for operand in _operands(node)]
         if kind == libsbml.AST_FUNCTION:
             return self._call(name, arguments)
         if kind not in _BUILD:

@@ -11,6 +11,7 @@ from partita.reactions.network import Network
 
 BYTE_LIMIT = 16 * 2**20
 DEPTH_LIMIT = 250
+FORMULA_LIMIT = 10_000  # libSBML nests a sum as deep as it is long, and a deep one overflows its stack
 
 
 def read_sbml(source: str | os.PathLike[str] | BinaryIO, rounding: bool = False) -> Network:
@@ -72,22 +73,30 @@ def _check_xml(data: bytes) -> None:
     if len(data) > BYTE_LIMIT:
         raise ValueError(f"a file must have at most {BYTE_LIMIT} bytes, got more")
     parser = expat.ParserCreate()
-    depth = 0
+    depth = formula = parts = 0  # how deep; how deep the outermost formula began, 0 outside; elements in it
 
     def fail(message: str) -> NoReturn:
         raise ValueError(f"line {parser.CurrentLineNumber}, column {parser.CurrentColumnNumber + 1}: {message}")
 
     def start(name: str, _: object) -> None:
-        nonlocal depth
-        if depth == 0 and name.rpartition(":")[2] != "sbml":
+        nonlocal depth, formula, parts
+        local = name.rpartition(":")[2]
+        if depth == 0 and local != "sbml":
             fail(f"want the element sbml, got {name!r}")
         depth += 1
         if depth > DEPTH_LIMIT:
             fail(f"elements must be at most {DEPTH_LIMIT} deep, got more")
+        if formula:
+            parts += 1
+        elif local == "math":
+            formula, parts = depth, 0
+        if parts > FORMULA_LIMIT:
+            fail(f"a formula must have at most {FORMULA_LIMIT} elements, got more")
 
     def end(_: str) -> None:
-        nonlocal depth
+        nonlocal depth, formula
         depth -= 1
+        formula *= depth >= formula
 
     def declare(_version: str, encoding: str | None, _standalone: int) -> None:
         if encoding is not None and encoding.lower() not in ("utf-8", "us-ascii"):

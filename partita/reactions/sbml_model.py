@@ -27,7 +27,8 @@ def network(text: str, rounding: bool = False) -> Network:
     Raises:
         ValueError: with line and element, if it is no valid model or holds what is not supported.
     """
-    document = libsbml.readSBMLFromString(text)
+    # Without a declaration libSBML would add one as a line of its own, and count it.
+    document = libsbml.readSBMLFromString(text if text.startswith("<?xml") else f'<?xml version="1.0" encoding="UTF-8"?>{text}')
     _check_document(document)
     return _Reader(document.getModel(), rounding).network()
 
@@ -36,11 +37,21 @@ def _items(things: Any) -> Iterator[Any]:
     return (things.get(i) for i in range(things.size()))
 
 
+# What an element without an id of its own is about.
+_ABOUT = {
+    "assignmentRule": "getVariable",
+    "rateRule": "getVariable",
+    "eventAssignment": "getVariable",
+    "initialAssignment": "getSymbol",
+    "speciesReference": "getSpecies",
+}
+
+
 def _label(element: Any) -> str:
-    for attribute in ("getVariable", "getSymbol", "getSpecies"):  # rules, assignments, references have names of what they are about
-        if name := getattr(element, attribute, str)():
-            return f"{element.getElementName()} of {name!r}"
-    return f"{element.getElementName()} {element.getId()!r}" if element.getId() else element.getElementName()
+    name = element.getElementName()
+    if name in _ABOUT:
+        return f"{name} of {getattr(element, _ABOUT[name])()!r}"
+    return f"{name} {element.getId()!r}" if element.getId() else name
 
 
 def _fail(element: Any, message: str) -> NoReturn:
@@ -70,6 +81,15 @@ def _check_document(document: Any) -> None:
         _refuse(model, "a conversion factor")
 
 
+def _check_ids(model: Any) -> None:
+    kinds = ("FunctionDefinitions", "Compartments", "Species", "Parameters", "Reactions", "Events")
+    seen = set[str]()
+    for item in (item for kind in kinds for item in _items(getattr(model, f"getListOf{kind}")())):
+        if item.getId() in seen:
+            _fail(item, "the id is taken")
+        seen |= {item.getId()} - {""}
+
+
 def _is_set(value: float) -> bool:
     return not math.isnan(value)
 
@@ -79,6 +99,7 @@ class _Reader:
 
     def __init__(self, model: Any, rounding: bool):
         self.model, self.rounding = model, rounding
+        _check_ids(model)
         self.species, self.parameters, self.compartments = (
             {item.getId(): item for item in _items(things)}
             for things in (model.getListOfSpecies(), model.getListOfParameters(), model.getListOfCompartments())
