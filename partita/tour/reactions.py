@@ -151,7 +151,7 @@ def _law(numbers: dict[str, Any], counts: dict[str, np.ndarray], exact: Any) -> 
         Table(
             ["", "simulated", "95% interval", "exact"],
             rows,
-            f"{numbers['trajectories']:,} trajectories, {numbers['events']:,} events. In the long run 20, 1, 50 and 1 + 2.5 / (1 + 1) = 2.25.",
+            f"{numbers['trajectories']:,} trajectories, {numbers['events']:,} events. In the long run 20, 1, 50 and 1 + 2.5 / 2 = 2.25.",
         ),
         Words(
             """Messengers come and go one by one, each by itself: their law is Poisson's, variance equal to the mean. Proteins come in

@@ -93,7 +93,7 @@ def test_the_picture_shows_the_first_species_and_a_few_paths():
 
 
 def test_a_picture_needs_a_trajectory_that_ended():
-    with pytest.warns(SimulationWarning, match="1 event"):
+    with pytest.warns(SimulationWarning, match="max_events = 1"):
         runs = Network.from_text("-> A @ 100").simulate([0, 1], trajectories=3, seed=0, max_events=1)
     with pytest.raises(ValueError, match="runs must hold a trajectory that came to its end"):
         draw(runs)
