@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     import click
 
 # Command → the module that holds it under the same name, and what `partita --help` says of it without importing that module.
-PARTS = {"tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF.")}
+PARTS = {
+    "tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF."),
+    "simulate": ("partita.reactions.command", "Simulate a reaction network exactly."),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

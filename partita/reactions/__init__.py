@@ -1,0 +1,27 @@
+"""Reaction networks and their exact stochastic simulation: Z is the total propensity, the clock of a jump process.
+
+dP(n)/dt = Σ_r a_r(n − Δ_r) P(n − Δ_r) − a_r(n) P(n)
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from partita.reactions.master import MasterEquation
+from partita.reactions.network import Network
+from partita.reactions.reaction import Event, Reaction
+from partita.reactions.sbml import read_sbml
+
+if TYPE_CHECKING:
+    from partita.reactions.ensemble import SimulationWarning, simulate
+    from partita.reactions.trace import trace
+
+__all__ = ["Event", "MasterEquation", "Network", "Reaction", "SimulationWarning", "read_sbml", "simulate", "trace"]
+
+_COMPILED = {"SimulationWarning": "ensemble", "simulate": "ensemble", "trace": "trace"}  # these bring Numba and xarray along
+
+
+def __getattr__(name: str) -> Any:
+    if name in _COMPILED:
+        value = globals()[name] = getattr(import_module(f"partita.reactions.{_COMPILED[name]}"), name)
+        return value
+    raise AttributeError(f"module 'partita.reactions' has no attribute {name!r}")

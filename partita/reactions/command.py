@@ -1,0 +1,133 @@
+"""`partita simulate`: an ensemble of a reaction network, from a line of text to a table, a file and a picture.
+
+text or file → Network → simulate → summary on standard output, runs.nc, runs.png
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import numpy as np
+
+from partita.reactions.network import Network
+from partita.reactions.sbml import read_sbml
+
+_COUNT = click.IntRange(min=1)
+
+
+def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
+    def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
+        pairs = {}
+        for value in values:
+            name, _, number = value.partition("=")
+            try:
+                pairs[name.strip()] = kind(number)
+            except ValueError:
+                raise click.BadParameter(f"want NAME=NUMBER, got '{value}'.") from None
+        return pairs
+
+    return read
+
+
+def _ending(*endings: str) -> Callable[..., Path | None]:
+    def check(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and path.suffix not in endings:
+            raise click.BadParameter(f"want a file that ends in {' or '.join(endings)}, got '{path}'.")
+        if path is not None and not path.parent.is_dir():
+            raise click.BadParameter(f"folder '{path.parent}' does not exist.")
+        return path
+
+    return check
+
+
+class _TextMayBeginWithAnArrow(click.Command):
+    """A command whose argument `-> A @ 1` is no option."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        return super().parse_args(context, [f" {text}" if text.startswith("->") else text for text in arguments])
+
+
+@click.command(
+    cls=_TextMayBeginWithAnArrow,
+    epilog="Example: partita simulate '-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1' --until 10 --plot genes.png",
+)
+@click.argument("model")
+@click.option("--until", type=click.FloatRange(min=0, min_open=True), required=True, help="The last time, in the unit of the rates.")
+@click.option("--points", type=_COUNT, default=200, show_default=True, help="Times to record after 0, evenly spaced.")
+@click.option("--trajectories", type=_COUNT, default=1000, show_default=True)
+@click.option(
+    "--initial", multiple=True, metavar="NAME=COUNT", callback=_pairs(int), help="A count at the start. May be given several times."
+)
+@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs(float), help="A parameter; again for more.")
+@click.option("--species", metavar="NAME,...", help="What to record. Default: all species.")
+@click.option("--method", type=click.Choice(["auto", "direct", "sparse", "tau"]), default="auto", show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same runs.")
+@click.option("--max-events", type=_COUNT, help="Stop a trajectory after so many events.")
+@click.option("--out", type=click.Path(path_type=Path), callback=_ending(".nc", ".zarr"), help="Write all runs: *.nc or *.zarr.")
+@click.option("--plot", type=click.Path(path_type=Path), callback=_ending(".png", ".svg", ".pdf"), help="Draw them: *.png, *.svg, *.pdf.")
+def simulate(
+    model: str,
+    until: float,
+    points: int,
+    trajectories: int,
+    initial: dict[str, int],
+    parameters: dict[str, float],
+    species: str | None,
+    method: str,
+    seed: int | None,
+    max_events: int | None,
+    out: Path | None,
+    plot: Path | None,
+) -> None:
+    """Simulate a reaction network exactly, and print mean and spread of each species at the end.
+
+    MODEL is the network's text, a file that holds it, an SBML file (*.xml, *.sbml), or - for text on standard input. A run into
+    --out that was stopped goes on where it was when it is called again.
+    """
+    network = _network(model)
+    names = None if species is None else species.split(",")
+    times = np.linspace(0, until, points + 1)
+    options = {"species": names, "method": method, "max_events": max_events, "save": out}
+    runs = network.simulate(times, trajectories, initial, parameters, seed, **options, progress=sys.stderr.isatty())
+    recorded = [str(name) for name in runs.data_vars]
+    width = max(7, *map(len, recorded))
+    last = runs.isel(time=-1)
+    there = last.status.isin(["finished", "absorbed"])
+    click.echo(f"{'species':<{width}}  {'mean':>12}  {'sd':>12}  {'least':>10}  {'most':>10}")
+    for name in recorded if there.any() else []:
+        values = last[name].values[there.values]
+        cells = f"{values.mean():>12.6g}  {values.std(ddof=len(values) > 1):>12.6g}  {values.min():>10.6g}  {values.max():>10.6g}"
+        click.echo(f"{name:<{width}}  {cells}")
+    endings = {str(status): int(count) for status, count in zip(*np.unique(runs.status, return_counts=True), strict=True)}
+    said = ", ".join(f"{count:,} {status}" for status, count in endings.items())
+    click.echo(
+        f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} events; seed {runs.attrs['seed']}"
+    )
+    if plot is not None:
+        from partita.reactions.plot import draw
+
+        draw(runs).savefig(plot, dpi=150)
+        click.echo(f"drawn: {plot}")
+    if out is not None:
+        click.echo(f"written: {out}")
+
+
+def _network(model: str) -> Network:
+    path = Path(model)
+    try:
+        is_file = path.is_file()
+    except (OSError, ValueError):  # a text too long for a path, or with a null character
+        is_file = False
+    if model == "-":
+        return Network.from_text(sys.stdin.read())
+    if not is_file:
+        if "->" in model or "\n" in model:
+            return Network.from_text(model)
+        raise click.UsageError(f"MODEL must be the text of a network ('A -> B @ 1') or a file, and '{model}' is neither.")
+    try:
+        return read_sbml(path) if path.suffix in (".xml", ".sbml") else Network.from_text(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{path} is not utf-8: byte {error.start}") from None
+    except ValueError as error:
+        raise click.ClickException(f"{path}: {error}") from None

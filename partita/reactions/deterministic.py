@@ -1,0 +1,100 @@
+"""What a network does without chance: its rate equation, and the sums of species that no reaction changes.
+
+dx/dt = Σ_r Δ_r a_r(x)        wᵀ Δ_r = 0 for every r:  wᵀ n is conserved
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from partita.reactions.expression import TIME, evaluate
+from partita.reactions.network import Network
+
+Law = dict[str, int]
+
+
+def rate_equation(net: Network, xp: Any = np) -> Callable[..., Any]:
+    """The right side of the rate equation; see `Network.rate_equation`.
+
+    Raises:
+        ValueError: if the network has events, which no rate equation holds.
+
+    Example:
+        >>> rate_equation(Network.from_text("k = 2; A -> B @ k"))(0.0, np.array([3.0, 0.0]))
+        array([-6.,  6.])
+    """
+    if net.events:
+        raise ValueError(f"a rate equation holds no events, got {net.events[0]}: leave them out with dataclasses.replace(net, events=())")
+    rates = [net.rate(reaction) for reaction in net.reactions]
+    changes = net.stoichiometry().T  # (reactions, species)
+
+    def field(t: Any, y: Any, p: Mapping[str, Any] | None = None) -> Any:
+        y = y if hasattr(y, "dtype") else np.asarray(y, float)
+        values = {name: y[..., column] for column, name in enumerate(net.species)} | {TIME: t, **net.parameters, **(p or {})}
+        if not rates:
+            return xp.zeros_like(y)
+        nothing = xp.zeros_like(y[..., 0])  # rates that follow no species take its shape
+        firings = xp.stack([evaluate(rate, values, xp) + nothing for rate in rates], axis=-1)  # (..., reactions)
+        return xp.matmul(firings, xp.array(changes, dtype=firings.dtype))  # (..., species)
+
+    return field
+
+
+def conserved(net: Network) -> tuple[Law, ...]:
+    """The conservation laws; see `Network.conserved`.
+
+    Example:
+        >>> conserved(Network.from_text("A <-> 2 B @ 1, 1"))
+        ({'A': 2, 'B': 1},)
+    """
+    # Rows [Δ | 1], one for each species, brought to echelon form; those whose Δ is gone are the laws.
+    rows: dict[str, dict[int, int]] = {name: {} for name in net.species if name not in net.fixed and name not in net.rules}
+    for column, reaction in enumerate(net.reactions):
+        for name, difference in net.change(reaction).items():
+            rows[name][column] = difference
+    pivots: dict[int, tuple[dict[int, int], Law]] = {}
+    laws: list[Law] = []
+    for name, changes in rows.items():
+        row, law = changes, {name: 1}
+        while row and (column := min(row)) in pivots:
+            above, its_law = pivots[column]
+            ours, theirs = above[column], -row[column]
+            row, law = _combine(row, ours, above, theirs), _combine(law, ours, its_law, theirs)
+            divisor = math.gcd(*row.values(), *law.values())
+            row, law = _divide(row, divisor), _divide(law, divisor)
+        if row:
+            pivots[min(row)] = (row, law)
+        else:
+            laws.append(law)
+    laws = _without_signs([_divide(law, math.gcd(*law.values())) for law in laws])
+    return tuple({name: law[name] for name in net.species if name in law} for law in laws)
+
+
+def _combine(first: dict[Any, int], scale: int, second: dict[Any, int], other: int) -> dict[Any, int]:
+    total = {key: scale * value for key, value in first.items()}
+    for key, value in second.items():
+        total[key] = total.get(key, 0) + other * value
+    return {key: value for key, value in total.items() if value}
+
+
+def _divide(row: dict[Any, int], divisor: int) -> dict[Any, int]:
+    return {key: value // divisor for key, value in row.items()}
+
+
+def _without_signs(laws: list[Law]) -> list[Law]:
+    """The same laws, freed of negative terms by adding positive ones where that does it: E + ES and S + ES + P, not S + P − E."""
+    laws = [law if sum(law.values()) >= 0 else _divide(law, -1) for law in laws]
+    for position, signed in enumerate(laws):
+        if min(signed.values()) < 0:
+            for start in (signed, _divide(signed, -1)):
+                law = start
+                for other in laws:
+                    if min(other.values()) > 0:
+                        deficit = max((math.ceil(-law[name] / other[name]) for name in law.keys() & other.keys()), default=0)
+                        law = _combine(law, 1, other, max(deficit, 0))
+                if min(law.values()) > 0:
+                    laws[position] = _divide(law, math.gcd(*law.values()))
+                    break
+    return laws

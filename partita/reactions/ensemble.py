@@ -1,0 +1,293 @@
+"""Ensembles: many trajectories of a network, from a seed, as one dataset.
+
+    trajectory i  =  f(network, seed, i)
+
+whatever the threads, chunks or workers that computed it, and whatever else was computed with it.
+"""
+
+import json
+import sys
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from os import PathLike
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xarray as xr
+
+from partita.reactions.engine import ENDED, STATUS, UNLIMITED, Engine, Request, Runs, available_threads
+from partita.reactions.kernel import INTERRUPTED
+from partita.reactions.network import Network
+from partita.reactions.saving import Journal
+from partita.reactions.summary import REDUCTIONS, Summary
+
+CHUNK_NUMBERS = 1 << 24  # counts that a chunk holds where results are reduced, saved or computed elsewhere
+
+
+class SimulationWarning(UserWarning):
+    """Some trajectories did not get to the last time."""
+
+
+def simulate(
+    network: Network,
+    times: npt.ArrayLike,
+    trajectories: int = 1,
+    initial: Mapping[str, int] | None = None,
+    parameters: Mapping[str, float] | None = None,
+    seed: int | None = None,
+    *,
+    species: Sequence[str] | None = None,
+    method: str = "auto",
+    max_events: int | None = None,
+    reduce: str | Sequence[str] = (),
+    progress: bool = False,
+    threads: int | None = None,
+    chunk: int | None = None,
+    client: Any = None,
+    save: str | PathLike[str] | None = None,
+) -> xr.Dataset:
+    """Simulate trajectories from t = 0 and record the counts at given times.
+
+    Args:
+        network: The network.
+        times: When to record, increasing, from 0 on; in the unit of time that the rates are given in.
+        trajectories: How many.
+        initial: Counts at the start, where they differ from the network's.
+        parameters: Values of parameters, where they differ from the network's. They do not recompile anything.
+        seed: The same seed gives the same trajectories; those of a smaller ensemble are the first of a larger one. Without one, one is
+            drawn, and stands in the attributes.
+        species: Names to record: species, or rules of the network. By default all species.
+        method: `"direct"` and `"sparse"` are exact, for small and large networks; `"tau"` is tau-leaping, an approximation; `"auto"`
+            takes one of the exact ones.
+        max_events: Stop a trajectory after so many events; its status says so.
+        reduce: `"mean"`, `"variance"`, `"histogram"`, or several of them: return these, and keep no trajectory.
+        progress: Print how far it has got, on stderr.
+        threads: How many; by default as many as there are processors.
+        chunk: Trajectories computed, or saved, at a time.
+        client: A Dask client whose workers do the chunks.
+        save: A `.zarr` folder or `.nc` file to write. After a kill the same call goes on where it was.
+
+    Returns:
+        An int64 variable `(trajectory, time)` for each species (float64 if it follows a rule), with the coordinates `status`, `events`
+        (how many happened) and `end` (the time that was reached) for each trajectory. Status is `finished`, `absorbed` (nothing can
+        happen any more), `event limit`, `bad propensity` (negative, infinite or NaN), `count limit` (a count is about to pass 2⁵³),
+        `bad event`, or `interrupted` (Ctrl-C; what was done is returned). Counts at times that were not reached are −1. The attributes
+        hold the network as text, the seed, and under `stopped` what ended trajectories early.
+
+    Raises:
+        ValueError: if an argument is not as described.
+
+    Warns:
+        SimulationWarning: if trajectories ended early, saying why.
+
+    Source:
+        Gillespie, J. Phys. Chem. 81 (1977) 2340.
+
+    Example:
+        >>> net = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
+        >>> runs = simulate(net, [0, 10, 20], trajectories=100, seed=0)
+        >>> runs.m.dims, runs.status.values.tolist().count("finished")
+        (('trajectory', 'time'), 100)
+        >>> abs(runs.m.sel(time=20).mean().item() - 20) < 2
+        True
+    """
+    wanted = _reductions(reduce)
+    seed_given = seed is not None
+    request = request_of(network, times, initial, parameters, seed, species, method, max_events)
+    trajectories = _whole(trajectories, "trajectories", 1, 2**32)
+    threads = available_threads() if threads is None else _whole(threads, "threads", 1, 1024)
+    if save is not None and wanted:
+        raise ValueError("save keeps trajectories and reduce does not: give one of them")
+    engine = Engine(request)
+    request = replace(request, method=engine.method)
+    numbers = max(1, len(request.species) * len(request.times))
+    parted = bool(wanted) or client is not None or save is not None
+    size = min(trajectories, max(1, CHUNK_NUMBERS // numbers, 1) if parted else trajectories)
+    if client is not None:
+        size = min(size, -(-trajectories // 16))
+    if save is not None:
+        size = min(size, max(1000, -(-trajectories // 64)))
+    size = _whole(chunk, "chunk", 1, 2**32) if chunk is not None else size
+
+    journal = None
+    if save is not None:
+        journal = Journal(save, {})
+        earlier = journal.earlier()
+        if earlier and not seed_given:
+            request = replace(request, seed=earlier["seed"])
+            engine = Engine(request)
+        journal = Journal(save, _call(request, trajectories, size))
+        journal.begin()
+        if journal.path.exists():
+            return journal.result()
+
+    firsts = [first for first in range(0, trajectories, size) if journal is None or not journal.has(first)]
+    summary = Summary(request.species, len(request.times), wanted) if wanted else None
+    kept: list[Runs] = []
+    interrupted = False
+    for runs in _chunks(engine, firsts, size, trajectories, threads, client, progress):
+        interrupted = interrupted or bool((runs.status == INTERRUPTED).any())
+        if summary is not None:
+            ended = np.isin(runs.status, ENDED)[:, None]
+            summary.add(runs.tables, ended | (engine.times <= runs.end[:, None]))
+        if journal is None:
+            kept.append(runs if summary is None else replace(runs, tables={}))
+        elif not (runs.status == INTERRUPTED).any():
+            journal.put(runs)
+    done = sum(len(runs.status) for runs in kept)
+    if journal is not None:
+        complete = [first for first in range(0, trajectories, size) if journal.has(first)]
+        if interrupted or len(complete) < -(-trajectories // size):
+            kept = [journal.get(first) for first in complete]
+        else:
+            messages = [message for first in complete for message in journal.get(first).messages]
+            journal.finish((_dataset(engine, [journal.get(first)], messages) for first in complete), trajectories)
+            warn(messages)
+            return journal.result()
+    messages = [message for runs in kept for message in runs.messages]
+    stopped = sum(int((runs.status == INTERRUPTED).sum()) for runs in kept)
+    if interrupted or (journal is None and done < trajectories):
+        messages.append(f"interrupted: {trajectories - done + stopped} of {trajectories} trajectories are missing or not complete")
+    warn(messages)
+    if summary is not None:
+        return summary.dataset(engine.times).assign_attrs(attributes(engine, messages))
+    return _dataset(engine, kept, messages)
+
+
+def _chunks(engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool) -> Iterator[Runs]:
+    """The chunks in order, until all are done or Ctrl-C is pressed."""
+    if client is not None:
+        yield from _distributed(engine.request, firsts, size, trajectories, client, progress)
+        return
+    halt = threading.Event()
+    done_before = trajectories - sum(min(size, trajectories - first) for first in firsts)
+    for first in firsts:
+        last = min(first + size, trajectories)
+
+        def tick(done: int, before: int = done_before) -> None:
+            print(f"\r{before + done:,} of {trajectories:,} trajectories", end="", file=sys.stderr, flush=True)
+
+        yield engine.run(first, last, threads, halt, tick if progress else None)
+        done_before += last - first
+        if halt.is_set():
+            break
+    if progress:
+        print(file=sys.stderr)
+
+
+def _distributed(request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool) -> Iterator[Runs]:
+    futures = [client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False) for first in firsts]
+    try:
+        for number, future in enumerate(futures, 1):
+            yield future.result()
+            if progress:
+                print(f"\r{number} of {len(futures)} chunks", end="\n" * (number == len(futures)), file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        client.cancel(futures)
+
+
+def run_chunk(request: Request, first: int, last: int) -> Runs:
+    """Simulate some trajectories on one thread: what a worker of a cluster does.
+
+    Example:
+        >>> net = Network.from_text("A -> @ 1; A = 3")
+        >>> request = Request(net, (0.0, 100.0), {}, {}, 0, ("A",), "auto", 1000)
+        >>> run_chunk(request, 4, 6).tables["A"]
+        array([[3, 0],
+               [3, 0]])
+    """
+    return Engine(request).run(first, last, 1, threading.Event())
+
+
+def request_of(
+    network: Network,
+    times: npt.ArrayLike,
+    initial: Mapping[str, int] | None,
+    parameters: Mapping[str, float] | None,
+    seed: int | None,
+    species: Sequence[str] | None,
+    method: str,
+    max_events: int | None,
+) -> Request:
+    """Check what was asked for, and put it together."""
+    grid = np.asarray(times, np.float64)
+    if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or grid[0] < 0 or (np.diff(grid) <= 0).any():
+        raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}")
+    names = network.species if species is None else tuple(species)
+    if isinstance(species, str) or not {*names} <= {*network.species, *network.rules} or len({*names}) < len(names):
+        raise ValueError(f"species must be a list of different names out of {[*network.species, *network.rules]}, got {species!r}")
+    seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else _whole(seed, "seed", 0, 2**63 - 1)
+    limit = UNLIMITED if max_events is None else _whole(max_events, "max_events", 1, UNLIMITED)
+    return Request(network, tuple(grid.tolist()), dict(initial or {}), dict(parameters or {}), seed, names, method, limit)
+
+
+def _whole(value: Any, name: str, least: int, most: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+    return int(value)
+
+
+def _reductions(reduce: str | Sequence[str]) -> tuple[str, ...]:
+    wanted = (reduce,) if isinstance(reduce, str) else tuple(reduce)
+    if not {*wanted} <= {*REDUCTIONS}:
+        raise ValueError(f"reduce must be among {', '.join(REDUCTIONS)}, got {reduce!r}")
+    return wanted
+
+
+def _call(request: Request, trajectories: int, size: int) -> dict[str, Any]:
+    """What makes two calls the same."""
+    return {
+        "network": str(request.network),
+        "times": list(request.times),
+        "initial": dict(request.initial),
+        "parameters": dict(request.parameters),
+        "seed": request.seed,
+        "species": list(request.species),
+        "method": request.method,
+        "max_events": request.max_events,
+        "trajectories": trajectories,
+        "chunk": size,
+    }
+
+
+def attributes(engine: Engine, messages: list[str]) -> dict[str, Any]:
+    """The attributes of a result."""
+    request = engine.request
+    return {
+        "network": str(request.network),
+        "parameters": json.dumps(engine.numbers.parameters),
+        "initial": json.dumps(engine.numbers.initial),
+        "seed": request.seed,
+        "method": engine.method,
+        "stopped": "\n".join(messages),
+    }
+
+
+def _dataset(engine: Engine, chunks: list[Runs], messages: list[str]) -> xr.Dataset:
+    def joined(parts: list[np.ndarray], empty: tuple[int, ...] = (0,)) -> np.ndarray:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(empty, np.int64)
+
+    variables = {
+        name: (("trajectory", "time"), joined([runs.tables[name] for runs in chunks], (0, len(engine.times))), {"units": "count"})
+        for name in engine.request.species
+    }
+    numbers = joined([np.arange(runs.first, runs.first + len(runs.status)) for runs in chunks])
+    names = np.array(STATUS)[joined([runs.status for runs in chunks])]
+    coordinates = {
+        "trajectory": ("trajectory", numbers),
+        "time": ("time", engine.times, {"long_name": "time, in the unit of the rates"}),
+        "status": ("trajectory", names),
+        "events": ("trajectory", joined([runs.events for runs in chunks]), {"long_name": "events that happened"}),
+        "end": ("trajectory", joined([runs.end for runs in chunks]), {"long_name": "time reached"}),
+    }
+    return xr.Dataset(variables, coordinates, attributes(engine, messages))
+
+
+def warn(messages: list[str]) -> None:
+    """Warn of trajectories that ended early."""
+    if messages:
+        more = f" (and {len(messages) - 1} more, in the attribute 'stopped')" if len(messages) > 1 else ""
+        warnings.warn(messages[0] + more, SimulationWarning, stacklevel=3)

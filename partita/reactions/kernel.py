@@ -1,0 +1,281 @@
+"""The direct method as one compiled function for each structure of network.
+
+    E ~ Exp(1), u ~ U[0, 1):   t ← t + E / Σ a_r,   r = min { r : u Σ a < a_1 + … + a_r }        (Gillespie 1977)
+
+The source is written out from the plan: species are local variables, and in small networks a reaction is chosen without a branch. With the
+partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i changes by v_i1 + Σ_r (v_i,r+1 − v_ir) g_r.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+from partita.reactions.expression import SCALAR_FUNCTIONS, names, source
+from partita.reactions.network import COUNT_LIMIT as LIMIT
+from partita.reactions.plan import Plan
+
+COUNT_LIMIT = float(LIMIT)
+
+RUNNING, FINISHED, ABSORBED, EVENT_LIMIT, BAD_PROPENSITY, COUNT_TOO_LARGE, BAD_EVENT, INTERRUPTED = range(8)
+RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
+LARGEST_BRANCHLESS = 10  # reactions; in larger networks finding one by branches costs less than computing all propensities anew
+EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
+
+# The arrays have a row for each trajectory: words of the stream (4), state x (slot), clock, the next of `times`, events done, status, the
+# next of `stops`, triggers (event); `out` (trajectory, column, time) takes counts, `extra` the other slots, as `columns` says.
+ARGUMENTS = "queue, places, words, x, clock, reached, fired, status, stop, armed, out, extra, columns, p, times, stops, max_events, budget"
+HEADER = f"""\
+import numpy as np
+from numba import njit
+from partita.reactions.streams import advance, exponential, fetch_add, uniform
+
+{"".join("@njit(error_model='numpy')" + chr(10) + text + chr(10) for text in SCALAR_FUNCTIONS.values())}
+"""
+DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)'
+
+
+def indented(lines: Iterable[str], depth: int) -> Iterator[str]:
+    """The lines, moved right."""
+    return ("    " * depth + line for line in lines)
+
+
+def draws() -> list[str]:
+    """Lines that take the two numbers of an event from the stream s0…s3."""
+    return [
+        "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
+        "wait = exponential(r)",
+        "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
+        "u = uniform(r)",
+    ]
+
+
+def laws(plan: Plan) -> list[str]:
+    """Lines that compute a0, a1 and so on."""
+    return [f"a{i} = {source(law, plan.rename)}" for i, law in enumerate(plan.laws)]
+
+
+def propensities(plan: Plan) -> tuple[list[str], list[str]]:
+    """Lines that compute a0, a1, … and their `total`, and the names of the partial sums."""
+    lines = laws(plan)
+    sums = _partial_sums([f"a{i}" for i in range(len(plan.laws))], lines)
+    # Adding 0 makes 0 of −0, which would turn the waiting time to −inf.
+    lines.append(f"total = {sums[-1]} + 0.0" if sums else "total = 0.0")
+    return lines, sums
+
+
+def _partial_sums(terms: list[str], lines: list[str]) -> list[str]:
+    if len(terms) <= 1:
+        return terms
+    size = 1
+    while size * RADIX < len(terms):
+        size *= RADIX
+    sums: list[str] = []
+    for first in range(0, len(terms), size):
+        inner = _partial_sums(terms[first : first + size], lines)
+        if sums:
+            before = sums[-1]
+            for term in inner:
+                name = f"c{len(lines)}"
+                lines.append(f"{name} = {before} + {term}")
+                sums.append(name)
+        else:
+            sums = inner
+    return sums
+
+
+def all_good(plan: Plan) -> str:
+    """The condition that no propensity is negative, NaN or infinite."""
+    each = [] if plan.safe else [f"(a{i} >= 0.0)" for i in range(len(plan.laws))]
+    return " & ".join([*each, "(total < np.inf)"])
+
+
+def choices(plan: Plan, sums: list[str]) -> list[str]:
+    """Lines that set g0, g1, …: whether the chosen reaction stands after reaction 0, 1 and so on."""
+    return ["threshold = u * total", *(f"g{r} = threshold >= {name}" for r, name in enumerate(sums[:-1]))]
+
+
+def differences(plan: Plan) -> dict[int, str]:
+    """Slot → source of what the chosen reaction adds to it; exact, as whole numbers are."""
+    found = {}
+    for slot in sorted({slot for change in plan.changes for slot in change}):
+        values = [change.get(slot, 0) for change in plan.changes]
+        steps = enumerate(pairwise(values))
+        terms = [f"({float(after - before)} if g{r} else 0.0)" for r, (before, after) in steps if after != before]
+        terms += [str(float(values[0]))] if values[0] else []
+        while len(terms) > 1:
+            terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
+        found[slot] = terms[0]
+    return found
+
+
+def scalar_source(plan: Plan, log: bool = False) -> str:
+    """Source of `run`, which takes trajectories from the queue one at a time; with `log` it writes every event down.
+
+    `run` works until about `budget` events are done and then returns True, or False when no trajectory is left. All it knows of a
+    trajectory stands in its rows of the arrays, so that any kernel can go on with it.
+    """
+    compute, sums = propensities(plan)
+    slots = range(len(plan.slots))
+    good = all_good(plan)
+    branching = len(plan.laws) > LARGEST_BRANCHLESS and plan.is_plain and not log
+    if branching:
+        compute = compute[len(plan.laws) :]
+        happen = ["threshold = u * total", *_branches(plan, sums, 0, len(plan.laws))]
+    else:
+        happen = [*choices(plan, sums), *(f"x{slot} += {change}" for slot, change in differences(plan).items())]
+    settle = _settling(plan)
+    noted = [
+        "log_time[logged] = t",
+        "log_reaction[logged] = chosen",
+        *(f"log_state[logged, {i}] = x{i}" for i in slots),
+        "logged += 1",
+    ]
+    crossing = [
+        f"if not ({good}):",
+        f"    state = {BAD_PROPENSITY}",
+        "until = min(then, stops[b])",
+        "while state == 0 and k < times.size and times[k] < until:",
+        *indented(recording(plan, "k", lambda slot: f"x{slot}"), 1),
+        "    k += 1",
+        "if state == 0 and k == times.size:",
+        f"    state = {ABSORBED} if total == 0.0 else {FINISHED}",
+        "if state != 0:",
+        "    s0, s1, s2, s3 = before",
+        "    break",
+        "edge = min(times[k], stops[b])",
+        "if then >= stops[b]:",
+        "    t = stops[b]",
+        "    b += 1",
+        *indented(settle, 1),
+        *indented(["chosen = -1", *noted] if log and plan.triggers else [], 1),
+        "    edge = min(times[k], stops[b])",
+        "    continue",
+    ]
+    step = [
+        "before = s0, s1, s2, s3",
+        *draws(),
+        *compute,
+        "then = t + wait / total",
+        f"if not ((then <= edge) & {good}):",
+        *indented(crossing, 1),
+        "t = then",
+        *happen,
+        "done += 1",
+        *settle,
+        *([f"chosen = {' + '.join(f'np.int64(g{r})' for r in range(len(sums) - 1)) or '0'}", *noted] if log else []),
+    ]
+    body = [
+        *(f"x{i} = x[i, {i}]" for i in slots),
+        *(f"w{i} = armed[i, {i}]" for i in range(len(plan.triggers))),
+        "t = clock[i]; k = reached[i]; b = stop[i]; state = 0; done = 0; todo = 1",
+        "s0 = words[i, 0]; s1 = words[i, 1]; s2 = words[i, 2]; s3 = words[i, 3]",
+        "if b < 0:",
+        "    b = 0",
+        *indented(settle, 1),
+        *indented(["chosen = -1", *noted] if log and plan.triggers else [], 1),
+        # Within `room` events no count can pass the limit, so that the loop need not look at them.
+        f"room = np.int64(({COUNT_LIMIT} - {_highest(plan)}) / {float(plan.largest_change)})",
+        "todo = min(budget - spent, max_events - fired[i], room)",
+        "if todo < 1 and state == 0:",
+        f"    state = {COUNT_TOO_LARGE} if room < 1 else {EVENT_LIMIT}",
+        "edge = min(times[k], stops[b])",
+        *(laws(plan) if branching else []),
+        "while state == 0 and done < todo:",
+        *indented(step, 1),
+        *(f"x[i, {i}] = x{i}" for i in slots),
+        *(f"armed[i, {i}] = w{i}" for i in range(len(plan.triggers))),
+        "spent += done + 1 + k - reached[i]",
+        "clock[i] = t; fired[i] += done; reached[i] = k; stop[i] = b; status[i] = state",
+        "words[i, 0] = s0; words[i, 1] = s1; words[i, 2] = s2; words[i, 3] = s3",
+        "if state != 0:",
+        "    places[0] = -1",
+    ]
+    lines = [
+        HEADER,
+        *(_settle_source(plan) if plan.triggers else []),
+        DECORATOR,
+        f"def run({ARGUMENTS}{', log_time, log_reaction, log_state' if log else ''}):",
+        *indented([*(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0", *(["logged = 0"] if log else [])], 1),
+        "    while spent < budget:",
+        *indented(_NEXT, 2),
+        *indented(body, 2),
+        "    return True",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _branches(plan: Plan, sums: list[str], first: int, last: int) -> list[str]:
+    """Lines that find the chosen reaction by bisection, do what it does, and compute anew only the propensities that it changes."""
+    if last - first == 1:
+        change = plan.changes[first]
+        moved = {plan.slots[slot] for slot in change}
+        anew = [line for line, law in zip(laws(plan), plan.laws, strict=True) if names(law) & moved]
+        return [*(f"x{slot} += {float(value)}" for slot, value in change.items()), *anew] or ["pass"]
+    middle = (first + last) // 2
+    lower, upper = _branches(plan, sums, first, middle), _branches(plan, sums, middle, last)
+    return [f"if threshold < {sums[middle - 1]}:", *indented(lower, 1), "else:", *indented(upper, 1)]
+
+
+_NEXT = (
+    "i = places[0]",
+    "if i < 0:",
+    "    i = fetch_add(queue, 1)",
+    "    if i >= status.size:",
+    "        return False",
+    f"    if status[i] != {RUNNING}:",
+    "        continue",
+    "    places[0] = i",
+)
+
+
+def recording(plan: Plan, row: str, value: Callable[[int], str]) -> list[str]:
+    """Lines that write the slots asked for into row `row` of time."""
+    lines = []
+    for slot in range(len(plan.slots)):
+        target, kind = ("out", "np.int64") if slot < plan.num_counts else ("extra", "np.float64")
+        lines += [f"if columns[{slot}] >= 0:", f"    {target}[i, columns[{slot}], {row}] = {kind}({value(slot)})"]
+    return lines or ["pass"]
+
+
+def _highest(plan: Plan) -> str:
+    sizes = [f"abs(x{i})" for i in range(plan.num_counts)]
+    return f"max({', '.join(sizes)})" if len(sizes) > 1 else (sizes or ["0.0"])[0]
+
+
+def _state(plan: Plan) -> tuple[str, str]:
+    slots = [*(f"x{i}" for i in range(len(plan.slots))), *(f"w{i}" for i in range(len(plan.triggers)))]
+    return ", ".join(slots), ", ".join(["t", *slots, *(f"p{i}" for i in range(len(plan.constants)))])
+
+
+def _settling(plan: Plan) -> list[str]:
+    """Lines that let events happen where a condition has turned, and then end the loop so that the counts are looked at again."""
+    if not plan.triggers:
+        return []
+    kept, given = _state(plan)
+    turned = " or ".join(f"({source(trigger.condition, plan.rename)}) != w{i}" for i, trigger in enumerate(plan.triggers))
+    return [f"if {turned}:", f"    {kept}, fine = settle({given})", "    todo = 0", "    if not fine:", f"        state = {BAD_EVENT}"]
+
+
+def _settle_source(plan: Plan) -> list[str]:
+    """Source of `settle`: all events whose conditions have turned true happen, one after another, and those that these set off."""
+    kept, given = _state(plan)
+    events = range(len(plan.triggers))
+    lines = ["fine = True", *(f"q{i} = False" for i in events), f"for _ in range({EVENT_ROUNDS}):"]
+    for i, trigger in enumerate(plan.triggers):
+        condition = f"c{i} = {source(trigger.condition, plan.rename)}"
+        lines += indented([condition, f"q{i} = q{i} or (c{i} and not w{i})", f"w{i} = c{i}"], 1)
+    lines += indented([f"if not ({' or '.join(f'q{i}' for i in events)}):", f"    return {kept}, fine", "which = -1", "best = -np.inf"], 1)
+    for i, trigger in enumerate(plan.triggers):
+        priority = "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, plan.rename)})"
+        lines += indented(
+            [f"if q{i}:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"], 1
+        )
+    for i, trigger in enumerate(plan.triggers):
+        lines += indented([f"if which == {i}:", f"    q{i} = False"], 1)
+        lines += indented((f"v{slot} = np.float64({source(value, plan.rename)})" for slot, value in trigger.assignments), 2)
+        for slot, _ in trigger.assignments:
+            valid = (
+                f"0.0 <= v{slot} <= {COUNT_LIMIT} and v{slot} == np.floor(v{slot})" if slot < plan.num_counts else f"np.isfinite(v{slot})"
+            )
+            lines += indented([f"fine = fine and {valid}", f"x{slot} = v{slot}"], 2)
+    lines += [f"return {kept}, False"]
+    return ["@njit(error_model='numpy')", f"def settle({given}):", *indented(lines, 1), "", ""]

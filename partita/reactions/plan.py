@@ -1,0 +1,223 @@
+"""What a kernel is made from: a network as numbered slots and expressions, and the numbers that one call adds.
+
+    state x = (counts that change, parameters that events set)        constants p = (rate constants, all else that has a name)
+
+Rules are inlined. The rate constant of a mass-action law is a constant whatever its expression, so that networks which differ in numbers
+or names only share one compiled kernel.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from partita.reactions.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
+from partita.reactions.network import Network
+
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """An event in terms of slots: condition, priority, what is set, and whether it may happen at the very start."""
+
+    condition: Expression
+    priority: Expression | None
+    assignments: tuple[tuple[int, Expression], ...]
+    at_start: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network laid out for kernels; made by `plan`.
+
+    Args:
+        network: The network.
+        slots: Name of each number of the state: first the species, then parameters that events set.
+        num_counts: How many slots are species.
+        constants: Each constant's name and its value as an expression of parameters and of species that never change.
+        laws: The propensity of each reaction, over slots, constants and `t`.
+        changes: Slot → difference, for each reaction.
+        safe: Whether no propensity can turn negative as long as the rate constants are not.
+        triggers: The events.
+        stops: Expressions of the times at which a condition may turn.
+    """
+
+    network: Network
+    slots: tuple[str, ...]
+    num_counts: int
+    constants: tuple[tuple[str, Expression], ...]
+    laws: tuple[Expression, ...]
+    changes: tuple[Mapping[int, int], ...]
+    safe: bool
+    triggers: tuple[Trigger, ...]
+    stops: tuple[Expression, ...]
+    largest_change: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "largest_change", max((abs(v) for change in self.changes for v in change.values()), default=1) or 1)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but reactions happens, at rates that do not depend on time."""
+        return not self.triggers and not self.stops
+
+    def rename(self, name: str) -> str:
+        """The local variable of a kernel that holds a name."""
+        return self._locals[name]
+
+    @property
+    def _locals(self) -> dict[str, str]:
+        known = {TIME: "t"}
+        known.update((name, f"p{i}") for i, (name, _) in enumerate(self.constants))
+        known.update((name, f"x{i}") for i, name in enumerate(self.slots))
+        return known
+
+
+def plan(network: Network) -> Plan:
+    """Lay a network out.
+
+    Raises:
+        ValueError: if a propensity or a condition depends on time in a way that is not simulated exactly.
+
+    Example:
+        >>> layout = plan(Network.from_text("2 A -> B @ 0.1"))
+        >>> layout.slots, layout.changes, to_text(layout.laws[0])
+        (('A', 'B'), ({0: -2, 1: 1},), 'rate@0 * A * (A - 1) / 2')
+    """
+    changed = {name for reaction in network.reactions for name in network.change(reaction)}
+    assigned = {name for event in network.events for name, _ in event.assignments}
+    counts = [name for name in network.species if name in changed | assigned]
+    slots = (*counts, *(name for name in network.parameters if name in assigned))
+    index, varying = {name: i for i, name in enumerate(slots)}, {TIME, *slots}
+    laws, constants, safe = [], dict[str, Expression](), not network.events
+    for number, reaction in enumerate(network.reactions):
+        rate = network.inline(reaction.rate)
+        if reaction.mass_action and not names(rate) & varying:
+            constants[name := f"rate@{number}"] = rate
+            laws.append(network.propensity(replace(reaction, rate=Name(name))))
+            safe = safe and not any(species in network.rules for species, _ in reaction.reactants)
+        else:
+            laws.append(network.propensity(reaction))
+            safe = False
+    triggers = tuple(
+        Trigger(
+            network.inline(event.trigger),
+            None if event.priority is None else network.inline(event.priority),
+            tuple((index[name], network.inline(value)) for name, value in event.assignments),
+            event.at_start,
+        )
+        for event in network.events
+    )
+    stops: list[Expression] = []
+    for label, expression in _timed(network, laws, triggers):
+        stops += _stops(expression, label, frozenset(slots))
+    used = frozenset[str]().union(
+        *map(names, laws),
+        *(names(e) for t in triggers for e in (t.condition, *([t.priority] if t.priority else []), *(v for _, v in t.assignments))),
+    )
+    for name in sorted(used - {TIME, *slots, *constants}):
+        constants[name] = Name(name)
+    changes = tuple({index[name]: value for name, value in network.change(reaction).items()} for reaction in network.reactions)
+    return Plan(network, slots, len(counts), tuple(constants.items()), tuple(laws), changes, safe, triggers, (*dict.fromkeys(stops),))
+
+
+def _timed(network: Network, laws: list[Expression], triggers: tuple[Trigger, ...]) -> Iterator[tuple[str, Expression]]:
+    for reaction, law in zip(network.reactions, laws, strict=True):
+        yield f"the rate of {str(reaction)!r}", law
+    for event, trigger in zip(network.events, triggers, strict=True):
+        yield f"the condition of {str(event)!r}", trigger.condition
+
+
+def _stops(expression: Expression, label: str, slots: frozenset[str]) -> Iterator[Expression]:
+    """The times t = c of all comparisons of `t` with c; any other use of `t` is refused."""
+    if TIME not in names(expression):
+        return
+    if isinstance(expression, Call) and expression.operator in _COMPARISONS and Name(TIME) in expression.arguments:
+        other = expression.arguments[expression.arguments[0] == Name(TIME)]
+        if not names(other) & (slots | {TIME}):
+            yield other
+            return
+    if isinstance(expression, Name) or (isinstance(expression, Call) and expression.operator in _COMPARISONS):
+        raise ValueError(
+            f"{label} depends on time through {to_text(expression)!r}: exact simulation takes `t` only where it is compared with "
+            "parameters, as in `if(t < 10, a, b)`"
+        )
+    assert isinstance(expression, Call)
+    for argument in expression.arguments:
+        yield from _stops(argument, label, slots)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of one call: constants `(constant,)`, initial state `(slot,)`, times at which conditions may turn, ending with inf."""
+
+    constants: np.ndarray
+    start: np.ndarray
+    stops: np.ndarray
+    initial: Mapping[str, int]
+    parameters: Mapping[str, float]
+
+
+def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping[str, float] | None) -> Numbers:
+    """Put numbers to a plan.
+
+    Raises:
+        ValueError: if a name is unknown, a count no whole number from 0 to 2⁵³, or a rate constant negative or no finite number.
+
+    Example:
+        >>> numbers(plan(Network.from_text("A -> B @ k; k = 2")), {"A": 5}, {"k": 3}).constants
+        array([3.])
+    """
+    network = layout.network
+    for name, value in (parameters or {}).items():
+        if name not in network.parameters:
+            raise ValueError(
+                f"parameters must name parameters of the network ({', '.join(network.parameters) or 'it has none'}), got {name!r}"
+            )
+        if not np.isfinite(value):
+            raise ValueError(f"parameters[{name!r}] must be a finite number, got {value!r}")
+    all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
+    counts = network.counts({**network.initial, **(initial or {})})
+    known = {**all_parameters, **{name: float(count) for name, count in counts.items()}}
+    constants = []
+    for name, expression in layout.constants:
+        value = constant(expression, known)
+        if name.startswith("rate@") and value < 0:
+            reaction = network.reactions[int(name[5:])]
+            raise ValueError(f"the rate constant of {str(reaction)!r} must not be negative, got {value:g}")
+        constants.append(value)
+    times = {constant(stop, known) for stop in layout.stops}
+    # A strict comparison turns one float later than the others.
+    stops = sorted(moment for time in times for moment in (time, np.nextafter(time, np.inf)) if moment > 0)
+    start = np.array([known[name] for name in layout.slots])
+    return Numbers(np.array(constants), start, np.array([*stops, np.inf]), counts, all_parameters)
+
+
+def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
+    """Name the reaction whose propensity is negative or not finite, the time, and the state."""
+    known = {**dict(zip((name for name, _ in layout.constants), given.constants, strict=True)), TIME: time}
+    known.update(zip(layout.slots, state, strict=True))
+    at = f"at t = {time:g} in the state {describe(layout, state)}"
+    with np.errstate(all="ignore"):
+        values = [float(evaluate(law, {name: np.float64(value) for name, value in known.items()})) for law in layout.laws]
+    for reaction, value in zip(layout.network.reactions, values, strict=True):
+        if not 0 <= value < np.inf:
+            return f"the propensity of {str(reaction)!r} is {value:g} {at}"
+    return f"the propensities add up to {sum(values):g} {at}"
+
+
+def describe(layout: Plan, state: np.ndarray) -> str:
+    """The state as text, at most twelve numbers of it."""
+    parts = [f"{name} = {value:.17g}" for name, value in zip(layout.slots, state, strict=True)]
+    return ", ".join(parts[:12]) + (f", … ({len(parts)} in all)" if len(parts) > 12 else "")
+
+
+ARITHMETIC = frozenset({"+", "-", "*", "/", "neg"})
+
+
+def operators(expression: Expression) -> frozenset[str]:
+    """All operators in an expression."""
+    if not isinstance(expression, Call):
+        return frozenset()
+    return frozenset({expression.operator}).union(*map(operators, expression.arguments))

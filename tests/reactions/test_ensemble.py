@@ -1,0 +1,257 @@
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from partita.reactions import Network, SimulationWarning, engine, simulate
+
+NET = Network.from_text("k = 20; -> m @ k; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
+TIMES = [0, 1, 2.5, 4]
+ROOT = Path(__file__).parents[2]
+
+
+def same(one, other):
+    xr.testing.assert_identical(one.load(), other.load())
+
+
+@pytest.mark.parametrize("method", ["direct", "sparse", "tau"])
+def test_the_seed_alone_decides(method, monkeypatch):
+    whole = simulate(NET, TIMES, 100, seed=3, method=method)
+    same(whole, simulate(NET, TIMES, 100, seed=3, method=method, threads=3))
+    same(whole.isel(trajectory=slice(40)), simulate(NET, TIMES, 40, seed=3, method=method, threads=1))
+    monkeypatch.setattr(engine, "BUDGET", 500)  # kernels return to Python all the time
+    same(whole, simulate(NET, TIMES, 100, seed=3, method=method))
+    assert not whole.m.equals(simulate(NET, TIMES, 100, seed=4, method=method).m)
+
+
+def test_lanes_and_scalar_kernel_are_one(monkeypatch):
+    lanes = simulate(NET, TIMES, 200, seed=3)
+    monkeypatch.setattr(engine, "FEWEST_FOR_LANES", 10**9)
+    same(lanes, simulate(NET, TIMES, 200, seed=3))
+
+
+def test_the_times_asked_for_do_not_change_a_path():
+    coarse, fine = simulate(NET, [4], 50, seed=3), simulate(NET, np.linspace(0, 4, 401), 50, seed=3)
+    np.testing.assert_array_equal(coarse.m.sel(time=4), fine.m.sel(time=4))
+
+
+def test_trace_holds_what_simulate_records():
+    path, runs = NET.trace(4, trajectory=7, seed=3), simulate(NET, TIMES, 8, seed=3)
+    rows = np.searchsorted(path.time, TIMES, side="right") - 1
+    np.testing.assert_array_equal(path.n[rows], runs.n[7])
+    made = (path.reaction == 1).sum() - (path.reaction == 3).sum()
+    assert path.n[-1] == made
+
+
+def test_numbers_do_not_recompile():
+    first = simulate(NET, [5], 2000, seed=1, parameters={"k": 40})
+    assert abs(first.m.mean() - 40 * (1 - np.exp(-5))) < 5 * np.sqrt(40 / 2000)
+    assert simulate(NET, [0.0], 1, {"m": 7}, seed=1).m.item() == 7
+    assert engine.load.cache_info().currsize < 60
+
+
+def test_status_says_why_a_run_ended():
+    decay = Network.from_text("A = 50; A -> @ 1")
+    runs = simulate(decay, [0, 0.001, 100], 10, seed=0)
+    assert (runs.status == "absorbed").all()
+    assert (runs.events == 50).all()
+    with pytest.warns(SimulationWarning, match="max_events = 20"):
+        runs = simulate(decay, [0, 0.001, 100], 10, seed=0, max_events=20)
+    assert (runs.status == "event limit").all()
+    assert (runs.events == 20).all()
+    assert (runs.A.sel(time=100) == -1).all()
+    assert (runs.end < 100).all()
+    assert "trajectory 3: stopped after max_events = 20" in runs.attrs["stopped"]
+
+
+@pytest.mark.parametrize("method", ["direct", "scalar", "sparse", "tau"])
+@pytest.mark.parametrize(
+    ("text", "status", "message"),
+    [
+        ("A = 3; slow: A -> @@ A - 1.5", "bad propensity", r"'slow: A -> @@ A - 1.5' is -0.5 at t = .* A = 1"),
+        ("A = 3; B = 1; A -> @@ B / (A - 2)", "bad propensity", "is inf at t"),
+        ("A = 3; A -> @@ sqrt(A - 4)", "bad propensity", "is nan at t = 0"),
+        ("A = 9007199254740990; -> A @ 1", "count limit", "'A' is about to pass 2"),
+    ],
+)
+def test_what_cannot_go_on_stops_and_is_named(text, status, message, method):
+    with pytest.warns(SimulationWarning, match=message):
+        runs = simulate(Network.from_text(text), [1000.0], 20, seed=0, method=method.replace("scalar", "direct"))
+    assert (runs.status == status).all()
+    assert (runs.A == -1).all()
+
+
+@pytest.mark.parametrize("method", ["direct", "scalar", "sparse", "tau"])
+def test_minus_zero_is_zero_and_a_total_of_zero_absorbs(method):
+    network = Network.from_text("A = 5; A -> @@ 2 * A; B -> @@ -B * 3")
+    runs = simulate(network, [50.0], 20, seed=0, method=method.replace("scalar", "direct"))
+    assert (runs.status == "absorbed").all()
+    assert (runs.A == 0).all()
+
+
+def test_events_happen_at_their_time_and_in_their_order():
+    network = Network.from_text(
+        "species X, Y; X = 10; k = 0; X -> @ k; at t >= 2: X = 50, k = 1;"
+        "when X <= 25, priority 1: Y = Y + 1; when X <= 25, priority 2: Y = 10 * Y"
+    )
+    runs = simulate(network, [1.999, 2.0, 60.0], 20, seed=0)
+    assert (runs.X.sel(time=1.999) == 10).all()
+    assert (runs.X.sel(time=2.0) == 50).all()
+    assert (runs.X.sel(time=60.0) == 0).all()
+    assert (runs.Y.sel(time=60.0) == 11).all()  # 0 → 0·10 + 1 at the start, then 1 → 10 + 1
+    path = network.trace(60, seed=0)
+    assert path.time[path.X == 50][0] == 2.0
+
+
+def test_events_that_never_settle_are_stopped():
+    with pytest.warns(SimulationWarning, match="set one another off"):
+        runs = simulate(Network.from_text("X = 1; when X > 0: X = 0; when X < 1: X = 1; X -> @ 1"), [1.0], seed=0)
+    assert runs.status.item() == "bad event"
+
+
+def test_a_rate_that_steps_in_time_is_exact():
+    """Deaths at rate 1 before t = 1 and 3 after; the mean at t = 2 is 1000 exp(−4), out of 5σ once in two million."""
+    runs = simulate(Network.from_text("A = 1000; A -> @@ A * if(t < 1, 1, 3)"), [1.0, 2.0], 1000, seed=0)
+    for k, exponent in enumerate((1, 4)):
+        p = np.exp(-exponent)
+        assert abs(runs.A[:, k].mean() - 1000 * p) < 5 * np.sqrt(1000 * p * (1 - p) / 1000)
+
+
+def test_species_rules_and_fixed_ones_are_recorded():
+    network = Network.from_text("fixed S; S = 4; A = 10; total := A + B / 2 + S; A + S -> B + S @ 0.1")
+    runs = simulate(network, [0.0, 3.0], 5, seed=0, species=["total", "S", "B"])
+    assert [*runs.data_vars] == ["total", "S", "B"]
+    np.testing.assert_array_equal(runs.total, 14 - runs.B / 2)
+    assert (runs.S == 4).all()
+
+
+def test_reduction_is_that_of_the_trajectories_whatever_the_chunks():
+    runs = simulate(NET, TIMES, 300, seed=3)
+    wanted = ("mean", "variance", "histogram")
+    reduced = simulate(NET, TIMES, 300, seed=3, reduce=wanted)
+    same(reduced, simulate(NET, TIMES, 300, seed=3, reduce=wanted, chunk=7))
+    np.testing.assert_allclose(reduced.n_mean, runs.n.mean("trajectory"), rtol=1e-14)
+    np.testing.assert_allclose(reduced.n_variance, runs.n.var("trajectory", ddof=1), rtol=1e-12)
+    np.testing.assert_array_equal(reduced.n_histogram.sel(time=4), np.bincount(runs.n.sel(time=4), minlength=reduced.sizes["n_value"]))
+    with pytest.warns(SimulationWarning):
+        reduced = simulate(NET, TIMES, 300, seed=3, reduce="mean", max_events=150)
+    assert reduced.number[0] == 300 > reduced.number[2]
+
+
+def test_dask_gives_the_same_numbers():
+    distributed = pytest.importorskip("distributed")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with (
+            distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            spread = simulate(NET, TIMES, 100, seed=3, client=client, chunk=13)
+    same(spread, simulate(NET, TIMES, 100, seed=3))
+
+
+@pytest.mark.parametrize("suffix", [".zarr", ".nc"])
+def test_a_killed_run_goes_on_and_ends_with_the_same_data(suffix, tmp_path):
+    code = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from partita.reactions import Network, saving, simulate
+put = saving.Journal.put
+def slow(self, runs):
+    put(self, runs)
+    print("chunk", flush=True)
+    import time; time.sleep(0.3)
+saving.Journal.put = slow
+simulate(Network.from_text({str(NET)!r}), {TIMES}, 100, seed=3, chunk=20, save={str(tmp_path / ("runs" + suffix))!r})
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "chunk\n"
+    assert process.stdout.readline() == "chunk\n"
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    folder = tmp_path / f"runs{suffix}.partial"
+    done = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    assert 2 <= len(done) < 5
+    with pytest.raises(ValueError, match="differs in seed"):
+        simulate(NET, TIMES, 100, seed=4, chunk=20, save=tmp_path / ("runs" + suffix))
+    computed = []
+    run = engine.Engine.run
+    try:
+        engine.Engine.run = lambda self, first, *rest: computed.append(first) or run(self, first, *rest)
+        with simulate(NET, TIMES, 100, chunk=20, save=tmp_path / ("runs" + suffix)) as saved:  # the seed stands in the journal
+            saved.load()
+    finally:
+        engine.Engine.run = run
+    assert computed == [20 * i for i in range(len(done), 5)]
+    saved.attrs.pop("call")
+    whole = simulate(NET, TIMES, 100, seed=3)
+    for name in (*whole.variables,):
+        np.testing.assert_array_equal(saved[name], whole[name])
+    assert saved.attrs == whole.attrs
+    assert not folder.exists()
+    with simulate(NET, TIMES, 100, seed=3, chunk=20, save=tmp_path / ("runs" + suffix)) as again:
+        np.testing.assert_array_equal(again.n, whole.n)
+
+
+def test_ctrl_c_returns_what_is_done():
+    def press():
+        time.sleep(0.5)
+        pressed.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    simulate(NET, [0.1], 20, seed=0)  # compiled
+    pressed = []
+    thread = threading.Thread(target=press)
+    thread.start()
+    with pytest.warns(SimulationWarning, match="interrupted"):
+        runs = simulate(NET, [0.0, 1.0, 1e4], 100_000, seed=0, threads=1)
+    waited = time.monotonic() - pressed[0]
+    thread.join()
+    assert waited < 1
+    assert {"finished", "interrupted"} >= {*np.unique(runs.status)}
+    assert (runs.n.where(runs.status == "finished", drop=True) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"times": [1, 0]}, "times must be increasing"),
+        ({"times": [-1.0]}, "times must be increasing"),
+        ({"times": []}, "times must be increasing"),
+        ({"trajectories": 0}, "trajectories must be a whole number"),
+        ({"trajectories": 2.5}, "trajectories must be a whole number"),
+        ({"seed": -1}, "seed must be a whole number"),
+        ({"initial": {"q": 1}}, "initial must name species"),
+        ({"initial": {"m": -1}}, "must be a whole number"),
+        ({"parameters": {"q": 1}}, "parameters must name parameters"),
+        ({"parameters": {"k": -1}}, "must not be negative"),
+        ({"parameters": {"k": np.nan}}, "must be a finite number"),
+        ({"species": ["q"]}, "species must be a list"),
+        ({"species": "m"}, "species must be a list"),
+        ({"method": "magic"}, "method must be one of"),
+        ({"reduce": "median"}, "reduce must be among"),
+        ({"reduce": "mean", "save": "x.nc"}, "save keeps trajectories"),
+        ({"save": "x.csv"}, "save must end in"),
+        ({"max_events": 0}, "max_events must be"),
+        ({"threads": 0}, "threads must be"),
+    ],
+)
+def test_bad_arguments_are_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(NET, **{"times": TIMES, "seed": 0, **arguments})
+
+
+def test_rates_that_follow_time_smoothly_are_refused():
+    with pytest.raises(ValueError, match="depends on time through"):
+        simulate(Network.from_text("A = 5; A -> @@ A * (1 + sin(t))"), [1.0], seed=0)
+    with pytest.raises(ValueError, match="cannot do events"):
+        simulate(Network.from_text("A = 5; A -> @ 1; at t > 3: A = 2"), [1.0], seed=0, method="sparse")
