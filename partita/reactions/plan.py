@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from partita.reactions.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
+from partita.reactions.guard import guarded
 from partita.reactions.network import Network
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
@@ -98,7 +99,7 @@ def plan(network: Network) -> Plan:
             laws.append(network.propensity(replace(reaction, rate=Name(name))))
             safe = safe and not any(species in network.rules for species, _ in reaction.reactants)
         else:
-            laws.append(network.propensity(reaction))
+            laws.append(guarded(network.propensity(reaction), network.change(reaction)))
             safe = False
     triggers = tuple(
         Trigger(
@@ -198,10 +199,15 @@ def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
     """Name the reaction whose propensity is negative or not finite, the time, and the state."""
     known = {**dict(zip((name for name, _ in layout.constants), given.constants, strict=True)), TIME: time}
     known.update(zip(layout.slots, state, strict=True))
+    known = {name: np.float64(value) for name, value in known.items()}
     at = f"at t = {time:g} in the state {describe(layout, state)}"
     with np.errstate(all="ignore"):
-        values = [float(evaluate(law, {name: np.float64(value) for name, value in known.items()})) for law in layout.laws]
-    for reaction, value in zip(layout.network.reactions, values, strict=True):
+        values = [float(evaluate(law, known)) for law in layout.laws]
+    for reaction, change, value in zip(layout.network.reactions, layout.changes, values, strict=True):
+        missing = [slot for slot, difference in change.items() if state[slot] + difference < 0]
+        if value < 0 and missing and evaluate(layout.network.propensity(reaction), known) > 0:
+            taken = f"{-change[missing[0]]} {layout.slots[missing[0]]} where there are {state[missing[0]]:g}"
+            return f"{str(reaction)!r} would take {taken}, at a propensity of {-value:g} {at}"
         if not 0 <= value < np.inf:
             return f"the propensity of {str(reaction)!r} is {value:g} {at}"
     return f"the propensities add up to {sum(values):g} {at}"
