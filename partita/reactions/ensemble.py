@@ -28,7 +28,15 @@ CHUNK_NUMBERS = 1 << 24  # counts that a chunk holds where results are reduced, 
 
 
 class SimulationWarning(UserWarning):
-    """Some trajectories did not get to the last time."""
+    """Some trajectories did not get to the last time; the message says why.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     runs = simulate(Network.from_text("-> A @ 1"), [1000], seed=0, max_events=2)
+        >>> caught[0].category.__name__, runs.status.item()
+        ('SimulationWarning', 'event limit')
+    """
 
 
 def simulate(
