@@ -17,7 +17,7 @@ from collections.abc import Callable
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
-from partita.reactions import streams
+from partita.reactions import bounds, streams
 
 
 @functools.lru_cache(maxsize=64)
@@ -30,7 +30,7 @@ def load(source: str) -> Callable:
         >>> load("def run(x):\n    return x + 1\n")(1)
         2
     """
-    called = Path(streams.__file__).read_bytes()
+    called = Path(streams.__file__).read_bytes() + Path(bounds.__file__).read_bytes()
     name = "partita_kernel_" + hashlib.sha256(called + source.encode()).hexdigest()[:24]
     path = _folder() / f"{name}.py"
     if not path.exists():

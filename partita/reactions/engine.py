@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from partita.reactions import kernel, lanes, sparse, tau
+from partita.reactions import kernel, lanes, sparse, tau, thinning
 from partita.reactions.compiled import load
 from partita.reactions.expression import TIME, Name, evaluate, names
 from partita.reactions.network import Network
@@ -100,8 +100,12 @@ class Engine:
                 work = load(lanes.lanes_source(self.plan))
                 self._drive(rows, work, self.numbers.constants, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
             if (rows["status"] == kernel.RUNNING).any():
-                self._drive(rows, load(kernel.scalar_source(self.plan)), self.numbers.constants, 1, min(threads, many), halt, tick)
+                self._drive(rows, self.scalar_kernel(), self.numbers.constants, 1, min(threads, many), halt, tick)
         return self.runs(first, rows)
+
+    def scalar_kernel(self, log: bool = False) -> Callable:
+        """The kernel that runs one trajectory at a time; with `log` it writes every event down."""
+        return load(thinning.source(self.plan, log) if self.plan.smooth else kernel.scalar_source(self.plan, log))
 
     def rows(self, first: int, last: int) -> dict[str, np.ndarray]:
         """The arrays of the kernels, in the order of their arguments."""
@@ -117,6 +121,7 @@ class Engine:
             "armed": np.tile(np.array([not trigger.at_start for trigger in self.plan.triggers], bool), (many, 1)),
             "out": np.full((many, self.num_columns[0], num_times), -1, np.int64),
             "extra": np.full((many, self.num_columns[1], num_times), np.nan),
+            **({"window": np.full(many, thinning.FIRST_WINDOW)} if self.plan.smooth else {}),
         }
 
     def settings(self, given: object) -> tuple:

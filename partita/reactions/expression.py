@@ -330,7 +330,7 @@ def evaluate(expression: Expression, values: Mapping[str, Any], xp: Any = np) ->
         array([0. , 0.5])
     """
     if isinstance(expression, Number):
-        return expression.value
+        return np.float64(expression.value) if xp is np else expression.value  # Python's own float will not divide by 0
     if isinstance(expression, Name):
         return values[expression.name]
     return OPERATORS[expression.operator].apply(xp, *(evaluate(argument, values, xp) for argument in expression.arguments))

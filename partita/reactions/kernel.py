@@ -114,7 +114,6 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
     trajectory stands in its rows of the arrays, so that any kernel can go on with it.
     """
     compute, sums = propensities(plan)
-    slots = range(len(plan.slots))
     good = all_good(plan)
     branching = len(plan.laws) > LARGEST_BRANCHLESS and plan.is_plain and not log
     if branching:
@@ -122,13 +121,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         happen = ["threshold = u * total", *_branches(plan, sums, 0, len(plan.laws))]
     else:
         happen = [*choices(plan, sums), *(f"x{slot} += {change}" for slot, change in differences(plan).items())]
-    settle = _settling(plan)
-    noted = [
-        "log_time[logged] = t",
-        "log_reaction[logged] = chosen",
-        *(f"log_state[logged, {i}] = x{i}" for i in slots),
-        "logged += 1",
-    ]
+    settle = settling(plan)
     crossing = [
         f"if not ({good}):",
         f"    state = {BAD_PROPENSITY}",
@@ -146,7 +139,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "    t = stops[b]",
         "    b += 1",
         *indented(settle, 1),
-        *indented(["chosen = -1", *noted] if log and plan.triggers else [], 1),
+        *indented(noting(plan, "-1") if log and plan.triggers else [], 1),
         "    edge = min(times[k], stops[b])",
         "    continue",
     ]
@@ -161,8 +154,25 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         *happen,
         "done += 1",
         *settle,
-        *([f"chosen = {' + '.join(f'np.int64(g{r})' for r in range(len(sums) - 1)) or '0'}", *noted] if log else []),
+        *(noting(plan, chosen_index(sums)) if log else []),
     ]
+    ready = ["edge = min(times[k], stops[b])", *(laws(plan) if branching else [])]
+    return program(plan, log, ready, step)
+
+
+def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: str = "", arguments: str = ARGUMENTS) -> str:
+    """Source of `run` around what it does step by step.
+
+    Args:
+        plan: The network.
+        log: Whether events are written down.
+        ready: Lines before the first step of a trajectory.
+        step: Lines of one step, which count the events in `done`, and set `state` to end the trajectory.
+        before: Source that stands before `run`.
+        arguments: Of `run`.
+    """
+    slots = range(len(plan.slots))
+    settle = settling(plan)
     body = [
         *(f"x{i} = x[i, {i}]" for i in slots),
         *(f"w{i} = armed[i, {i}]" for i in range(len(plan.triggers))),
@@ -171,14 +181,13 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "if b < 0:",
         "    b = 0",
         *indented(settle, 1),
-        *indented(["chosen = -1", *noted] if log and plan.triggers else [], 1),
+        *indented(noting(plan, "-1") if log and plan.triggers else [], 1),
         # Within `room` events no count can pass the limit, so that the loop need not look at them.
         f"room = np.int64(({COUNT_LIMIT} - {_highest(plan)}) / {float(plan.largest_change)})",
         "todo = min(budget - spent, max_events - fired[i], room)",
         "if todo < 1 and state == 0:",
         f"    state = {COUNT_TOO_LARGE} if room < 1 else {EVENT_LIMIT}",
-        "edge = min(times[k], stops[b])",
-        *(laws(plan) if branching else []),
+        *ready,
         "while state == 0 and done < todo:",
         *indented(step, 1),
         *(f"x[i, {i}] = x{i}" for i in slots),
@@ -190,10 +199,10 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "    places[0] = -1",
     ]
     lines = [
-        HEADER,
-        *(_settle_source(plan) if plan.triggers else []),
+        HEADER + before,
+        *(settle_source(plan) if plan.triggers else []),
         DECORATOR,
-        f"def run({ARGUMENTS}{', log_time, log_reaction, log_state' if log else ''}):",
+        f"def run({arguments}{', log_time, log_reaction, log_state' if log else ''}):",
         *indented([*(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0", *(["logged = 0"] if log else [])], 1),
         "    while spent < budget:",
         *indented(_NEXT, 2),
@@ -201,6 +210,22 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "    return True",
     ]
     return "\n".join(lines) + "\n"
+
+
+def noting(plan: Plan, chosen: str) -> list[str]:
+    """Lines that write an event down."""
+    return [
+        f"chosen = {chosen}",
+        "log_time[logged] = t",
+        "log_reaction[logged] = chosen",
+        *(f"log_state[logged, {i}] = x{i}" for i in range(len(plan.slots))),
+        "logged += 1",
+    ]
+
+
+def chosen_index(sums: list[str]) -> str:
+    """The number of the chosen reaction, from g0, g1 and so on."""
+    return " + ".join(f"np.int64(g{r})" for r in range(len(sums) - 1)) or "0"
 
 
 def _branches(plan: Plan, sums: list[str], first: int, last: int) -> list[str]:
@@ -246,7 +271,7 @@ def _state(plan: Plan) -> tuple[str, str]:
     return ", ".join(slots), ", ".join(["t", *slots, *(f"p{i}" for i in range(len(plan.constants)))])
 
 
-def _settling(plan: Plan) -> list[str]:
+def settling(plan: Plan) -> list[str]:
     """Lines that let events happen where a condition has turned, and then end the loop so that the counts are looked at again."""
     if not plan.triggers:
         return []
@@ -255,7 +280,7 @@ def _settling(plan: Plan) -> list[str]:
     return [f"if {turned}:", f"    {kept}, fine = settle({given})", "    todo = 0", "    if not fine:", f"        state = {BAD_EVENT}"]
 
 
-def _settle_source(plan: Plan) -> list[str]:
+def settle_source(plan: Plan) -> list[str]:
     """Source of `settle`: all events whose conditions have turned true happen, one after another, and those that these set off."""
     kept, given = _state(plan)
     events = range(len(plan.triggers))

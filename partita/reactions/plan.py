@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from partita.reactions.bounds import enclose
 from partita.reactions.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
 from partita.reactions.guard import guarded
 from partita.reactions.network import Network
@@ -42,6 +43,7 @@ class Plan:
         safe: Whether no propensity can turn negative as long as the rate constants are not.
         triggers: The events.
         stops: Expressions of the times at which a condition may turn.
+        smooth: Whether a propensity changes with time in between.
     """
 
     network: Network
@@ -53,6 +55,7 @@ class Plan:
     safe: bool
     triggers: tuple[Trigger, ...]
     stops: tuple[Expression, ...]
+    smooth: bool
     largest_change: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +64,7 @@ class Plan:
     @property
     def is_plain(self) -> bool:
         """Whether nothing but reactions happens, at rates that do not depend on time."""
-        return not self.triggers and not self.stops
+        return not (self.triggers or self.stops or self.smooth)
 
     def rename(self, name: str) -> str:
         """The local variable of a kernel that holds a name."""
@@ -79,7 +82,7 @@ def plan(network: Network) -> Plan:
     """Lay a network out.
 
     Raises:
-        ValueError: if a propensity or a condition depends on time in a way that is not simulated exactly.
+        ValueError: if an event's condition follows time in a way that is not simulated exactly.
 
     Example:
         >>> layout = plan(Network.from_text("2 A -> B @ 0.1"))
@@ -110,9 +113,17 @@ def plan(network: Network) -> Plan:
         )
         for event in network.events
     )
-    stops: list[Expression] = []
-    for label, expression in _timed(network, laws, triggers):
-        stops += _stops(expression, label, frozenset(slots))
+    uses = [use for law in laws for use in _uses_of_time(law, frozenset(slots))]
+    smooth = any(stop is None for _, stop in uses)
+    for event, trigger in zip(network.events, triggers, strict=True):
+        for use, stop in _uses_of_time(trigger.condition, frozenset(slots)):
+            if stop is None:
+                raise ValueError(
+                    f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact simulation takes `t` in a condition "
+                    "of an event only where it is compared with parameters, as in `at t >= 10: A = 0`"
+                )
+            uses.append((use, stop))
+    stops = tuple(dict.fromkeys(stop for _, stop in uses if stop is not None))
     used = frozenset[str]().union(
         *map(names, laws),
         *(names(e) for t in triggers for e in (t.condition, *([t.priority] if t.priority else []), *(v for _, v in t.assignments))),
@@ -120,33 +131,21 @@ def plan(network: Network) -> Plan:
     for name in sorted(used - {TIME, *slots, *constants}):
         constants[name] = Name(name)
     changes = tuple({index[name]: value for name, value in network.change(reaction).items()} for reaction in network.reactions)
-    return Plan(network, slots, len(counts), tuple(constants.items()), tuple(laws), changes, safe, triggers, (*dict.fromkeys(stops),))
+    return Plan(network, slots, len(counts), tuple(constants.items()), tuple(laws), changes, safe, triggers, stops, smooth)
 
 
-def _timed(network: Network, laws: list[Expression], triggers: tuple[Trigger, ...]) -> Iterator[tuple[str, Expression]]:
-    for reaction, law in zip(network.reactions, laws, strict=True):
-        yield f"the rate of {str(reaction)!r}", law
-    for event, trigger in zip(network.events, triggers, strict=True):
-        yield f"the condition of {str(event)!r}", trigger.condition
-
-
-def _stops(expression: Expression, label: str, slots: frozenset[str]) -> Iterator[Expression]:
-    """The times t = c of all comparisons of `t` with c; any other use of `t` is refused."""
+def _uses_of_time(expression: Expression, slots: frozenset[str]) -> Iterator[tuple[Expression, Expression | None]]:
+    """Where `t` stands in an expression: comparisons of `t` with c, and the time c; all else, and None."""
     if TIME not in names(expression):
         return
     if isinstance(expression, Call) and expression.operator in _COMPARISONS and Name(TIME) in expression.arguments:
         other = expression.arguments[expression.arguments[0] == Name(TIME)]
-        if not names(other) & (slots | {TIME}):
-            yield other
-            return
-    if isinstance(expression, Name) or (isinstance(expression, Call) and expression.operator in _COMPARISONS):
-        raise ValueError(
-            f"{label} depends on time through {to_text(expression)!r}: exact simulation takes `t` only where it is compared with "
-            "parameters, as in `if(t < 10, a, b)`"
-        )
-    assert isinstance(expression, Call)
-    for argument in expression.arguments:
-        yield from _stops(argument, label, slots)
+        yield expression, None if names(other) & (slots | {TIME}) else other
+    elif isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from _uses_of_time(argument, slots)
+    else:
+        yield expression, None
 
 
 @dataclass(frozen=True)
@@ -196,20 +195,27 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
 
 
 def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
-    """Name the reaction whose propensity is negative or not finite, the time, and the state."""
+    """Name the reaction whose propensity is negative, not finite, or about to grow without bound, the time, and the state."""
     known = {**dict(zip((name for name, _ in layout.constants), given.constants, strict=True)), TIME: time}
     known.update(zip(layout.slots, state, strict=True))
     known = {name: np.float64(value) for name, value in known.items()}
-    at = f"at t = {time:g} in the state {describe(layout, state)}"
-    with np.errstate(all="ignore"):
-        values = [float(evaluate(law, known)) for law in layout.laws]
-    for reaction, change, value in zip(layout.network.reactions, layout.changes, values, strict=True):
-        missing = [slot for slot, difference in change.items() if state[slot] + difference < 0]
-        if value < 0 and missing and evaluate(layout.network.propensity(reaction), known) > 0:
-            taken = f"{-change[missing[0]]} {layout.slots[missing[0]]} where there are {state[missing[0]]:g}"
-            return f"{str(reaction)!r} would take {taken}, at a propensity of {-value:g} {at}"
-        if not 0 <= value < np.inf:
-            return f"the propensity of {str(reaction)!r} is {value:g} {at}"
+    following = np.nextafter(time, np.inf)
+    at = f"at t = {time:.9g} in the state {describe(layout, state)}"
+    for moment in (time, following) if layout.smooth else (time,):
+        now = {**known, TIME: np.float64(moment)}
+        with np.errstate(all="ignore"):
+            values = [float(evaluate(law, now)) for law in layout.laws]
+            for reaction, change, value in zip(layout.network.reactions, layout.changes, values, strict=True):
+                missing = [slot for slot, difference in change.items() if state[slot] + difference < 0]
+                if value < 0 and missing and evaluate(layout.network.propensity(reaction), now) > 0:
+                    taken = f"{-change[missing[0]]} {layout.slots[missing[0]]} where there are {state[missing[0]]:g}"
+                    return f"{str(reaction)!r} would take {taken}, at a propensity of {-value:g} {at}"
+                if not 0 <= value < np.inf:
+                    return f"the propensity of {str(reaction)!r} is {value:g} {at}"
+    for reaction, law in zip(layout.network.reactions, layout.laws, strict=True):
+        with np.errstate(all="ignore"):
+            if layout.smooth and not enclose(law, known, time, following)[1] < np.inf:
+                return f"the propensity of {str(reaction)!r} has no finite bound just after that, {at}"
     return f"the propensities add up to {sum(values):g} {at}"
 
 

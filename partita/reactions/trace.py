@@ -9,7 +9,6 @@ import numpy as np
 import xarray as xr
 
 from partita.reactions import kernel
-from partita.reactions.compiled import load
 from partita.reactions.engine import Engine
 from partita.reactions.ensemble import attributes, request_of, warn
 from partita.reactions.network import Network
@@ -55,7 +54,7 @@ def trace(
     """
     request = request_of(network, [until], initial, parameters, seed, None, "direct", max_events)
     engine = Engine(request)
-    run = load(kernel.scalar_source(engine.plan, log=True))
+    run = engine.scalar_kernel(log=True)
     rows = engine.rows(trajectory, trajectory + 1)
     length = BUFFER + 2 * len(engine.numbers.stops)
     log = np.empty(length), np.empty(length, np.int64), np.empty((length, len(engine.plan.slots)))

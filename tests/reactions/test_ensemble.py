@@ -250,8 +250,6 @@ def test_bad_arguments_are_named(arguments, message):
         simulate(NET, **{"times": TIMES, "seed": 0, **arguments})
 
 
-def test_rates_that_follow_time_smoothly_are_refused():
-    with pytest.raises(ValueError, match="depends on time through"):
-        simulate(Network.from_text("A = 5; A -> @@ A * (1 + sin(t))"), [1.0], seed=0)
+def test_methods_without_events_refuse_them():
     with pytest.raises(ValueError, match="cannot do events"):
         simulate(Network.from_text("A = 5; A -> @ 1; at t > 3: A = 2"), [1.0], seed=0, method="sparse")

@@ -62,3 +62,11 @@ def test_a_law_that_stops_in_time_is_let_alone():
         runs = network.simulate([0, 50], 20, seed=0)
     assert set(runs.status.values) == {"absorbed"}
     np.testing.assert_array_equal(runs.A[:, -1], 0)
+
+
+def test_a_rate_that_follows_the_time_is_guarded_too():
+    network = Network.from_text("A = 5; A -> B @@ 3 + sin(t)")
+    with pytest.warns(SimulationWarning, match=r"would take 1 A where there are 0, at a propensity of "):
+        runs = network.simulate([0, 50], 10, seed=0)
+    assert set(runs.status.values) == {"bad propensity"}
+    np.testing.assert_array_equal(runs.events, 5)
