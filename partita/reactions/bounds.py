@@ -80,7 +80,7 @@ def _times(x, y):
 @_compiled
 def _over(x, y):
     if _has_zero(y):
-        return (np.nan, np.nan) if _has_zero(x) else (-np.inf, np.inf)
+        return (-np.inf, np.inf) if x[0] > 0.0 or x[1] < 0.0 else (np.nan, np.nan)
     return _span(x[0] / y[0], x[0] / y[1], x[1] / y[0], x[1] / y[1])
 
 
@@ -194,6 +194,9 @@ def _hill(x, k, n):
 
 @_compiled
 def _michaelis_menten(x, vmax, km):
+    low, high = _times(vmax, x)
+    if not (-np.inf < low and high < np.inf):  # the product comes first in the law, and is too large
+        return -np.inf, np.inf
     return _wider(*_times(vmax, _share(x, km)))
 
 
@@ -326,7 +329,7 @@ def enclose(expression: Expression, values: Mapping[str, float], first: float, l
         (1.0, 2.0)
     """
     if TIME not in names(expression):
-        value = evaluate(expression, values)
+        value = np.asarray(evaluate(expression, values)).item()  # NumPy's choice between two numbers is an array
         return value, value
     if isinstance(expression, Name):
         return first, last
