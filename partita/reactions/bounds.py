@@ -80,7 +80,7 @@ def _times(x, y):
 @_compiled
 def _over(x, y):
     if _has_zero(y):
-        return (np.nan, np.nan) if _has_zero(x) else (-np.inf, np.inf)
+        return (-np.inf, np.inf) if -np.inf < x[0] and x[1] < np.inf and not _has_zero(x) else (np.nan, np.nan)
     return _span(x[0] / y[0], x[0] / y[1], x[1] / y[0], x[1] / y[1])
 
 
@@ -194,17 +194,18 @@ def _hill(x, k, n):
 
 @_compiled
 def _michaelis_menten(x, vmax, km):
-    return _wider(*_times(vmax, _share(x, km)))
+    product = _times(vmax, x)  # computed first in the law, where it may overflow
+    return _wider(*_times(vmax, _share(x, km))) if -np.inf < product[0] and product[1] < np.inf else (np.nan, np.nan)
 
 
 @_compiled
 def _less(x, y):
-    return x[1] < y[0], not x[0] >= y[1]
+    return x[0] <= x[1] < y[0] <= y[1], not x[0] >= y[1]
 
 
 @_compiled
 def _at_most(x, y):
-    return x[1] <= y[0], not x[0] > y[1]
+    return x[0] <= x[1] <= y[0] <= y[1], not x[0] > y[1]
 
 
 @_compiled
@@ -326,7 +327,7 @@ def enclose(expression: Expression, values: Mapping[str, float], first: float, l
         (1.0, 2.0)
     """
     if TIME not in names(expression):
-        value = evaluate(expression, values)
+        value = np.asarray(evaluate(expression, values))[()]  # a scalar: `if` makes an array of no dimensions
         return value, value
     if isinstance(expression, Name):
         return first, last
