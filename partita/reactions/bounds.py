@@ -52,6 +52,11 @@ def _has_zero(x):
 
 
 @_compiled
+def _finite(x):
+    return -np.inf < x[0] and x[1] < np.inf
+
+
+@_compiled
 def _point(value):
     """The range of what does not depend on time."""
     return value, value
@@ -74,13 +79,15 @@ def _negative(x):
 
 @_compiled
 def _times(x, y):
+    if (_has_zero(x) and not _finite(y)) or (_has_zero(y) and not _finite(x)):
+        return np.nan, np.nan
     return _span(x[0] * y[0], x[0] * y[1], x[1] * y[0], x[1] * y[1])
 
 
 @_compiled
 def _over(x, y):
     if _has_zero(y):
-        return (-np.inf, np.inf) if -np.inf < x[0] and x[1] < np.inf and not _has_zero(x) else (np.nan, np.nan)
+        return (-np.inf, np.inf) if _finite(x) and not _has_zero(x) else (np.nan, np.nan)
     return _span(x[0] / y[0], x[0] / y[1], x[1] / y[0], x[1] / y[1])
 
 
@@ -194,8 +201,8 @@ def _hill(x, k, n):
 
 @_compiled
 def _michaelis_menten(x, vmax, km):
-    product = _times(vmax, x)  # computed first in the law, where it may overflow
-    return _wider(*_times(vmax, _share(x, km))) if -np.inf < product[0] and product[1] < np.inf else (np.nan, np.nan)
+    # The law computes vmax x first, which may overflow.
+    return _wider(*_times(vmax, _share(x, km))) if _finite(_times(vmax, x)) else (np.nan, np.nan)
 
 
 @_compiled
