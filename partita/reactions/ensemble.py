@@ -28,7 +28,15 @@ CHUNK_NUMBERS = 1 << 24  # counts that a chunk holds where results are reduced, 
 
 
 class SimulationWarning(UserWarning):
-    """Some trajectories did not get to the last time."""
+    """Some trajectories did not get to the last time.
+
+    Example:
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     runs = simulate(Network.from_text("-> A @ 1"), [100.0], seed=0, max_events=5)
+        >>> caught[0].category.__name__, runs.status.item(), runs.events.item()
+        ('SimulationWarning', 'event limit', 5)
+    """
 
 
 def simulate(
