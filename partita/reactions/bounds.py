@@ -52,6 +52,11 @@ def _has_zero(x):
 
 
 @_compiled
+def _finite(x):
+    return -np.inf < x[0] and x[1] < np.inf
+
+
+@_compiled
 def _point(value):
     """The range of what does not depend on time."""
     return value, value
@@ -74,13 +79,15 @@ def _negative(x):
 
 @_compiled
 def _times(x, y):
+    if (_has_zero(x) and not _finite(y)) or (_has_zero(y) and not _finite(x)):
+        return np.nan, np.nan
     return _span(x[0] * y[0], x[0] * y[1], x[1] * y[0], x[1] * y[1])
 
 
 @_compiled
 def _over(x, y):
     if _has_zero(y):
-        return (-np.inf, np.inf) if x[0] > 0.0 or x[1] < 0.0 else (np.nan, np.nan)
+        return (-np.inf, np.inf) if _finite(x) and not _has_zero(x) else (np.nan, np.nan)
     return _span(x[0] / y[0], x[0] / y[1], x[1] / y[0], x[1] / y[1])
 
 
@@ -194,20 +201,18 @@ def _hill(x, k, n):
 
 @_compiled
 def _michaelis_menten(x, vmax, km):
-    low, high = _times(vmax, x)
-    if not (-np.inf < low and high < np.inf):  # the product comes first in the law, and is too large
-        return -np.inf, np.inf
-    return _wider(*_times(vmax, _share(x, km)))
+    # The law computes vmax x first, which may overflow.
+    return _wider(*_times(vmax, _share(x, km))) if _finite(_times(vmax, x)) else (np.nan, np.nan)
 
 
 @_compiled
 def _less(x, y):
-    return x[1] < y[0], not x[0] >= y[1]
+    return x[0] <= x[1] < y[0] <= y[1], not x[0] >= y[1]
 
 
 @_compiled
 def _at_most(x, y):
-    return x[1] <= y[0], not x[0] > y[1]
+    return x[0] <= x[1] <= y[0] <= y[1], not x[0] > y[1]
 
 
 @_compiled
@@ -329,7 +334,7 @@ def enclose(expression: Expression, values: Mapping[str, float], first: float, l
         (1.0, 2.0)
     """
     if TIME not in names(expression):
-        value = np.asarray(evaluate(expression, values)).item()  # NumPy's choice between two numbers is an array
+        value = np.asarray(evaluate(expression, values))[()]  # a scalar: `if` makes an array of no dimensions
         return value, value
     if isinstance(expression, Name):
         return first, last

@@ -28,15 +28,14 @@ CHUNK_NUMBERS = 1 << 24  # counts that a chunk holds where results are reduced, 
 
 
 class SimulationWarning(UserWarning):
-    """Some trajectories did not get to the last time; the message says why.
+    """Some trajectories did not get to the last time.
 
     Example:
-        >>> import warnings
-        >>> with warnings.catch_warnings():
-        ...     warnings.simplefilter("ignore", SimulationWarning)
-        ...     runs = simulate(Network.from_text("-> A @ 1"), [1000], seed=0, max_events=2)
-        >>> runs.status.values
-        array(['event limit'], dtype='<U14')
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     runs = simulate(Network.from_text("-> A @ 1"), [100.0], seed=0, max_events=5)
+        >>> caught[0].category.__name__, runs.status.item(), runs.events.item()
+        ('SimulationWarning', 'event limit', 5)
     """
 
 
@@ -70,7 +69,7 @@ def simulate(
             drawn, and stands in the attributes.
         species: Names to record: species, or rules of the network. By default all species.
         method: `"direct"` and `"sparse"` are exact, for small and large networks; `"tau"` is tau-leaping, an approximation; `"auto"`
-            takes one of the exact ones.
+            takes one of the exact ones. Events, and rates that depend on `t`, take `"direct"`.
         max_events: Stop a trajectory after so many events; its status says so.
         reduce: `"mean"`, `"variance"`, `"histogram"`, or several of them: return these, and keep no trajectory.
         progress: Print how far it has got, on stderr.
@@ -93,7 +92,7 @@ def simulate(
         SimulationWarning: if trajectories ended early, saying why.
 
     Source:
-        Gillespie, J. Phys. Chem. 81 (1977) 2340.
+        Gillespie, J. Phys. Chem. 81 (1977) 2340; where rates follow `t`, Voliotis et al., PLOS Computational Biology 12 (2016) e1004923.
 
     Example:
         >>> net = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
@@ -104,66 +103,85 @@ def simulate(
         True
     """
     wanted = _reductions(reduce)
-    seed_given = seed is not None
     request = request_of(network, times, initial, parameters, seed, species, method, max_events)
     trajectories = _whole(trajectories, "trajectories", 1, 2**32)
     threads = available_threads() if threads is None else _whole(threads, "threads", 1, 1024)
     if save is not None and wanted:
         raise ValueError("save keeps trajectories and reduce does not: give one of them")
     engine = Engine(request)
-    request = replace(request, method=engine.method)
-    numbers = max(1, len(request.species) * len(request.times))
-    parted = bool(wanted) or client is not None or save is not None
-    size = min(trajectories, max(1, CHUNK_NUMBERS // numbers, 1) if parted else trajectories)
-    if client is not None:
-        size = min(size, -(-trajectories // 16))
-    if save is not None:
-        size = min(size, max(1000, -(-trajectories // 64)))
-    size = _whole(chunk, "chunk", 1, 2**32) if chunk is not None else size
-
+    size = _chunk_size(request, trajectories, chunk, reduced=bool(wanted), spread=client is not None, saved=save is not None)
     journal = None
     if save is not None:
-        journal = Journal(save, {})
-        earlier = journal.earlier()
-        if earlier and not seed_given:
-            request = replace(request, seed=earlier["seed"])
-            engine = Engine(request)
-        journal = Journal(save, _call(request, trajectories, size))
-        journal.begin()
+        engine, journal = _journal(save, engine, trajectories, size, seed is not None)
         if journal.path.exists():
             return journal.result()
-
     firsts = [first for first in range(0, trajectories, size) if journal is None or not journal.has(first)]
-    summary = Summary(request.species, len(request.times), wanted) if wanted else None
+    chunks = _chunks(engine, firsts, size, trajectories, threads, client, progress)
+    result = _collected(engine, chunks, trajectories, wanted) if journal is None else _saved(engine, chunks, trajectories, size, journal)
+    warn(result.attrs["stopped"].splitlines())
+    return result
+
+
+def _chunk_size(request: Request, trajectories: int, chunk: int | None, reduced: bool, spread: bool, saved: bool) -> int:
+    """How many trajectories are computed at a time."""
+    if chunk is not None:
+        return _whole(chunk, "chunk", 1, 2**32)
+    size = trajectories
+    if reduced or spread or saved:
+        size = min(size, max(1, CHUNK_NUMBERS // max(1, len(request.species) * len(request.times))))
+    if spread:
+        size = min(size, -(-trajectories // 16))
+    if saved:
+        size = min(size, max(1000, -(-trajectories // 64)))
+    return size
+
+
+def _journal(save: str | PathLike[str], engine: Engine, trajectories: int, size: int, seed_given: bool) -> tuple[Engine, Journal]:
+    """What an earlier call has saved, begun if there was none; without a seed this call takes that of the earlier one."""
+    earlier = Journal(save, {}).earlier()
+    if earlier and not seed_given:
+        engine = Engine(replace(engine.request, seed=earlier["seed"]))
+    journal = Journal(save, _call(engine, trajectories, size))
+    journal.begin()
+    return engine, journal
+
+
+def _collected(engine: Engine, chunks: Iterator[Runs], trajectories: int, wanted: tuple[str, ...]) -> xr.Dataset:
+    """The chunks as one dataset, or what they reduce to."""
+    summary = Summary(engine.request.species, len(engine.times), wanted) if wanted else None
     kept: list[Runs] = []
-    interrupted = False
-    for runs in _chunks(engine, firsts, size, trajectories, threads, client, progress):
-        interrupted = interrupted or bool((runs.status == INTERRUPTED).any())
+    for runs in chunks:
         if summary is not None:
             ended = np.isin(runs.status, ENDED)[:, None]
             summary.add(runs.tables, ended | (engine.times <= runs.end[:, None]))
-        if journal is None:
-            kept.append(runs if summary is None else replace(runs, tables={}))
-        elif not (runs.status == INTERRUPTED).any():
-            journal.put(runs)
-    done = sum(len(runs.status) for runs in kept)
-    if journal is not None:
-        complete = [first for first in range(0, trajectories, size) if journal.has(first)]
-        if interrupted or len(complete) < -(-trajectories // size):
-            kept = [journal.get(first) for first in complete]
-        else:
-            messages = [message for first in complete for message in journal.get(first).messages]
-            journal.finish((_dataset(engine, [journal.get(first)], messages) for first in complete), trajectories)
-            warn(messages)
-            return journal.result()
-    messages = [message for runs in kept for message in runs.messages]
-    stopped = sum(int((runs.status == INTERRUPTED).sum()) for runs in kept)
-    if interrupted or (journal is None and done < trajectories):
-        messages.append(f"interrupted: {trajectories - done + stopped} of {trajectories} trajectories are missing or not complete")
-    warn(messages)
+        kept.append(runs if summary is None else replace(runs, tables={}))
+    messages = _messages(kept, trajectories)
     if summary is not None:
         return summary.dataset(engine.times).assign_attrs(attributes(engine, messages))
     return _dataset(engine, kept, messages)
+
+
+def _saved(engine: Engine, chunks: Iterator[Runs], trajectories: int, size: int, journal: Journal) -> xr.Dataset:
+    """The chunks written to the journal, and the whole file once all are there."""
+    for runs in chunks:
+        if not (runs.status == INTERRUPTED).any():
+            journal.put(runs)
+    complete = [first for first in range(0, trajectories, size) if journal.has(first)]
+    if len(complete) < -(-trajectories // size):
+        kept = [journal.get(first) for first in complete]
+        return _dataset(engine, kept, _messages(kept, trajectories))
+    messages = [message for first in complete for message in journal.get(first).messages]
+    journal.finish((_dataset(engine, [journal.get(first)], messages) for first in complete), trajectories)
+    return journal.result()
+
+
+def _messages(kept: list[Runs], trajectories: int) -> list[str]:
+    """What ended trajectories early, and how many are missing."""
+    messages = [message for runs in kept for message in runs.messages]
+    missing = trajectories - sum(int((runs.status != INTERRUPTED).sum()) for runs in kept)
+    if missing:
+        messages.append(f"interrupted: {missing} of {trajectories} trajectories are missing or not complete")
+    return messages
 
 
 def _chunks(engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool) -> Iterator[Runs]:
@@ -246,8 +264,9 @@ def _reductions(reduce: str | Sequence[str]) -> tuple[str, ...]:
     return wanted
 
 
-def _call(request: Request, trajectories: int, size: int) -> dict[str, Any]:
+def _call(engine: Engine, trajectories: int, size: int) -> dict[str, Any]:
     """What makes two calls the same."""
+    request = engine.request
     return {
         "network": str(request.network),
         "times": list(request.times),
@@ -255,7 +274,7 @@ def _call(request: Request, trajectories: int, size: int) -> dict[str, Any]:
         "parameters": dict(request.parameters),
         "seed": request.seed,
         "species": list(request.species),
-        "method": request.method,
+        "method": engine.method,
         "max_events": request.max_events,
         "trajectories": trajectories,
         "chunk": size,

@@ -75,6 +75,8 @@ def test_a_condition_is_sure_only_where_it_is(condition, a, first, width):
         ("tanh(t)", np.tanh(1), np.tanh(2)),
         ("hill(t, 2, 2)", 0.2, 0.5),
         ("mm(t, 6, 2)", 2, 3),
+        ("mm(1e300, 1e300, t)", np.nan, np.nan),
+        ("exp(1000 * t) * (t - 1.5)", np.nan, np.nan),
         ("if(t < 3, t, 1 / (t - t))", 1, 2),
         ("if(t < 1.5 or not t > 0, t, 9)", 1, 9),
         ("if(t <= 2 and t != 7, 1, 2)", 1, 1),
