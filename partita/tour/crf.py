@@ -79,9 +79,10 @@ def _question(data: Data, numbers: dict[str, Any]) -> list[Block]:
         Words(
             f"""Of the 16 pairs of tags, 8 cannot be neighbours in any text: after `b`, say, only `m` or `e` can come.
 
-            A small network of three convolutions looks at each character, at four on either side of it and at the pairs that they make,
-            and gives each tag k at each place t a score h_{{t}}[k]. It is trained twice, from the same first weights, on the same
-            batches in the same order, {data.epochs} times through the text."""
+            A small network of three convolutions looks at each character, at three on either side of it and at the words of the
+            training text that can be read there, and gives each tag k at each place t a score h_{{t}}[k]. It is trained twice, from the
+            same first weights, on the same batches in the same order, {data.epochs} times through the text. (A training sentence is
+            shown as if its own rare words were new, or the network would trust the words too much.)"""
         ),
         Words("The softmax treats the tags of a sentence as so many separate choices, each among four.", "Two ways to normalise"),
         Formula("P(y|x) = Π_{t} exp(h_{t}[y_{t}]) / Σ_{k} exp(h_{t}[k])"),

@@ -28,8 +28,9 @@ class Data(NamedTuple):
 
     def batches(self, first_tag: int) -> crf.Batches:
         """The training sentences; ids of tags count from `first_tag`."""
-        ids = [self.lexicon.encode("".join(words)) for words in self.train]
-        tags = [self.lexicon.encode_tags(crf.words_to_tags(words)) + first_tag for words in self.train]
+        names = [crf.words_to_tags(words) for words in self.train]
+        ids = [self.lexicon.encode("".join(words), tags) for words, tags in zip(self.train, names, strict=True)]
+        tags = [self.lexicon.encode_tags(tags) + first_tag for tags in names]
         return crf.Batches(ids, tags, batch_size=ROWS, lengths=[LONGEST], seed=self.seed)
 
     def questions(self) -> np.ndarray:
