@@ -1,0 +1,23 @@
+"""Ordinary differential equations: no Z, the state is a point, and its recursion is a recurrent net.
+
+x(t + h) = x(t) + h f(x(t), t)
+"""
+
+from partita.backend import choose
+
+choose()
+
+from partita.ode.steps import Embedded, dopri5, dopri5_embedded, euler, heun, midpoint, rk4, rodas4, rodas4_embedded, rosenbrock_euler
+
+__all__ = [
+    "Embedded",
+    "dopri5",
+    "dopri5_embedded",
+    "euler",
+    "heun",
+    "midpoint",
+    "rk4",
+    "rodas4",
+    "rodas4_embedded",
+    "rosenbrock_euler",
+]
