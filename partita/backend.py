@@ -264,3 +264,54 @@ def _trajectory_jax(step: Callable[..., tuple], unfinished: Callable[..., Any], 
 
     run.defvjp(run_forward, run_backward)
     return run(start, closed_over)
+
+
+def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
+    """`(x, ...)` → value `(m,)` and Jacobian in x `(m, n)` of a function of a vector x `(n,)`, by forward differentiation, compiled.
+
+    Example:
+        >>> import numpy as np
+        >>> from keras import ops
+        >>> value, jacobian = value_and_jacobian(lambda x: ops.stack([x[0] * x[1], x[1]]))(np.array([2.0, 3.0], "float32"))
+        >>> np.array(jacobian).tolist()
+        [[3.0, 2.0], [0.0, 1.0]]
+    """
+    import keras
+    from keras import ops
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def with_value(x, *others):
+            value = function(x, *others)
+            return value, value
+
+        def both(x, *others):
+            jacobian, value = jax.jacfwd(with_value, has_aux=True)(x, *others)
+            return value, jacobian
+
+        return jax.jit(both)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        def both_torch(x, *others):
+            x, *others = map(ops.convert_to_tensor, (x, *others))
+            with torch.no_grad():
+                value = function(x, *others)
+                return value, torch.func.jacfwd(function)(x, *others)
+
+        return both_torch
+    import tensorflow as tf
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def directional(x, direction, *others):
+        with tf.autodiff.ForwardAccumulator(x, direction) as accumulator:
+            value = function(x, *others)
+        return value, accumulator.jvp(value, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def both_tensorflow(x, *others):
+        x, *others = map(tf.convert_to_tensor, (x, *others))
+        columns = [directional(x, unit, *others) for unit in tf.eye(x.shape[0], dtype=x.dtype)]
+        return columns[0][0], tf.stack([column for _, column in columns], axis=-1)
+
+    return both_tensorflow
