@@ -267,7 +267,7 @@ def _trajectory_jax(step: Callable[..., tuple], unfinished: Callable[..., Any], 
 
 
 def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
-    """`(x, ...)` → value `(m,)` and Jacobian in x `(m, n)` of a function of a vector x `(n,)`, by forward differentiation, compiled.
+    """`(x, ...)` → value `(m,)` and Jacobian in x `(m, n)` of a function of a vector x `(n,)`, compiled.
 
     Example:
         >>> import numpy as np
@@ -295,23 +295,23 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
         import torch
 
         def both_torch(x, *others):
-            x, *others = map(ops.convert_to_tensor, (x, *others))
-            with torch.no_grad():
+            def with_value(x):
                 value = function(x, *others)
-                return value, torch.func.jacfwd(function)(x, *others)
+                return value, value
+
+            x, *others = map(ops.convert_to_tensor, (x, *others))
+            jacobian, value = torch.func.jacfwd(with_value, has_aux=True)(x)
+            return value, jacobian
 
         return both_torch
     import tensorflow as tf
 
-    @tf.function(autograph=False, reduce_retracing=True)
-    def directional(x, direction, *others):
-        with tf.autodiff.ForwardAccumulator(x, direction) as accumulator:
-            value = function(x, *others)
-        return value, accumulator.jvp(value, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
+    @tf.function(autograph=False)
     def both_tensorflow(x, *others):
-        x, *others = map(tf.convert_to_tensor, (x, *others))
-        columns = [directional(x, unit, *others) for unit in tf.eye(x.shape[0], dtype=x.dtype)]
-        return columns[0][0], tf.stack([column for _, column in columns], axis=-1)
+        # Backwards, all rows at once: its loops cannot be differentiated forwards.
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x, *others)
+        return value, tape.jacobian(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
-    return both_tensorflow
+    return lambda *tensors: both_tensorflow(*map(tf.convert_to_tensor, tensors))

@@ -19,6 +19,7 @@ from partita.ode.solve import as_field, check_method, check_times, solve
 from partita.ode.steps import Tensor
 
 FINEST = 6400  # steps; a solution that is not exact by then is left to the caller
+ENOUGH = 3  # searches that end alike
 NOISES = ("normal", "lognormal")
 
 
@@ -35,7 +36,7 @@ def fit(
     noise: str = "normal",
     sigma: float | npt.ArrayLike | str | None = None,
     step: str = "rk4",
-    steps: int = 200,
+    steps: int = 100,
     starts: int = 8,
     spread: float = 0.7,
     warmup: int = 0,
@@ -63,7 +64,7 @@ def fit(
             `"species"` one for each.
         step: A name of `solve`'s steps; `"rodas4"` for stiff fields.
         steps: Steps over all the time, to begin with.
-        starts: Searches: the first from `parameters`, the others scattered around it.
+        starts: Searches at most, the first from `parameters`, the others scattered around it. Three that end alike are enough.
         spread: Standard deviation of that scatter, in logarithms where a parameter is positive, else as a share of its size.
         warmup: Steps of clipped gradient descent before each search.
         max_iterations: Steps of a search at most.
@@ -106,7 +107,7 @@ def fit(
     def path_of(theta, grid, rows):
         values = coordinates.values(theta)
         begin = values.pop("initial") if fit_initial else ops.convert_to_tensor(y0)
-        path = solve(lambda t, y: call(t, y, values), begin, grid, step)  # (experiments, grid, state)
+        path = solve(lambda t, y: call(t, y, values), begin, grid, step, check=False)  # (experiments, grid, state)
         return ops.take(path, ops.convert_to_tensor(rows), axis=1)
 
     def problem(steps):
@@ -115,7 +116,7 @@ def fit(
         def residuals(theta, weights):
             path = path_of(theta, grid, rows)
             path = ops.log(ops.where(weights > 0, path, 1.0)) if noise == "lognormal" else path
-            return ops.reshape(ops.where(weights > 0, weights * (path - target), 0.0), (-1,))
+            return ops.reshape(ops.where(weights > 0, weights * (path - ops.convert_to_tensor(target)), 0.0), (-1,))
 
         both = value_and_jacobian(residuals)
 
@@ -245,7 +246,8 @@ def _search(at, origin, weights, coordinates, starts, spread, warmup, max_iterat
     rng = np.random.default_rng(seed)
     times_seen = np.flatnonzero((weights > 0).any(axis=(0, 2)))
     horizons = [times_seen[min(len(times_seen), share) - 1] for share in _doublings(len(times_seen))]
-    best: Minimum | None = None
+    ends: list[Minimum] = []
+    best = None
     for number in range(starts):
         theta = origin + (spread * rng.standard_normal(len(origin)) if number else 0.0)
         for horizon in horizons:
@@ -257,8 +259,11 @@ def _search(at, origin, weights, coordinates, starts, spread, warmup, max_iterat
             if found is None:
                 break
             theta = found.theta
-        if found is not None and (best is None or found.cost < best.cost):
-            best = found
+        if found is not None:
+            ends.append(found)
+        best = min(ends, key=lambda found: found.cost, default=None)
+        if sum(found.cost <= best.cost * (1 + 1e-6) for found in ends) == ENOUGH:
+            break
     return best
 
 

@@ -110,17 +110,17 @@ class Recurrent(keras.layers.Layer):
         blank = ops.zeros_like(self._step(steps[0], states)[0])
 
         def advance(carry, moment):
-            states, before = carry
+            *states, before = carry
             x, is_real = moment
-            output, new = self._step(x, states)
+            output, new = self._step(x, tuple(states))
 
             def choose(value, otherwise):
                 return ops.where(ops.reshape(is_real, (-1, *[1] * (value.ndim - 1))), value, otherwise)
 
             output = choose(output, before)
-            return (tuple(map(choose, new, states)), output), output
+            return (*map(choose, new, states), output), output
 
-        (states, last), outputs = ops.scan(advance, (states, blank), (steps, real))
+        (*states, last), outputs = ops.scan(advance, (*states, blank), (steps, real))
         if self._kept is not None:
             for kept, state in zip(self._kept, states, strict=True):
                 kept.assign(state)

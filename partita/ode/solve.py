@@ -28,6 +28,7 @@ def solve(
     atol: float | None = None,
     max_steps: int = 1024,
     each: bool | None = None,
+    check: bool = True,
 ) -> Tensor:
     """Solve dy/dt = field(t, y) from y0 at the first time.
 
@@ -47,14 +48,15 @@ def solve(
         max_steps: With step control, steps taken at most.
         each: With step control, whether each sample has its own steps: fewer of them, at the price of mapping the field over the
             samples. By default so on JAX.
+        check: Whether to look for numbers that are not finite, where the numbers are known.
 
     Returns:
         `(..., time, state)`; the first is y0.
 
     Raises:
         ValueError: if an argument does not fit the others.
-        FloatingPointError: if the solution is not finite or `max_steps` ran out, with the time; where the numbers are not known yet,
-            as under `jax.jit`, the solution is NaN from that time on instead.
+        FloatingPointError: if the solution is not finite or `max_steps` ran out, with the time. Unchecked, and where the numbers
+            are not known yet, as under `jax.jit`, the solution is NaN from that time on instead.
 
     Example:
         >>> float(solve(lambda t, y: -y, ops.ones((1, 1)), [0.0, 0.5, 1.0])[0, -1, 0])
@@ -74,11 +76,11 @@ def solve(
     call, driven = as_field(field), () if inputs is None else (inputs,)
     if rtol is None:
         path = compiled(lambda y0, *driven: _fixed(call, y0, moments, STEPS[step], substeps, *driven))(y0, *driven)
-        return _checked(path, moments)
+        return _checked(path, moments) if check else path
     each = (keras.backend.backend() == "jax" if each is None else each) and ops.ndim(y0) > 1
     atol = 1e-3 * rtol if atol is None else atol
     path, reached = compiled(lambda y0, *driven: _controlled(call, y0, moments, step, rtol, atol, max_steps, each, *driven))(y0, *driven)
-    return _checked(path, moments, reached, max_steps)
+    return _checked(path, moments, reached, max_steps) if check else path
 
 
 def _fixed(call, y0, moments, step, substeps, inputs=None):
