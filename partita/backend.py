@@ -220,7 +220,8 @@ def _trajectory_graph(step: Callable[..., tuple], unfinished: Callable[..., Any]
 
 def _trajectory_jax(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
     import jax
-    from jax import lax, numpy as jnp
+    from jax import lax
+    from jax import numpy as jnp
 
     pure, closed_over = jax.closure_convert(step, *start)  # a custom gradient sees only what it is handed
 
@@ -299,8 +300,8 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
                 value = function(x, *others)
                 return value, value
 
-            x, *others = map(ops.convert_to_tensor, (x, *others))
-            jacobian, value = torch.func.jacfwd(with_value, has_aux=True)(x)
+            others = tuple(map(ops.convert_to_tensor, others))
+            jacobian, value = torch.func.jacfwd(with_value, has_aux=True)(ops.convert_to_tensor(x))
             return value, jacobian
 
         return both_torch

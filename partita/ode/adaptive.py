@@ -106,9 +106,7 @@ def _first_step(field, t, y, slope, sign, size, column, rtol, atol, order, span)
     return ops.stop_gradient(sign * ops.where(ops.isfinite(guess), guess, 1e-6 * span))
 
 
-def _interpolate(
-    t: Tensor, path: list[Tensor], stops: Tensor, sign: float, reached: Tensor, max_steps: int, each: bool
-) -> Tensor:
+def _interpolate(t: Tensor, path: list[Tensor], stops: Tensor, sign: float, reached: Tensor, max_steps: int, each: bool) -> Tensor:
     """The solution at the output times, `(time, *batch, state)`, from rows of time, state, slope and middle."""
     wanted = stops[:, None] + 0 * t[0] if each else stops  # (time, batch) or (time,)
     row, after, read = _rows(t, wanted, sign, max_steps, each)
@@ -130,7 +128,7 @@ def _interpolate(
 
 def _rows(t: Tensor, wanted: Tensor, sign: float, max_steps: int, each: bool) -> tuple[Tensor, Tensor, Callable]:
     """Between which rows each wanted time lies, and how to read rows: the last row before it is found by bisection."""
-    count = ops.shape(t)[0]
+    t, count = ops.stop_gradient(t), ops.shape(t)[0]
     samples = ops.arange(ops.shape(t)[1]) if each else 0
 
     def read(values, row):
@@ -139,10 +137,13 @@ def _rows(t: Tensor, wanted: Tensor, sign: float, max_steps: int, each: bool) ->
         flat = ops.reshape(values, (-1, *values.shape[2:]))
         return ops.take(flat, row * ops.shape(t)[1] + samples, axis=0)
 
-    low = ops.zeros_like(wanted, dtype="int32")
-    high = low + (count - 1)
-    for _ in range(max_steps.bit_length()):
+    def halve(_, between):
+        low, high = between
         middle = (low + high) // 2
         before = sign * (wanted - read(t, middle)) > 0
-        low, high = ops.where(before, middle, low), ops.where(before, high, middle)
+        return ops.where(before, middle, low), ops.where(before, high, middle)
+
+    first = ops.zeros_like(wanted, dtype="int32")
+    # A loop, not a chain of gathers: XLA would compile each into all that follow.
+    low, _ = ops.fori_loop(0, max_steps.bit_length(), halve, (first, first + (count - 1)))
     return low, ops.minimum(low + 1, count - 1), read

@@ -1,6 +1,6 @@
 """Parameters within bounds as free coordinates, and back.
 
-    x = low + e^θ,   x = high − e^θ,   x = low + (high − low) · σ(θ),   x = scale · θ
+x = low + e^θ,   x = high − e^θ,   x = low + (high − low) · σ(θ),   x = scale · θ
 """
 
 from collections.abc import Mapping
@@ -59,7 +59,9 @@ class Coordinates:
     def labels(self) -> tuple[str, ...]:
         """A name for each coordinate: `k`, `x[0]`, `x[1]`."""
         return tuple(
-            name + (f"[{', '.join(map(str, place))}]" if shape else "") for name, shape in self.shapes.items() for place in np.ndindex(shape)
+            name + (f"[{', '.join(map(str, place))}]" if shape else "")
+            for name, shape in self.shapes.items()
+            for place in np.ndindex(shape)
         )
 
     def free(self, values: Mapping[str, npt.ArrayLike]) -> np.ndarray:

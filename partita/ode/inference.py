@@ -1,6 +1,6 @@
 """Parameters of an equation from observations of its solution.
 
-    θ̂ = argmin Σ ((g(y(t_i; θ)) − g(o_i)) / σ)²,   Cov θ̂ = (Jᵀ J)⁻¹,   g the identity, or the logarithm for log-normal noise
+θ̂ = argmin Σ ((g(y(t_i; θ)) − g(o_i)) / σ)²,   Cov θ̂ = (Jᵀ J)⁻¹,   g the identity, or the logarithm for log-normal noise
 """
 
 import warnings
@@ -13,7 +13,7 @@ from keras import ops
 
 from partita.backend import double_precision, value_and_jacobian
 from partita.ode.coordinates import Bounds, Coordinates
-from partita.ode.least_squares import Minimum, descend, levenberg_marquardt
+from partita.ode.least_squares import descend, levenberg_marquardt
 from partita.ode.result import Fit, IdentifiabilityWarning
 from partita.ode.solve import as_field, check_method, check_times, solve
 from partita.ode.steps import Tensor
@@ -85,13 +85,13 @@ def fit(
     call = as_field(field)
     y0 = _initial_state(initial, data)
     start = {name: np.asarray(value, "float64") for name, value in parameters.items()}
-    limits = {name: (0.0, None) for name in start} if positive else {}
-    limits |= bounds or {}
+    default = (0.0, None) if positive else (None, None)
+    limits: dict[str, tuple[float | None, float | None]] = {**dict.fromkeys(start, default), **(bounds or {})}
     if fit_initial:
         if "initial" in start:
             raise ValueError("a parameter must not be called 'initial' where fit_initial asks for one")
         start["initial"] = y0
-        limits.setdefault("initial", (0.0, None) if positive else (None, None))
+        limits.setdefault("initial", default)
     coordinates = Coordinates.of(start, limits)
     seen = np.isfinite(data)
     if not fit_initial:
@@ -136,7 +136,7 @@ def fit(
         levels = known if known is not None else np.full(data.shape[-1], np.std(target[seen]) or 1.0)
         at = problem(steps)
         origin = coordinates.free(start)
-        best = _search(at, origin, weights_of(levels), coordinates, starts, spread, warmup, max_iterations, seed)
+        best = _search(at, origin, weights_of(levels), starts, spread, warmup, max_iterations, seed)
         if best is None:
             raise FloatingPointError(
                 "the solution is not finite from any start: begin elsewhere, with more steps, or with step='rodas4' for a stiff field"
@@ -242,11 +242,11 @@ def refine(moments: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([*parts, moments[-1:]]), np.concatenate([[0], np.cumsum(counts)])
 
 
-def _search(at, origin, weights, coordinates, starts, spread, warmup, max_iterations, seed) -> Minimum | None:
+def _search(at, origin, weights, starts, spread, warmup, max_iterations, seed):
     rng = np.random.default_rng(seed)
     times_seen = np.flatnonzero((weights > 0).any(axis=(0, 2)))
     horizons = [times_seen[min(len(times_seen), share) - 1] for share in _doublings(len(times_seen))]
-    ends: list[Minimum] = []
+    ends = []
     best = None
     for number in range(starts):
         theta = origin + (spread * rng.standard_normal(len(origin)) if number else 0.0)

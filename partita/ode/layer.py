@@ -1,6 +1,6 @@
 """The recurrent layer that is the solver: no training to solve forward, training to infer backward.
 
-    y_0 → (y(t_0), y(t_1), …, y(t_n)),   dy/dt = f(t, y; p)
+y_0 → (y(t_0), y(t_1), …, y(t_n)),   dy/dt = f(t, y; p)
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -60,7 +60,7 @@ class Solve(keras.layers.Layer):
         check_method(step, substeps, rtol, atol, max_steps)
         self.field = field
         self.times = check_times(times).tolist()
-        self.method = {"step": step, "substeps": substeps, "rtol": rtol, "atol": atol, "max_steps": max_steps}
+        self.method: dict[str, Any] = {"step": step, "substeps": substeps, "rtol": rtol, "atol": atol, "max_steps": max_steps}
         self._start = None if parameters is None else {name: np.asarray(value, "float32") for name, value in parameters.items()}
         self.positive = [*(self._start or ())] if positive is None else [*positive]
         if unknown := [name for name in self.positive if name not in (self._start or {})]:

@@ -1,6 +1,6 @@
 """The smallest sum of squares, from exact Jacobians.
 
-    (JᵀJ + λ · diag(JᵀJ)) δ = −Jᵀr,   θ ← θ + δ where that lowers ‖r‖², λ smaller after it and larger otherwise
+(JᵀJ + λ · diag(JᵀJ)) δ = −Jᵀr,   θ ← θ + δ where that lowers ‖r‖², λ smaller after it and larger otherwise
 """
 
 from collections.abc import Callable
@@ -29,13 +29,13 @@ class Minimum:
 
 def descend(residuals: Residuals, theta: np.ndarray, steps: int, rate: float = 0.05, clip: float = 1.0) -> np.ndarray:
     """`steps` steps of Adam along Jᵀr, its norm clipped: slow, and hard to lead astray. A step into nowhere ends it."""
-    mean, square, best, lowest = np.zeros_like(theta), np.zeros_like(theta), theta, np.inf
+    mean, square, best, lowest = np.zeros_like(theta), np.zeros_like(theta), theta, float("inf")
     for count in range(1, steps + 1):
         value, jacobian = residuals(theta)
         if not _finite(value, jacobian):
             break
         if value @ value < lowest:
-            best, lowest = theta, value @ value
+            best, lowest = theta, float(value @ value)
         gradient = jacobian.T @ value
         gradient = gradient * min(1.0, clip / (np.linalg.norm(gradient) + 1e-300))
         mean, square = 0.9 * mean + 0.1 * gradient, 0.99 * square + 0.01 * gradient**2

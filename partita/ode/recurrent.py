@@ -1,6 +1,6 @@
 """A recurrent layer from its step function.
 
-    s_t, o_t = step(x_t, s_{t−1})
+s_t, o_t = step(x_t, s_{t−1})
 """
 
 from collections.abc import Callable
@@ -80,9 +80,7 @@ class Recurrent(keras.layers.Layer):
     def reset_state(self) -> None:
         """Begin anew with states of zeros."""
         for kept in self._kept or ():
-            kept.assign(ops.zeros_like(kept))
-
-    reset_states = reset_state
+            kept.assign(ops.zeros(kept.shape, kept.dtype))
 
     def _step(self, x, states):
         given = ({name: ops.convert_to_tensor(weight) for name, weight in self._step_weights.items()},) if self.shapes else ()

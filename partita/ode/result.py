@@ -1,6 +1,6 @@
 """What a fit found: parameters with standard errors, and the solution with a band.
 
-    sd g(y(t)) = √(J_t · Cov θ̂ · J_tᵀ)
+sd g(y(t)) = √(J_t · Cov θ̂ · J_tᵀ)
 """
 
 from collections.abc import Callable
@@ -60,9 +60,9 @@ class Fit:
     steps: int
 
     def __repr__(self) -> str:
-        values = np.concatenate([np.ravel(self.parameters[name]) for name in self.coordinates.shapes])
-        errors = np.concatenate([np.ravel(self.errors[name]) for name in self.coordinates.shapes])
-        lines = [f"{label} = {value:.5g} ± {error:.2g}" for label, value, error in zip(self.coordinates.labels, values, errors, strict=True)]
+        values, errors = (np.concatenate([np.ravel(x[name]) for name in self.coordinates.shapes]) for x in (self.parameters, self.errors))
+        rows = zip(self.coordinates.labels, values, errors, strict=True)
+        lines = [f"{label} = {value:.5g} ± {error:.2g}" for label, value, error in rows]
         lines.append(f"noise {' '.join(f'{level:.3g}' for level in self.sigma)} ({self.noise}), RMSE {self.rmse:.4g}")
         if self.unidentified:
             lines.append(f"not determined by the observations: {', '.join(self.unidentified)}")
@@ -138,7 +138,10 @@ class Fit:
         path, (low, high) = self.solution(times), self.band(times, level)
         many = self.observed.ndim == 3
         for experiment in range(self.observed.shape[0] if many else 1):
-            pick = (lambda values, e=experiment: values[e]) if many else (lambda values: values)
+
+            def pick(values, experiment=experiment):
+                return values[experiment] if many else values
+
             for state in range(self.observed.shape[-1]):
                 colour = f"C{state}"
                 label = names[state] if names and not experiment else None

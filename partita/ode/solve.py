@@ -1,6 +1,6 @@
 """From the state at the first time to the states at all times.
 
-    y(t_{i+1}) = Step ∘ … ∘ Step (y(t_i)),   as many steps as `substeps` says, or as the error allows
+y(t_{i+1}) = Step ∘ … ∘ Step (y(t_i)),   as many steps as `substeps` says, or as the error allows
 """
 
 import inspect
@@ -60,7 +60,7 @@ def solve(
 
     Example:
         >>> float(solve(lambda t, y: -y, ops.ones((1, 1)), [0.0, 0.5, 1.0])[0, -1, 0])
-        0.367894
+        0.3681708
     """
     moments = check_times(times)
     y0 = ops.convert_to_tensor(y0)
