@@ -247,7 +247,6 @@ def _search(at, origin, weights, starts, spread, warmup, max_iterations, seed):
     times_seen = np.flatnonzero((weights > 0).any(axis=(0, 2)))
     horizons = [times_seen[min(len(times_seen), share) - 1] for share in _doublings(len(times_seen))]
     ends = []
-    best = None
     for number in range(starts):
         theta = origin + (spread * rng.standard_normal(len(origin)) if number else 0.0)
         for horizon in horizons:
@@ -261,10 +260,9 @@ def _search(at, origin, weights, starts, spread, warmup, max_iterations, seed):
             theta = found.theta
         if found is not None:
             ends.append(found)
-        best = min(ends, key=lambda found: found.cost, default=None)
-        if sum(found.cost <= best.cost * (1 + 1e-6) for found in ends) == ENOUGH:
+        if sum(found.cost <= (1 + 1e-6) * min(end.cost for end in ends) for found in ends) == ENOUGH:
             break
-    return best
+    return min(ends, key=lambda found: found.cost, default=None)
 
 
 def _doublings(total: int) -> list[int]:

@@ -83,14 +83,14 @@ def test_several_experiments_at_their_own_times():
 
 @pytest.mark.skipif(SLOW, reason="one backend is enough")
 def test_errors_are_those_of_repeated_experiments():
-    """The scatter of 60 estimates agrees with the mean of their standard errors; a ratio outside is a matter of 4 σ."""
+    """The scatter of 30 estimates agrees with the mean of their standard errors; a ratio outside is a matter of 4 σ."""
     rng = np.random.default_rng(0)
     found = [
         ode.fit(decay, {"k": 1.0}, TIMES, 5 * np.exp(-1.5 * TIMES)[:, None] + 0.1 * rng.standard_normal((9, 1)), initial=[5.0], starts=1)
-        for _ in range(60)
+        for _ in range(30)
     ]
     scatter, claimed = np.std([fit.parameters["k"] for fit in found], ddof=1), np.mean([fit.errors["k"] for fit in found])
-    assert scatter / claimed == pytest.approx(1.0, abs=0.37)
+    assert scatter / claimed == pytest.approx(1.0, abs=0.52)
     assert np.mean([fit.sigma[0] for fit in found]) == pytest.approx(0.1, abs=0.015)
 
 
@@ -121,7 +121,7 @@ def test_the_plot_shows_observations_and_solution():
     plt = pytest.importorskip("matplotlib.pyplot")
     plt.switch_backend("agg")
     found = ode.fit(decay, {"k": 1.0}, TIMES, 5 * np.exp(-1.5 * TIMES)[:, None], starts=1)
-    assert [line.get_label() for line in found.plot(["decaying"]).lines][0] == "decaying"
+    assert next(line.get_label() for line in found.plot(["decaying"]).lines) == "decaying"
     plt.close("all")
 
 
