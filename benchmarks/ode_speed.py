@@ -19,11 +19,13 @@ TIMES = np.linspace(0.0, 10.0, 21)
 
 
 def lotka_volterra(t, y, p, stack=jnp.stack):
+    """Prey and predator."""
     prey, predator = y[..., 0], y[..., 1]
     return stack([prey * (p[0] - predator), predator * (prey - p[1])], -1)
 
 
 def van_der_pol(t, y, p, stack=jnp.stack):
+    """An oscillator that relaxes."""
     place, speed = y[..., 0], y[..., 1]
     return stack([speed, p[0] * (1 - place**2) * speed - p[1] * place], -1)
 
@@ -79,9 +81,8 @@ def controlled(report: Report, rounds: int, name: str, field, p: np.ndarray) -> 
             "stepsize_controller": diffrax.PIDController(rtol=1e-6, atol=1e-6),
             "max_steps": 1024,
         }
-        return jax.vmap(lambda y: diffrax.diffeqsolve(diffrax.ODETerm(field), diffrax.Dopri5(), 0.0, TIMES[-1], None, y, p, **settings).ys)(
-            y0
-        )
+        solve = diffrax.diffeqsolve
+        return jax.vmap(lambda y: solve(diffrax.ODETerm(field), diffrax.Dopri5(), 0.0, TIMES[-1], None, y, p, **settings).ys)(y0)
 
     truth = np.stack(
         [

@@ -68,9 +68,9 @@ def solve(
     values = net.values(parameters or {})
     field = rate_equation(net, keras.ops)
     start = np.array([float((initial or {}).get(name, net.initial[name])) for name in net.species])
-    options = {"step": "rodas4", "rtol": 1e-7, "max_steps": 20_000, "each": False} | options
+    settings: dict[str, Any] = {"step": "rodas4", "rtol": 1e-7, "max_steps": 20_000, "each": False} | options
     with double_precision():
-        path = keras.ops.convert_to_numpy(ode.solve(lambda t, y: field(t, y, values), start, times, **options))
+        path = keras.ops.convert_to_numpy(ode.solve(lambda t, y: field(t, y, values), start, times, **settings))
     columns = {name: ("time", path[:, column]) for column, name in enumerate(net.species)}
     return xr.Dataset(columns, coords={"time": np.asarray(times, float)})
 
