@@ -48,7 +48,7 @@ def fit(
     Levenberg–Marquardt with the Jacobian of the solver itself, in float64, from several starts, each on the first observations, then
     on twice as many, until all are in: a long record of something that oscillates has a minimum for every wrong count of oscillations.
     Afterwards the equation is solved in steps half as long; as long as that changes the solution by more than a hundredth of the
-    noise, it is fitted again with those.
+    noise, or a millionth of what the observations span, it is fitted again with those.
 
     Args:
         field: `(t, y, p)` → dy/dt of y's shape `(experiments, state)`, p a dict like `parameters`.
@@ -133,7 +133,8 @@ def fit(
         return np.where(seen, 1.0 / levels, 0.0)
 
     with double_precision(), np.errstate(all="ignore"):
-        levels = known if known is not None else np.full(data.shape[-1], np.std(target[seen]) or 1.0)
+        spread_seen = float(np.std(target[seen])) or 1.0
+        levels = known if known is not None else np.full(data.shape[-1], spread_seen)
         at = problem(steps)
         origin = coordinates.free(start)
         best = _search(at, origin, weights_of(levels), starts, spread, warmup, max_iterations, seed)
@@ -147,7 +148,8 @@ def fit(
                 best, levels = _with_noise(at, best, levels, weights_of, seen, size, max_iterations, sigma == "species")
             finer = problem(2 * steps)
             change = finer(weights_of(levels))(best.theta)[0] - best.residuals
-            if not np.isfinite(change).all() or np.abs(change).max() < 0.01 or steps >= FINEST:
+            allowed = np.maximum(0.01, 1e-6 * spread_seen / levels).max()
+            if not np.isfinite(change).all() or np.abs(change).max() < allowed or steps >= FINEST:
                 break
             steps, at = 2 * steps, finer
             best = levenberg_marquardt(at(weights_of(levels)), best.theta, max_iterations) or best

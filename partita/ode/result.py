@@ -125,15 +125,16 @@ class Fit:
         path, jacobian = path[:, drop:], jacobian[:, drop:]
         return (path[0], jacobian[0]) if self.observed.ndim == 2 else (path, jacobian)
 
-    def plot(self, names: list[str] | None = None, level: float = 0.9) -> "Axes":
-        """The observations, the solution and its band, into matplotlib's current axes.
+    def plot(self, names: list[str] | None = None, level: float = 0.9, axes: "Axes | None" = None) -> "Axes":
+        """The observations, the solution and its band, into Matplotlib's current axes or the given ones.
 
         Raises:
             ImportError: if matplotlib is missing.
         """
-        import matplotlib.pyplot as plt
+        if axes is None:
+            import matplotlib.pyplot as plt
 
-        axes = plt.gca()
+            axes = plt.gca()
         times = np.linspace(self.times[0], self.times[-1], 200)
         path, (low, high) = self.solution(times), self.band(times, level)
         many = self.observed.ndim == 3

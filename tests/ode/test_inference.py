@@ -85,18 +85,9 @@ def test_several_experiments_at_their_own_times():
 @pytest.mark.skipif(SLOW, reason="one backend is enough")
 def test_errors_are_those_of_repeated_experiments():
     """The scatter of 30 estimates agrees with the mean of their standard errors; a ratio outside is a matter of 4 σ."""
-    rng = np.random.default_rng(0)
+    rng, exact = np.random.default_rng(0), 5 * np.exp(-1.5 * TIMES)[:, None]
     found = [
-        ode.fit(
-            decay,
-            {"k": 1.0},
-            TIMES,
-            5 * np.exp(-1.5 * TIMES)[:, None] + 0.1 * rng.standard_normal((9, 1)),
-            initial=[5.0],
-            starts=1,
-            steps=25,
-        )
-        for _ in range(30)
+        ode.fit(decay, {"k": 1.0}, TIMES, exact + 0.1 * rng.standard_normal((9, 1)), initial=[5.0], starts=1, steps=25) for _ in range(30)
     ]
     scatter, claimed = np.std([fit.parameters["k"] for fit in found], ddof=1), np.mean([fit.errors["k"] for fit in found])
     assert scatter / claimed == pytest.approx(1.0, abs=0.52)
