@@ -80,7 +80,7 @@ def _forward(times: np.ndarray, paths: np.ndarray) -> list[Block]:
             draw,
             (7.2, 3.1),
             "Left: both species in time. Right: paths from seven states, which all end in one point.",
-            f"From (100, 150), and from six other states: wherever they begin, they come to ({paths[0, -1, 0]:.0f}, {paths[0, -1, 1]:.0f}).",
+            f"From (100, 150), and from six other states: all paths come to ({paths[0, -1, 0]:.0f}, {paths[0, -1, 1]:.0f}).",
         ),
     ]
 
