@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 PARTS = {
     "tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF."),
     "simulate": ("partita.reactions.command", "Simulate a reaction network exactly."),
+    "fit": ("partita.reactions.fitting", "Fit a network's rate equation to a table."),
 }
 
 

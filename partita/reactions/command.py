@@ -30,7 +30,9 @@ def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
     return read
 
 
-def _ending(*endings: str) -> Callable[..., Path | None]:
+def ending(*endings: str) -> Callable[..., Path | None]:
+    """A check of an option: the path ends in one of these, in a folder that is there."""
+
     def check(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
         if path is not None and path.suffix not in endings:
             raise click.BadParameter(f"want a file that ends in {' or '.join(endings)}, got '{path}'.")
@@ -41,7 +43,7 @@ def _ending(*endings: str) -> Callable[..., Path | None]:
     return check
 
 
-class _TextMayBeginWithAnArrow(click.Command):
+class TextMayBeginWithAnArrow(click.Command):
     """A command whose argument `-> A @ 1` is no option."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
@@ -49,7 +51,7 @@ class _TextMayBeginWithAnArrow(click.Command):
 
 
 @click.command(
-    cls=_TextMayBeginWithAnArrow,
+    cls=TextMayBeginWithAnArrow,
     epilog="Example: partita simulate '-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1' --until 10 --plot genes.png",
 )
 @click.argument("model")
@@ -64,8 +66,8 @@ class _TextMayBeginWithAnArrow(click.Command):
 @click.option("--method", type=click.Choice(["auto", "direct", "sparse", "tau"]), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same runs.")
 @click.option("--max-events", type=_COUNT, help="Stop a trajectory after so many events.")
-@click.option("--out", type=click.Path(path_type=Path), callback=_ending(".nc", ".zarr"), help="Write all runs: *.nc or *.zarr.")
-@click.option("--plot", type=click.Path(path_type=Path), callback=_ending(".png", ".svg", ".pdf"), help="Draw them: *.png, *.svg, *.pdf.")
+@click.option("--out", type=click.Path(path_type=Path), callback=ending(".nc", ".zarr"), help="Write all runs: *.nc or *.zarr.")
+@click.option("--plot", type=click.Path(path_type=Path), callback=ending(".png", ".svg", ".pdf"), help="Draw them: *.png, *.svg, *.pdf.")
 def simulate(
     model: str,
     until: float,
@@ -85,7 +87,7 @@ def simulate(
     MODEL is the network's text, a file that holds it, an SBML file (*.xml, *.sbml), or - for text on standard input. A run into
     --out that was stopped goes on where it was when it is called again.
     """
-    network = _network(model)
+    network = read_network(model)
     names = None if species is None else species.split(",")
     times = np.linspace(0, until, points + 1)
     options = {"species": names, "method": method, "max_events": max_events, "save": out}
@@ -113,7 +115,8 @@ def simulate(
         click.echo(f"written: {out}")
 
 
-def _network(model: str) -> Network:
+def read_network(model: str) -> Network:
+    """The network that an argument gives: its text, a file, or `-`."""
     path = Path(model)
     try:
         is_file = path.is_file()

@@ -5,12 +5,15 @@ dx/dt = Σ_r Δ_r a_r(x)        wᵀ Δ_r = 0 for every r:  wᵀ n is conserved
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from partita.reactions.expression import TIME, evaluate
 from partita.reactions.network import Network
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 Law = dict[str, int]
 
@@ -40,6 +43,36 @@ def rate_equation(net: Network, xp: Any = np) -> Callable[..., Any]:
         return xp.matmul(firings, xp.array(changes, dtype=firings.dtype))  # (..., species)
 
     return field
+
+
+def solve(
+    net: Network, times: Any, initial: Mapping[str, float] | None = None, parameters: Mapping[str, float] | None = None, **options: Any
+) -> "xr.Dataset":
+    """The solution of the rate equation; see `Network.solve`.
+
+    Example:
+        >>> solve(Network.from_text("-> A @ 2"), [0, 1]).A.values.round(6)
+        array([0., 2.])
+    """
+    import xarray as xr
+
+    from partita.backend import choose, double_precision
+
+    choose()
+    import keras
+
+    from partita import ode
+
+    if unknown := [name for name in initial or {} if name not in net.species]:
+        raise ValueError(f"initial must name species of the network, got {unknown[0]!r}")
+    values = net.values(parameters or {})
+    field = rate_equation(net, keras.ops)
+    start = np.array([float((initial or {}).get(name, net.initial[name])) for name in net.species])
+    settings: dict[str, Any] = {"step": "rodas4", "rtol": 1e-7, "max_steps": 20_000, "each": False} | options
+    with double_precision():
+        path = keras.ops.convert_to_numpy(ode.solve(lambda t, y: field(t, y, values), start, times, **settings))
+    columns = {name: ("time", path[:, column]) for column, name in enumerate(net.species)}
+    return xr.Dataset(columns, coords={"time": np.asarray(times, float)})
 
 
 def conserved(net: Network) -> tuple[Law, ...]:

@@ -307,6 +307,33 @@ class Network:
 
         return simulate(self, times, trajectories, initial, parameters, seed, **options)
 
+    def solve(
+        self,
+        times: npt.ArrayLike,
+        initial: Mapping[str, float] | None = None,
+        parameters: Mapping[str, float] | None = None,
+        **options: Any,
+    ) -> "xr.Dataset":
+        """Solve the rate equation, in float64 and with steps fit for stiff networks unless told otherwise.
+
+        Args:
+            times: Rising, `(time,)`; the first is that of the initial state.
+            initial: Amounts at the start that differ from the network's counts; they need not be whole.
+            parameters: Values that differ from the network's.
+            **options: `step`, `rtol` and the others of `partita.ode.solve`.
+
+        Raises:
+            ValueError: if a name is unknown, the times do not rise, or the network has events.
+            FloatingPointError: if the solution ends, with the time.
+
+        Example:
+            >>> Network.from_text("A -> B @ 1; A = 100").solve([0, 1]).A.values.round(3)
+            array([100.   ,  36.788])
+        """
+        from partita.reactions.deterministic import solve
+
+        return solve(self, times, initial, parameters, **options)
+
     def trace(self, until: float, trajectory: int = 0, **options: Any) -> "xr.Dataset":
         """Every event of one trajectory; `partita.reactions.trace` says all about it.
 

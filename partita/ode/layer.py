@@ -1,0 +1,131 @@
+"""The recurrent layer that is the solver: no training to solve forward, training to infer backward.
+
+y_0 → (y(t_0), y(t_1), …, y(t_n)),   dy/dt = f(t, y; p)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+
+from partita.ode.solve import check_method, check_times, solve
+from partita.ode.steps import Tensor
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Solve(keras.layers.Layer):
+    """Solve dy/dt = field(t, y) from the layer's input: `(batch, state)` → `(batch, time, state)`.
+
+    Args:
+        field: `(t, y)` → dy/dt `(batch, state)`; see `solve`. A Keras layer or model trains with this one: a neural ODE.
+        times: Rising or falling, `(time,)`; the first is that of the input.
+        step, substeps, rtol, atol, max_steps: How to solve; see `solve`.
+        parameters: If given, names and starting values of weights, and the field is `(t, y, p)` with p a dict of them.
+        positive: Which of the parameters stay above 0: all by default, none if empty. Those are trained as their logarithms.
+        initial: If given, a state `(state,)` that is trained: the input then adds to it, and may be zeros.
+
+    Calling:
+        `layer(y0)`, or `layer([y0, inputs])` where inputs `(batch, time, features)` drive the field, `(t, y, u)` or `(t, y, p, u)`.
+
+    Raises:
+        ValueError: if an argument does not fit. On saving: if the field is a function that is not registered with
+            `keras.saving.register_keras_serializable`.
+
+    Example:
+        >>> path = Solve(lambda t, y: -y, [0.0, 0.5, 1.0])(np.array([[1.0], [2.0]]))
+        >>> path.shape, round(float(path[1, 2, 0]), 3)
+        ((2, 3, 1), 0.736)
+    """
+
+    def __init__(
+        self,
+        field: Callable[..., Tensor],
+        times: npt.ArrayLike,
+        step: str = "rk4",
+        substeps: int = 1,
+        rtol: float | None = None,
+        atol: float | None = None,
+        max_steps: int = 1024,
+        parameters: Mapping[str, Any] | None = None,
+        positive: Sequence[str] | None = None,
+        initial: npt.ArrayLike | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not callable(field):
+            raise ValueError(f"field must be a function, a Keras layer or a model, got {field!r}")
+        check_method(step, substeps, rtol, atol, max_steps)
+        self.field = field
+        self.times = check_times(times).tolist()
+        self.method: dict[str, Any] = {"step": step, "substeps": substeps, "rtol": rtol, "atol": atol, "max_steps": max_steps}
+        self._start = None if parameters is None else {name: np.asarray(value, "float32") for name, value in parameters.items()}
+        self.positive = [*(self._start or ())] if positive is None else [*positive]
+        if unknown := [name for name in self.positive if name not in (self._start or {})]:
+            raise ValueError(f"positive must name parameters, got {unknown[0]!r}")
+        self._initial = None if initial is None else np.asarray(initial, "float32")
+        self._weights = {}
+        for name, value in (self._start or {}).items():
+            if name in self.positive and not (value > 0).all():
+                raise ValueError(f"parameter {name!r} must start above 0 to stay there, got {value.tolist()}; or leave it out of positive")
+            self._weights[name] = self._weight(name, np.log(value) if name in self.positive else value)
+        if self._initial is not None:
+            self._initial_weight = self._weight("initial", self._initial)
+
+    def _weight(self, name, value):
+        return self.add_weight(name=name, shape=value.shape, initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype))
+
+    @property
+    def parameters(self) -> dict[str, Tensor]:
+        """The parameters as the field sees them."""
+        return {name: ops.exp(weight) if name in self.positive else weight + 0.0 for name, weight in self._weights.items()}
+
+    def build(self, input_shape):
+        y_shape = input_shape[0] if isinstance(input_shape, list) else input_shape
+        if isinstance(self.field, keras.layers.Layer) and not self.field.built and not isinstance(input_shape, list):
+            self.field.build(y_shape)
+        self.built = True
+
+    def call(self, inputs):
+        y0, driven = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
+        if self._initial is not None:
+            y0 = y0 + self._initial_weight
+        field = self.field
+        if self._start is not None:
+            values = self.parameters
+
+            def field(t, y, *given):
+                return self.field(t, y, values, *given)
+
+        return solve(field, y0, self.times, inputs=driven, **self.method)
+
+    def compute_output_shape(self, input_shape):
+        shape = input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape
+        return (*shape[:-1], len(self.times), shape[-1])
+
+    def compute_output_spec(self, inputs):
+        y0 = inputs[0] if isinstance(inputs, (list, tuple)) else inputs
+        return keras.KerasTensor(self.compute_output_shape(y0.shape), self.compute_dtype)
+
+    def get_config(self):
+        is_function = not isinstance(self.field, keras.layers.Layer)
+        if is_function and keras.saving.get_registered_object(keras.saving.get_registered_name(self.field)) is None:
+            raise ValueError(
+                f"field must be a Keras layer or a function registered with keras.saving.register_keras_serializable to be saved, "
+                f"got {self.field!r}"
+            )
+        return {
+            **super().get_config(),
+            "field": keras.saving.serialize_keras_object(self.field),
+            "times": self.times,
+            **self.method,
+            "parameters": None if self._start is None else {name: value.tolist() for name, value in self._start.items()},
+            "positive": self.positive,
+            "initial": None if self._initial is None else self._initial.tolist(),
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "field": keras.saving.deserialize_keras_object(config["field"])})

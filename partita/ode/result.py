@@ -1,0 +1,155 @@
+"""What a fit found: parameters with standard errors, and the solution with a band.
+
+sd g(y(t)) = √(J_t · Cov θ̂ · J_tᵀ)
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from keras import ops
+from scipy.special import ndtri
+
+from partita.backend import double_precision, value_and_jacobian
+from partita.ode.coordinates import Coordinates
+from partita.ode.solve import check_times
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+class IdentifiabilityWarning(UserWarning):
+    """The observations do not determine every parameter."""
+
+
+@dataclass(frozen=True, repr=False)
+class Fit:
+    """What `fit` found; `print` shows it.
+
+    Attributes:
+        parameters: The best values, like those the search began with; with `fit_initial`, `"initial"` `(experiments, state)` among them.
+        errors: Their standard errors, from the Fisher information; inf for those that are not determined.
+        unidentified: Names of parameters that the observations do not determine: changing them together changes nothing seen.
+        sigma: Standard deviation of the noise, for each state; of logarithms where the noise is log-normal.
+        history: Root mean square of the residuals, in units of the first guess of the noise, after each step of the best search.
+        covariance: Of the free coordinates θ: logarithms of parameters above 0.
+        steps: Steps over all the time that the solution took.
+
+    Example:
+        >>> from partita.ode import fit
+        >>> times = np.linspace(0.0, 2.0, 9)
+        >>> found = fit(lambda t, y, p: -p["k"] * y, {"k": 1.0}, times, 5 * np.exp(-3 * times)[:, None], starts=1)
+        >>> found.solution([0.0, 0.1])[:, 0].round(3).tolist()
+        [5.0, 3.704]
+    """
+
+    coordinates: Coordinates
+    theta: np.ndarray
+    covariance: np.ndarray
+    parameters: dict[str, Any]
+    errors: dict[str, Any]
+    unidentified: tuple[str, ...]
+    sigma: np.ndarray
+    history: tuple[float, ...]
+    noise: str
+    times: np.ndarray
+    observed: np.ndarray
+    path_of: Callable[..., Any] = field(repr=False)
+    steps: int
+
+    def __repr__(self) -> str:
+        values, errors = (np.concatenate([np.ravel(x[name]) for name in self.coordinates.shapes]) for x in (self.parameters, self.errors))
+        rows = zip(self.coordinates.labels, values, errors, strict=True)
+        lines = [f"{label} = {value:.5g} ± {error:.2g}" for label, value, error in rows]
+        lines.append(f"noise {' '.join(f'{level:.3g}' for level in self.sigma)} ({self.noise}), RMSE {self.rmse:.4g}")
+        if self.unidentified:
+            lines.append(f"not determined by the observations: {', '.join(self.unidentified)}")
+        return "\n".join(lines)
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """Observed less fitted, of the shape of the observations; NaN where nothing was seen."""
+        return self.observed - self.solution(self.times)
+
+    @property
+    def rmse(self) -> float:
+        """Root mean square of the residuals."""
+        return float(np.sqrt(np.nanmean(self.residuals**2)))
+
+    def solution(self, times: npt.ArrayLike) -> np.ndarray:
+        """The fitted solution, `(time, state)`, or `(experiments, time, state)` after a fit to several.
+
+        Raises:
+            ValueError: if the times do not rise, or begin before those of the fit.
+        """
+        return self._evaluate(times)[0]
+
+    def band(self, times: npt.ArrayLike, level: float = 0.9, noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Below and above which the solution is not, at the `level` of confidence; with `noise`, an observation of it.
+
+        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined widen it nowhere.
+
+        Raises:
+            ValueError: as `solution`, or if the level is not between 0 and 1.
+        """
+        if not 0 < level < 1:
+            raise ValueError(f"level must be between 0 and 1, got {level}")
+        path, jacobian = self._evaluate(times)  # (..., time, state), (..., time, state, θ)
+        certain = np.isfinite(np.diag(self.covariance))
+        cov = np.where(np.outer(certain, certain), self.covariance, 0.0)
+        if self.noise == "lognormal":
+            jacobian = jacobian / path[..., None]
+        variance = np.einsum("...i,ij,...j->...", jacobian, cov, jacobian) + (self.sigma**2 if noise else 0.0)
+        reach = ndtri((1 + level) / 2) * np.sqrt(variance)
+        return (path * np.exp(-reach), path * np.exp(reach)) if self.noise == "lognormal" else (path - reach, path + reach)
+
+    def _evaluate(self, times):
+        from partita.ode.inference import refine
+
+        wanted = np.asarray(times, "float64")
+        begin = self.times[0]
+        moments = wanted if wanted[0] == begin else np.concatenate([[begin], wanted])
+        check_times(moments)
+        if moments[-1] < begin:
+            raise ValueError(f"times must rise from {begin:g}, where those of the fit begin, got {wanted[0]:g} to {wanted[-1]:g}")
+        span = self.times[-1] - begin
+        grid, rows = refine(moments, int(np.ceil(self.steps * (moments[-1] - begin) / span)))
+        shape = (self.observed.shape[0] if self.observed.ndim == 3 else 1, len(moments), self.observed.shape[-1])
+        with double_precision():
+            flat, jacobian = value_and_jacobian(lambda theta: ops.reshape(self.path_of(theta, grid, rows), (-1,)))(self.theta)
+            path = ops.convert_to_numpy(flat).reshape(shape)
+            jacobian = ops.convert_to_numpy(jacobian).reshape(*shape, -1)
+        drop = len(moments) - len(wanted)
+        path, jacobian = path[:, drop:], jacobian[:, drop:]
+        return (path[0], jacobian[0]) if self.observed.ndim == 2 else (path, jacobian)
+
+    def plot(self, names: list[str] | None = None, level: float = 0.9, axes: "Axes | None" = None) -> "Axes":
+        """The observations, the solution and its band, into Matplotlib's current axes or the given ones.
+
+        Raises:
+            ImportError: if matplotlib is missing.
+        """
+        if axes is None:
+            import matplotlib.pyplot as plt
+
+            axes = plt.gca()
+        times = np.linspace(self.times[0], self.times[-1], 200)
+        path, (low, high) = self.solution(times), self.band(times, level)
+        many = self.observed.ndim == 3
+        for experiment in range(self.observed.shape[0] if many else 1):
+
+            def pick(values, experiment=experiment):
+                return values[experiment] if many else values
+
+            for state in range(self.observed.shape[-1]):
+                colour = f"C{state}"
+                label = names[state] if names and not experiment else None
+                axes.plot(times, pick(path)[:, state], color=colour, label=label)
+                axes.fill_between(times, pick(low)[:, state], pick(high)[:, state], color=colour, alpha=0.2, linewidth=0)
+                axes.plot(self.times, pick(self.observed)[:, state], "o", color=colour, markersize=4)
+        axes.set_xlabel("time")
+        if names:
+            axes.legend()
+        return axes

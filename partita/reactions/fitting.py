@@ -1,0 +1,101 @@
+"""`partita fit`: the parameters of a network's rate equation, inferred from a table of observations.
+
+text or file → Network → rate equation,   data.csv → times, observed   →   ode.fit → table, fit.json, fit.png
+"""
+
+import csv
+import json
+from pathlib import Path
+
+import click
+import numpy as np
+
+from partita.reactions.command import TextMayBeginWithAnArrow, ending, read_network
+from partita.reactions.network import Network
+
+
+@click.command(cls=TextMayBeginWithAnArrow, epilog="Example: partita fit 'k = 1; A -> B @ k' decay.csv --plot fit.png")
+@click.argument("model")
+@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--free", metavar="NAME,...", help="The parameters to fit. Default: all.")
+@click.option("--noise", type=click.Choice(["normal", "lognormal"]), default="normal", show_default=True)
+@click.option("--stiff", is_flag=True, help="Take implicit steps.")
+@click.option("--starts", type=click.IntRange(min=1), default=8, show_default=True, help="Searches at most, the first from MODEL's values.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), callback=ending(".json"), help="Write what was found: *.json.")
+@click.option("--plot", type=click.Path(path_type=Path), callback=ending(".png", ".svg", ".pdf"), help="Draw it: *.png, *.svg, *.pdf.")
+def fit(
+    model: str, data: Path, free: str | None, noise: str, stiff: bool, starts: int, seed: int, out: Path | None, plot: Path | None
+) -> None:
+    """Fit the parameters of a network's rate equation to DATA, and print them with standard errors.
+
+    MODEL is as for 'partita simulate', its parameters the start of the search; rates that are plain numbers stay. DATA is a table with
+    commas, its first column the time, the others named after species; an empty cell was not seen, a species without a column never was.
+    The state at the first time is what was seen then and, for other species, MODEL's initial counts.
+    """
+    network = read_network(model)
+    names = list(network.parameters) if free is None else free.split(",")
+    if unknown := [name for name in names if name not in network.parameters]:
+        raise click.UsageError(f"--free must name parameters of the network, and '{unknown[0]}' is none.")
+    if not names:
+        raise click.UsageError("MODEL has no parameter to fit: write 'A -> B @ k; k = 1' rather than 'A -> B @ 1'.")
+    times, observed = read_table(data, network)
+    known = np.array([float(network.initial[name]) for name in network.species])
+    initial = np.where(np.isnan(observed[0]), known, observed[0])
+
+    from keras import ops
+
+    from partita import ode
+
+    start = {name: network.parameters[name] for name in names}
+    step = "rodas4" if stiff else "rk4"
+    found = ode.fit(network.rate_equation(ops), start, times, observed, initial=initial, noise=noise, step=step, starts=starts, seed=seed)
+    width = max(9, *map(len, names))
+    click.echo(f"{'parameter':<{width}}  {'start':>12}  {'found':>12}  {'error':>10}")
+    for name in names:
+        click.echo(f"{name:<{width}}  {start[name]:>12.6g}  {found.parameters[name]:>12.6g}  {found.errors[name]:>10.2g}")
+    click.echo(f"{np.isfinite(observed).sum()} values of {len(times)} times; RMSE {found.rmse:.4g}")
+    if out is not None:
+        values = {key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")}
+        errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
+        out.write_text(json.dumps({"network": str(network), **values, "errors": errors, "rmse": found.rmse}, indent=1) + "\n", "utf-8")
+        click.echo(f"written: {out}")
+    if plot is not None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        found.plot([*network.species], axes=figure.add_subplot())
+        figure.savefig(plot, dpi=150)
+        click.echo(f"drawn: {plot}")
+
+
+def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Times `(time,)` and observations `(time, species)` in the network's order, NaN where nothing was seen.
+
+    Raises:
+        ValueError: with file and line, if the table is not as described.
+    """
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
+    if len(rows) < 3:
+        raise ValueError(f"{path}: want a line of names and at least two of numbers, got {len(rows)} lines")
+    header = [name.strip() for name in rows[0][1]]
+    columns = header[1:]
+    if wrong := [name for name in columns if name not in network.species]:
+        raise ValueError(f"{path}:{rows[0][0]}: {wrong[0]!r} is no species of the network ({', '.join(network.species)})")
+    if not columns or len({*columns}) < len(columns):
+        raise ValueError(f"{path}:{rows[0][0]}: want the time and then species, each once, got {', '.join(header)}")
+    observed = np.full((len(rows) - 1, len(network.species)), np.nan)
+    times = np.empty(len(rows) - 1)
+    places = [network.species.index(name) for name in columns]
+    for row, (number, cells) in enumerate(rows[1:]):
+        if len(cells) != len(header):
+            raise ValueError(f"{path}:{number}: want {len(header)} cells, got {len(cells)}")
+        try:
+            times[row], *values = (float(cell) if cell.strip() else np.nan for cell in cells)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
+        observed[row, places] = values
+        if np.isinf(observed[row]).any() or not np.isfinite(times[row]) or (row and times[row] <= times[row - 1]):
+            raise ValueError(f"{path}:{number}: want finite numbers and rising times, got {', '.join(cells)}")
+    return times, observed

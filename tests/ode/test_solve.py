@@ -1,0 +1,138 @@
+"""Solutions against closed forms and SciPy, their gradients, and what is refused."""
+
+import re
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy.integrate import solve_ivp
+
+from partita import ode
+from tests.autodiff import gradients
+from tests.ode.fields import coupled, nonlinear
+
+BACKEND = keras.backend.backend()
+TIMES = np.array([0.0, 0.4, 1.0, 1.5])
+METHODS = {
+    "fixed": {"substeps": 20},
+    "rodas4": {"step": "rodas4", "substeps": 20},
+    "dopri5": {"step": "dopri5", "rtol": 1e-8},
+    "dopri5-together": {"step": "dopri5", "rtol": 1e-8, "each": False},
+    "rodas4-controlled": {"step": "rodas4", "rtol": 1e-6},
+}
+STARTS = np.array([[1.0, 2.0], [0.5, 0.3], [2.0, 1.0]])
+
+
+def truth(starts=STARTS, times=TIMES):
+    """SciPy's solutions of `coupled`, `(batch, time, state)`."""
+
+    def field(t, y):
+        return [y[0] * (1.5 - y[1]) + 0.3 * np.sin(t), y[1] * (y[0] - 1.5)]
+
+    paths = [solve_ivp(field, (times[0], times[-1]), y, t_eval=times, method="DOP853", rtol=1e-11, atol=1e-11).y.T for y in starts]
+    return np.stack(paths)
+
+
+def solved(*args, **options):
+    return ops.convert_to_numpy(ode.solve(*args, **options))
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("direction", [1, -1])
+def test_agrees_with_scipy(method, direction):
+    times = TIMES[::direction]
+    np.testing.assert_allclose(solved(coupled, STARTS, times, **METHODS[method]), truth(times=times), rtol=3e-6, atol=3e-6)
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("method", METHODS)
+def test_gradients_agree_with_finite_differences(method):
+    """Of a weighted sum of all states, in the start and in a parameter; step sizes move little enough at these tolerances."""
+    weights = np.random.default_rng(0).normal(size=(1, 4, 2))
+    options = METHODS[method] | ({"rtol": 1e-10} if "rtol" in METHODS[method] and "dopri5" in method else {})
+    tolerance = 1e-6 if "controlled" not in method else 1e-4
+
+    def value(y0, a):
+        return ops.convert_to_tensor(weights) * ode.solve(lambda t, y: coupled(t, y, a), y0, TIMES, **options)
+
+    inputs = [STARTS[:1], np.array(1.5)]
+    _, (in_start, in_parameter) = gradients(value, *inputs)
+
+    def total(y0, a):
+        return float(ops.sum(value(ops.convert_to_tensor(y0), ops.convert_to_tensor(a))))
+
+    nudge = np.array([[1e-4, 0.0]])
+    assert in_start[0, 0] == pytest.approx((total(STARTS[:1] + nudge, 1.5) - total(STARTS[:1] - nudge, 1.5)) / 2e-4, rel=tolerance)
+    assert in_parameter == pytest.approx((total(STARTS[:1], 1.5 + 1e-4) - total(STARTS[:1], 1.5 - 1e-4)) / 2e-4, rel=tolerance)
+
+
+def test_substeps_raise_the_accuracy():
+    exact = 1 / (1 + TIMES**2)
+    errors = [np.abs(solved(nonlinear, np.ones(2), TIMES, step="heun", substeps=n)[:, 0] - exact).max() for n in (2, 16)]
+    assert errors[1] < errors[0] / 30
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("options", [{"substeps": 50}, {"step": "dopri5", "rtol": 1e-8}, {"step": "dopri5", "rtol": 1e-8, "each": False}])
+def test_inputs_drive_the_field(options):
+    """y' = u with u linear between the times: the trapezoid rule is exact."""
+    inputs = np.random.default_rng(1).normal(size=(3, 4, 2))
+    path = solved(lambda t, y, u: u + 0 * y, STARTS, TIMES, inputs=inputs, **options)
+    exact = STARTS[:, None] + np.concatenate(
+        [np.zeros((3, 1, 2)), np.cumsum(np.diff(TIMES)[:, None] * (inputs[:, 1:] + inputs[:, :-1]) / 2, axis=1)], axis=1
+    )
+    np.testing.assert_allclose(path, exact, atol=3e-6)  # the control looks past a kink, a little
+
+
+@pytest.mark.usefixtures("float64")
+def test_samples_at_their_own_pace_do_not_disturb_one_another():
+    calm, wild = np.array([[0.1, 0.0]]), np.array([[3.0, -6.0]])
+
+    def van_der_pol(t, y):
+        return ops.stack([y[..., 1], 5.0 * (1 - y[..., 0] ** 2) * y[..., 1] - y[..., 0]], axis=-1)
+
+    options = {"step": "dopri5", "rtol": 1e-6, "each": True} if BACKEND == "jax" else {"step": "dopri5", "rtol": 1e-9}
+    both = solved(van_der_pol, np.concatenate([calm, wild]), TIMES, **options)
+    np.testing.assert_allclose(both[:1], solved(van_der_pol, calm, TIMES, **options), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"times": [0.0, 1.0, 1.0]}, "times must rise, or fall, throughout and be finite, got 1 before 1 at 2"),
+        ({"times": [0.0, 2.0, 1.0]}, "got 2 before 1 at 2"),
+        ({"times": [0.0]}, "times must be a row of two or more, got the shape (1,)"),
+        ({"times": [0.0, np.nan]}, "times must rise"),
+        ({"step": "rk5"}, "step must be one of euler, midpoint"),
+        ({"rtol": 1e-3}, "step must be one of dopri5, rodas4 where rtol is given, got 'rk4'"),
+        ({"atol": 1e-3}, "atol needs an rtol"),
+        ({"step": "dopri5", "rtol": -1.0}, "rtol must be above 0"),
+        ({"substeps": 0}, "substeps must be at least 1"),
+        ({"y0": 1.0}, "y0 must be (..., state), got a number"),
+        ({"field": 3}, "field must be a function, a Keras layer or a model, got 3"),
+        ({"field": lambda t, y: y[..., :1]}, "field must return the shape of y, (2,), got (1,)"),
+        ({"field": lambda t, y: [y[0], y[1]]}, "field must return a tensor (stack its parts"),
+        ({"inputs": np.ones((3, 1))}, "inputs must be (..., 2 times, features) for a y0 of (2,), got (3, 1)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        ode.solve(**({"field": lambda t, y: -y, "y0": np.ones(2, "float32"), "times": [0.0, 1.0]} | options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"substeps": 50}, "the solution is not finite at t = 2: the field leaves"),
+        ({"step": "dopri5", "rtol": 1e-5}, "the solution stops at t = 1: the field leaves"),
+        ({"step": "dopri5", "rtol": 1e-5, "max_steps": 3}, "max_steps = 3 are too few"),
+    ],
+)
+def test_a_solution_that_ends_says_when(options, message):
+    """y' = y² from 1 is 1 / (1 − t)."""
+    with pytest.raises(FloatingPointError, match=re.escape(message)):
+        ode.solve(lambda t, y: y * y, np.ones((1, 1), "float32"), [0.0, 0.5, 2.0, 3.0], **options)
+    unchecked = solved(lambda t, y: y * y, np.ones((1, 1), "float32"), [0.0, 0.5, 2.0, 3.0], check=False, **options)
+    assert not np.isfinite(unchecked[0, 2:]).any()

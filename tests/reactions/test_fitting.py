@@ -1,0 +1,85 @@
+"""`partita fit`: a table of observations to parameters."""
+
+import io
+import json
+from contextlib import redirect_stderr, redirect_stdout
+
+import numpy as np
+import pytest
+
+from partita.cli import main
+from partita.reactions import Network
+from partita.reactions.fitting import read_table
+
+NETWORK = "k = 3; A -> B @ k; A = 5"
+
+
+def partita(*arguments):
+    """What a command line ends with: exit code, standard output, standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stop:
+        main([*map(str, arguments)])
+    return stop.value.code or 0, out.getvalue(), err.getvalue()
+
+
+@pytest.fixture
+def decay(tmp_path):
+    """Only B is seen, with gaps, and k is 1."""
+    path = tmp_path / "decay.csv"
+    times = np.linspace(0, 3, 7)
+    cells = ["" if row == 3 else f"{5 * (1 - np.exp(-t)):.6f}" for row, t in enumerate(times)]
+    path.write_text("time,B\n" + "".join(f"{t},{cell}\n" for t, cell in zip(times, cells, strict=True)), "utf-8")
+    return path
+
+
+def test_parameters_are_found(decay, tmp_path):
+    out, plot = tmp_path / "fit.json", tmp_path / "fit.png"
+    code, told, err = partita("fit", NETWORK, decay, "--starts", 1, "--out", out, "--plot", plot)
+    assert (code, err) == (0, "")
+    assert told.splitlines()[1].split()[:2] == ["k", "3"]
+    found = json.loads(out.read_text("utf-8"))
+    assert found["parameters"]["k"] == pytest.approx(1.0, rel=1e-4)
+    assert Network.from_text(found["network"]) == Network.from_text(NETWORK)
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_comes_in_the_order_of_the_network(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_bytes("\ufefft, B, A\r\n0, 1, 2\r\n\r\n1, , 3\r\n".encode())
+    times, observed = read_table(path, Network.from_text("A -> B @ 1; B -> C @ 1"))
+    np.testing.assert_array_equal(times, [0, 1])
+    np.testing.assert_array_equal(observed, [[2, 1, np.nan], [3, np.nan, np.nan]])
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ("", "want a line of names"),
+        ("time,A\n0,1\n", "want a line of names"),
+        ("time,C\n0,1\n1,2\n", ":1: 'C' is no species"),
+        ("time,A,A\n0,1,1\n1,2,2\n", "each once"),
+        ("time\n0\n1\n", "want the time and then species"),
+        ("time,A\n0,1\n1\n", ":3: want 2 cells, got 1"),
+        ("time,A\n0,1\n1,x\n", ":3: could not convert"),
+        ("time,A\n0,1\n0,2\n", ":3: want finite numbers and rising times"),
+        ("time,A\n0,inf\n1,2\n", ":2: want finite numbers"),
+        ("time,A\n,1\n1,2\n", ":2: want finite numbers"),
+    ],
+)
+def test_a_broken_table_is_named(tmp_path, table, message):
+    path = tmp_path / "table.csv"
+    path.write_text(table, "utf-8")
+    code, out, err = partita("fit", NETWORK, path)
+    assert (code, out) == (1, "")
+    assert message in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [((NETWORK, "--free", "q"), "'q' is none"), (("A -> B @ 1",), "MODEL has no parameter to fit")]
+)
+def test_what_cannot_be_fitted_is_named(decay, arguments, message):
+    model, *options = arguments
+    code, _, err = partita("fit", model, decay, *options)
+    assert code == 2
+    assert message in err

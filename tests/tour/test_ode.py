@@ -1,0 +1,32 @@
+"""The study of two species: all paths end alike, and the fit is as good as rounding allows."""
+
+import numpy as np
+import pytest
+
+from partita.tour.ode import START, TRUE, study
+from partita.tour.page import page
+
+
+@pytest.fixture(scope="module")
+def made():
+    return study(seed=1)
+
+
+def test_the_fit_is_that_of_the_article(made):
+    numbers = made.numbers
+    assert numbers["rmse"] == pytest.approx(0.194, abs=0.002)
+    assert numbers["largest_error"] < 0.5
+    assert all(numbers["parameters"][name] == pytest.approx(value, rel=0.06) for name, value in TRUE.items())
+    assert all(START[name] / value in (pytest.approx(3), pytest.approx(1 / 3)) for name, value in TRUE.items())
+
+
+def test_all_paths_end_where_neither_species_changes(made):
+    ends = np.array(made.numbers["end_of_all_paths"])
+    assert np.ptp(ends, axis=0).max() < 10
+    assert ends.min() > 100
+
+
+def test_the_page_shows_it(made):
+    html = page("A tour", "Introduction.", {"ode": (made, 1.0)}, "Footer.")
+    assert html.count("<svg") == 2
+    assert "Backward: training is inference" in html
