@@ -116,9 +116,10 @@ class Recurrent(keras.layers.Layer):
                 return ops.where(ops.reshape(is_real, (-1, *[1] * (value.ndim - 1))), value, otherwise)
 
             output = choose(output, before)
-            return (*map(choose, new, states), output), output
+            carry = (*map(choose, new, states), output)
+            return carry, carry  # TensorFlow's scan puts out nothing else
 
-        (*states, last), outputs = ops.scan(advance, (*states, blank), (steps, real))
+        (*states, last), (*_, outputs) = ops.scan(advance, (*states, blank), (steps, real))
         if self._kept is not None:
             for kept, state in zip(self._kept, states, strict=True):
                 kept.assign(state)

@@ -61,7 +61,7 @@ def test_gradients_agree_with_finite_differences(method):
     _, (in_start, in_parameter) = gradients(value, *inputs)
 
     def total(y0, a):
-        return float(ops.sum(value(ops.convert_to_tensor(y0), ops.convert_to_tensor(a))))
+        return float(ops.sum(value(*(ops.convert_to_tensor(np.asarray(x, "float64")) for x in (y0, a)))))
 
     nudge = np.array([[1e-4, 0.0]])
     assert in_start[0, 0] == pytest.approx((total(STARTS[:1] + nudge, 1.5) - total(STARTS[:1] - nudge, 1.5)) / 2e-4, rel=tolerance)
