@@ -51,7 +51,12 @@ def recurrent(
 
 @keras.saving.register_keras_serializable(package="partita")
 class Recurrent(keras.layers.Layer):
-    """The layer that `recurrent` makes."""
+    """The layer that `recurrent` makes, and takes the arguments of.
+
+    Example:
+        >>> isinstance(recurrent(lambda x, s: (x, s), (1,)), Recurrent)
+        True
+    """
 
     def __init__(self, step_function, state_shape, weights=None, return_sequences=False, stateful=False, **kwargs):
         super().__init__(**kwargs)

@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 
 
 class IdentifiabilityWarning(UserWarning):
-    """The observations do not determine every parameter."""
+    """The observations do not determine every parameter.
+
+    Example:
+        >>> import warnings
+        >>> from partita.ode import fit
+        >>> times, sum_of_two = np.linspace(0.0, 1.0, 5), lambda t, y, p: -(p["a"] + p["b"]) * y
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", IdentifiabilityWarning)
+        ...     found = fit(sum_of_two, {"a": 1.0, "b": 1.0}, times, np.exp(-times)[:, None] + 0.01, initial=[1.0], starts=1)
+        >>> found.unidentified
+        ('a', 'b')
+    """
 
 
 @dataclass(frozen=True, repr=False)
