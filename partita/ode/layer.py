@@ -36,7 +36,7 @@ class Solve(keras.layers.Layer):
 
     Example:
         >>> path = Solve(lambda t, y: -y, [0.0, 0.5, 1.0])(np.array([[1.0], [2.0]]))
-        >>> path.shape, round(float(path[1, 2, 0]), 3)
+        >>> tuple(path.shape), round(float(path[1, 2, 0]), 3)
         ((2, 3, 1), 0.736)
     """
 

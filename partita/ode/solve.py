@@ -72,7 +72,9 @@ def solve(
     if inputs is not None:
         inputs = ops.cast(inputs, y0.dtype)
         if ops.ndim(inputs) != ops.ndim(y0) + 1 or inputs.shape[-2] != len(moments):
-            raise ValueError(f"inputs must be (..., {len(moments)} times, features) for a y0 of {y0.shape}, got {inputs.shape}")
+            raise ValueError(
+                f"inputs must be (..., {len(moments)} times, features) for a y0 of {tuple(y0.shape)}, got {tuple(inputs.shape)}"
+            )
     call, driven = as_field(field), () if inputs is None else (inputs,)
     if rtol is None:
         path = compiled(lambda y0, *driven: _fixed(call, y0, moments, STEPS[step], substeps, *driven))(y0, *driven)
