@@ -183,7 +183,7 @@ def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start
     Example:
         >>> from keras import ops
         >>> (rows,), count = trajectory(lambda x: (2 * x,), lambda x: x < 5, (ops.array(1.0),), 9)
-        >>> rows[:4].tolist(), int(count)
+        >>> ops.convert_to_numpy(rows)[:4].tolist(), int(count)
         ([1.0, 2.0, 4.0, 8.0], 3)
     """
     import keras

@@ -333,6 +333,8 @@ def evaluate(expression: Expression, values: Mapping[str, Any], xp: Any = np) ->
         return np.float64(expression.value) if xp is np else expression.value  # Python's own float will not divide by 0
     if isinstance(expression, Name):
         return values[expression.name]
+    if xp is not np and all(isinstance(values[name], (int, float)) for name in names(expression)):
+        return np.asarray(evaluate(expression, values)).item()  # numbers alone, which keras.ops would round to float32
     return OPERATORS[expression.operator].apply(xp, *(evaluate(argument, values, xp) for argument in expression.arguments))
 
 

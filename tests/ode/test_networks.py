@@ -20,7 +20,7 @@ def test_published_networks_agree_with_lsoda(data_folder, name, end):
 
 
 def test_initial_amounts_and_parameters_may_differ():
-    net = Network.from_text("k = 1; A -> B @ k; A = 100")
+    net = Network.from_text("k = 1; A -> B @ k * log(exp(1)); A = 100")
     path = net.solve([0, 0.5], initial={"A": 1.5}, parameters={"k": 2.0})
     np.testing.assert_allclose(path.A, [1.5, 1.5 * np.exp(-1)], rtol=1e-6)
     with pytest.raises(ValueError, match="initial must name species of the network, got 'C'"):
