@@ -15,7 +15,7 @@ from partita.backend import double_precision, value_and_jacobian
 from partita.ode.coordinates import Bounds, Coordinates
 from partita.ode.least_squares import descend, levenberg_marquardt
 from partita.ode.result import Fit, IdentifiabilityWarning
-from partita.ode.solve import as_field, check_method, check_times, solve
+from partita.ode.solver import as_field, check_method, check_times, solve
 from partita.ode.steps import Tensor
 
 FINEST = 6400  # steps; a solution that is not exact by then is left to the caller

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from partita.ode.solve import check_method, check_times, solve
+from partita.ode.solver import check_method, check_times, solve
 from partita.ode.steps import Tensor
 
 

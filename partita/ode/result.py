@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from partita.backend import double_precision, value_and_jacobian
 from partita.ode.coordinates import Coordinates
-from partita.ode.solve import check_times
+from partita.ode.solver import check_times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,11 +13,11 @@ from partita.reactions.sbml import read_sbml
 
 if TYPE_CHECKING:
     from partita.reactions.ensemble import SimulationWarning, simulate
-    from partita.reactions.trace import trace
+    from partita.reactions.trajectory import trace
 
 __all__ = ["Event", "MasterEquation", "Network", "Reaction", "SimulationWarning", "read_sbml", "simulate", "trace"]
 
-_COMPILED = {"SimulationWarning": "ensemble", "simulate": "ensemble", "trace": "trace"}  # these bring Numba and xarray along
+_COMPILED = {"SimulationWarning": "ensemble", "simulate": "ensemble", "trace": "trajectory"}  # these bring Numba and xarray along
 
 
 def __getattr__(name: str) -> Any:

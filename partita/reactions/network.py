@@ -341,6 +341,6 @@ class Network:
             >>> Network.from_text("A -> @ 1; A = 3").trace(100, seed=0).A.values
             array([3, 2, 1, 0])
         """
-        from partita.reactions.trace import trace
+        from partita.reactions.trajectory import trace
 
         return trace(self, until, trajectory, **options)

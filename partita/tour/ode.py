@@ -6,6 +6,7 @@ import numpy as np
 from keras import ops
 
 from partita import ode
+from partita.tour import lynx
 from partita.tour.page import Block, Formula, Study, Table, Words, picture
 
 if TYPE_CHECKING:
@@ -45,7 +46,9 @@ def study(seed: int = 0) -> Study:
         "steps_of_the_search": len(found.history),
         "end_of_all_paths": paths[:, -1].round(1).tolist(),
     }
-    return Study("Two species, forward and backward", [*_forward(times, paths), *_backward(numbers, found)], numbers)
+    wild, measured = lynx.blocks(seed)
+    numbers["lynx_and_hare"] = measured
+    return Study("Two species, forward and backward", [*_forward(times, paths), *_backward(numbers, found), *wild], numbers)
 
 
 def _forward(times: np.ndarray, paths: np.ndarray) -> list[Block]:

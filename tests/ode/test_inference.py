@@ -56,7 +56,7 @@ def test_two_species_from_three_times_off(seed):
 
 @pytest.mark.skipif(SLOW, reason="one backend is enough")
 def test_lynx_and_hare(data_folder):
-    """Within the 80 % intervals of the Stan case study."""
+    """Within the 80 % intervals of the Stan case study; the scatter of both species is alike."""
     rows = np.loadtxt(data_folder / "lynx-hare" / "hudson-bay-lynx-hare.csv", delimiter=",", skiprows=3)
     start = {"alpha": 1.0, "beta": 0.05, "gamma": 1.0, "delta": 0.05}
     found = ode.fit(prey_and_predator, start, np.arange(21.0), rows[:, [2, 1]], noise="lognormal", fit_initial=True, seed=0)
