@@ -94,6 +94,28 @@ def test_errors_are_those_of_repeated_experiments():
     assert np.mean([fit.sigma[0] for fit in found]) == pytest.approx(0.1, abs=0.015)
 
 
+def test_each_species_may_have_noise_of_its_own():
+    """The first is measured 20 times as exactly as the second: both levels are found, within 4 σ of their 16 observations."""
+    rng = np.random.default_rng(3)
+    times = np.linspace(0.0, 2.0, 17)
+    data = chained(1.5, 0.7, times=times) + rng.standard_normal((17, 2)) * [0.005, 0.1]
+    found = ode.fit(chain, {"k": 1.0, "q": 1.0}, times, data, initial=[5.0, 0.0], sigma="species", starts=1, steps=25)
+    assert found.sigma / [0.005, 0.1] == pytest.approx([1.0, 1.0], abs=0.7)
+    assert found.parameters == pytest.approx({"k": 1.5, "q": 0.7}, rel=0.05)
+
+
+def test_known_noise_scales_the_errors():
+    data = chained(1.5, 0.7)
+    small, large = (ode.fit(chain, {"k": 1.0, "q": 1.0}, TIMES, data, sigma=sigma, starts=1, steps=25) for sigma in (0.01, [0.1, 0.1]))
+    assert large.errors["k"] == pytest.approx(10 * small.errors["k"], rel=1e-3)
+    np.testing.assert_array_equal(small.sigma, [0.01, 0.01])
+
+
+def test_clipped_descent_may_come_first():
+    found = ode.fit(decay, {"k": 8.0}, TIMES, 5 * np.exp(-1.5 * TIMES)[:, None], starts=1, steps=25, warmup=5)
+    assert found.parameters["k"] == pytest.approx(1.5, rel=1e-4)
+
+
 def test_what_cannot_be_told_apart_is_reported():
     def field(t, y, p):
         return -(p["a"] + p["b"]) * y + 0 * p["c"]
