@@ -146,8 +146,8 @@ class Engine:
                 pass
 
         with ThreadPoolExecutor(threads) as pool:
-            pending = {pool.submit(worker) for _ in range(threads)}
             try:
+                pending = {pool.submit(worker) for _ in range(threads)}
                 while pending:
                     done, pending = wait(pending, timeout=0.1)
                     for future in done:
