@@ -316,3 +316,40 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
         return value, tape.jacobian(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     return lambda *tensors: both_tensorflow(*map(tf.convert_to_tensor, tensors))
+
+
+def gradients_of_loss(model: Any, x: Any, y: Any) -> list[Any]:
+    """The gradients of a compiled Keras model's loss on (x, y), one for each trained weight, as in a step of training without dropout.
+
+    Example:
+        >>> import keras, numpy as np
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+        >>> model.compile(loss="mse")
+        >>> keras.ops.convert_to_numpy(gradients_of_loss(model, np.eye(2), np.ones((2, 1)))[0]).tolist()
+        [[-1.0], [-1.0]]
+    """
+    import keras
+
+    def loss():
+        return model.compute_loss(x=x, y=y, y_pred=model(x, training=False), training=False)
+
+    x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
+    variables = model.trainable_variables
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def of(values):
+            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
+                return loss()
+
+        return jax.grad(of)([variable.value for variable in variables])
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            value = loss()
+        return tape.gradient(value, [variable.value for variable in variables])
+    import torch
+
+    with torch.enable_grad():
+        return [*torch.autograd.grad(loss(), [variable.value for variable in variables])]

@@ -1,0 +1,32 @@
+"""Training tools for any Keras model: mixtures of samples, callbacks that can do anything, layers that carry their loss.
+
+No Z here: what is trained may normalise or not.
+"""
+
+from partita.backend import choose
+
+choose()
+
+from partita.training.callbacks import Evaluate, Lookahead, Trace
+from partita.training.gap import Linearity, linearity
+from partita.training.layers import CenterLoss, MixHidden, SplitFeatures
+from partita.training.mixing import Mixup, SamplePairing, mixup, sample_pairing
+from partita.training.schedules import LayerwiseLearningRate, Schedule, Warmup
+
+__all__ = [
+    "CenterLoss",
+    "Evaluate",
+    "LayerwiseLearningRate",
+    "Linearity",
+    "Lookahead",
+    "MixHidden",
+    "Mixup",
+    "SamplePairing",
+    "Schedule",
+    "SplitFeatures",
+    "Trace",
+    "Warmup",
+    "linearity",
+    "mixup",
+    "sample_pairing",
+]

@@ -1,0 +1,63 @@
+"""Losses that need more than targets and predictions: a layer remembers what it saw, and wraps the loss.
+
+loss(y, ŷ) = layer.carry(inner, y, ŷ)
+
+Keras hands a loss y and ŷ and nothing else. But the layer's call and the loss belong to one step, so what the call remembered is there,
+as a tensor of the same step, when the loss is computed: on every backend, compiled or not.
+"""
+
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+
+
+class Carrier(ABC):
+    """A layer that a loss asks."""
+
+    name: str
+
+    @abstractmethod
+    def carry(self, inner: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """The loss of each sample, given the inner one."""
+
+
+_newest: "weakref.WeakValueDictionary[str, Carrier]" = weakref.WeakValueDictionary()
+
+
+def announce(layer: Carrier) -> None:
+    """Let losses that are loaded find the layer by its name: Keras makes a model's layers before its losses."""
+    _newest[layer.name] = layer
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class CarriedLoss(keras.losses.Loss):
+    """What `layer.loss(inner)` of a `Carrier` returns; saved with the model, it finds the layer of that name again."""
+
+    def __init__(self, layer: str, inner: Any, name: str | None = None, **kwargs: Any):
+        super().__init__(name=name or f"{layer}_loss", **kwargs)
+        self.layer, self.inner = layer, keras.losses.get(inner)
+        if self.inner is None:
+            raise ValueError("the inner loss must be a Keras loss, its name or a function, got None")
+        self._carrier = _newest.get(layer)
+
+    def call(self, y_true, y_pred):
+        if self._carrier is None:
+            raise ValueError(f"this loss belongs to a layer called {self.layer!r}, which was not there when the loss was made")
+        return self._carrier.carry(self._of_each, y_true, y_pred)
+
+    def _of_each(self, y_true, y_pred):
+        if isinstance(self.inner, keras.losses.Loss):
+            return self.inner.call(y_true, y_pred)
+        y_true = ops.convert_to_tensor(y_true)
+        if y_true.ndim == y_pred.ndim - 1 and y_pred.shape[-1] == 1:
+            y_true = y_true[..., None]
+        return self.inner(y_true, y_pred)
+
+    def get_config(self):
+        return {**super().get_config(), "layer": self.layer, "inner": keras.losses.serialize(self.inner)}

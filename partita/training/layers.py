@@ -1,0 +1,189 @@
+"""Layers that do what `fit` has no place for: split features, draw them to centres, mix them while training.
+
+CenterLoss:  ℓ + ½ λ ‖f − c_y‖²             MixHidden:  h̃ = ε h_a + (1 − ε) h_b,  ε ℓ(y_a, ŷ) + (1 − ε) ℓ(y_b, ŷ)
+"""
+
+from itertools import accumulate, pairwise
+from typing import Any
+
+import keras
+from keras import ops
+
+from partita.training.carried import CarriedLoss, Carrier, Tensor, announce
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class SplitFeatures(keras.layers.Layer):
+    """Cut the last axis into parts: `(..., features)` → a list of `(..., size)`, one for each size.
+
+    Args:
+        sizes: How many features each part gets; one may be −1 and gets what is left.
+
+    Raises:
+        ValueError: if the sizes are no sizes, or do not add up to the features.
+
+    Example:
+        >>> mean, rest = SplitFeatures([2, -1])(ops.zeros((4, 7)))
+        >>> tuple(mean.shape), tuple(rest.shape)
+        ((4, 2), (4, 5))
+    """
+
+    def __init__(self, sizes: list[int], **kwargs: Any):
+        super().__init__(**kwargs)
+        self.sizes = [*sizes]
+        if not self.sizes or any(size < 1 and size != -1 for size in self.sizes) or self.sizes.count(-1) > 1:
+            raise ValueError(f"sizes must be positive numbers, one of them −1 at most, got {self.sizes}")
+        self.supports_masking = True
+
+    def _found(self, features):
+        left = features - sum(size for size in self.sizes if size > 0)
+        if left < (-1 in self.sizes) or (left and -1 not in self.sizes):
+            raise ValueError(f"sizes {self.sizes} do not add up to the {features} features of the input")
+        return [left if size == -1 else size for size in self.sizes]
+
+    def call(self, inputs):
+        ends = [0, *accumulate(self._found(inputs.shape[-1]))]
+        return [inputs[..., low:high] for low, high in pairwise(ends)]
+
+    def compute_mask(self, inputs, previous_mask=None):
+        return None if previous_mask is None else [previous_mask] * len(self.sizes)
+
+    def compute_output_shape(self, input_shape):
+        return [(*input_shape[:-1], size) for size in self._found(input_shape[-1])]
+
+    def get_config(self):
+        return {**super().get_config(), "sizes": self.sizes}
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class CenterLoss(keras.layers.Layer, Carrier):
+    """Features pass unchanged; its `loss` adds their squared distance to a trained centre of their class.
+
+        features = Dense(2)(h);  features = center(features);  outputs = Dense(10, "softmax")(features)
+        model.compile("adam", loss=center.loss("sparse_categorical_crossentropy"))
+
+    Args:
+        num_classes: How many centres, `(num_classes, features)`, are trained.
+        weight: λ in ℓ + ½ λ ‖f − c_y‖².
+
+    Raises:
+        ValueError: if an argument is out of range, or in training where the targets are neither class ids `(batch,)` or `(batch, 1)`
+            nor one-hot `(batch, num_classes)`.
+
+    Source: Wen, Zhang, Li, Qiao 2016.
+
+    Example:
+        >>> center = CenterLoss(3, weight=0.5)
+        >>> tuple(center(ops.ones((4, 2))).shape), tuple(center.centers.shape)
+        ((4, 2), (3, 2))
+        >>> value = center.loss("mse")(ops.zeros((4, 1), "int32"), ops.zeros((4, 1)))
+        >>> float(ops.convert_to_numpy(value))  # ½ · 0.5 · 2
+        0.5
+    """
+
+    def __init__(self, num_classes: int, weight: float = 0.1, **kwargs: Any):
+        super().__init__(**kwargs)
+        if num_classes < 1 or not weight > 0:
+            raise ValueError(f"num_classes and weight must be above 0, got {num_classes} and {weight}")
+        self.num_classes, self.weight = num_classes, weight
+        self.supports_masking = True
+        self._features: Tensor = None
+        announce(self)
+
+    def build(self, input_shape):
+        if len(input_shape) != 2:
+            raise ValueError(f"features must be (batch, features), got {tuple(input_shape)}: flatten or pool them")
+        self.centers = self.add_weight(
+            name="centers", shape=(self.num_classes, input_shape[-1]), initializer="zeros", dtype="float32", autocast=False
+        )
+
+    def call(self, inputs):
+        self._features = inputs
+        return inputs
+
+    def loss(self, inner: Any) -> keras.losses.Loss:
+        """The inner loss, a Keras loss or its name, with the distance added; for `compile`."""
+        return CarriedLoss(self.name, inner)
+
+    def carry(self, inner, y_true, y_pred):
+        ids = ops.convert_to_tensor(y_true)
+        if ids.ndim == 2 and ids.shape[-1] == self.num_classes and self.num_classes > 1:
+            ids = ops.argmax(ids, axis=-1)
+        elif ids.ndim == 2 and ids.shape[-1] == 1:
+            ids = ids[:, 0]
+        if ids.ndim != 1:
+            raise ValueError(f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got {tuple(y_true.shape)}")
+        own = ops.take(ops.convert_to_tensor(self.centers), ops.cast(ids, "int32"), axis=0)
+        distance = ops.sum(ops.square(ops.cast(self._features, "float32") - own), axis=-1)  # (batch,)
+        return inner(y_true, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
+
+    def get_config(self):
+        return {**super().get_config(), "num_classes": self.num_classes, "weight": self.weight}
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class MixHidden(keras.layers.Layer, Carrier):
+    """While training, mix hidden features of any shape within the batch; its `loss` mixes the losses of both targets alike.
+
+        h = mix(h);  model.compile("adam", loss=mix.loss("sparse_categorical_crossentropy"))
+
+    After an Embedding layer this is the mixup of text. A mask goes on as that of the first of the two, so that mixing needs features of
+    0 at padding, or a model that masks them. One such layer a model; targets may be class ids.
+
+    Args:
+        alpha: Of ε ~ Beta(α, α), above 0.
+        per: `"sample"` or `"batch"`: how many ε there are.
+        seed: The same seed gives the same mixtures.
+
+    Raises:
+        ValueError: if an argument does not fit.
+
+    Source: Verma, Lamb, Beckham et al. 2019 (manifold mixup).
+
+    Example:
+        >>> mix = MixHidden(seed=0)
+        >>> h = mix(ops.convert_to_tensor([[0.0], [1.0]]), training=True)
+        >>> bool(ops.all(h > 0) & ops.all(h < 1))
+        True
+        >>> mix(ops.ones((2, 1))).shape == (2, 1)  # in use, features pass unchanged
+        True
+    """
+
+    def __init__(self, alpha: float = 1.0, per: str = "sample", seed: int | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not alpha > 0:
+            raise ValueError(f"alpha must be above 0, got {alpha}")
+        if per not in ("sample", "batch"):
+            raise ValueError(f"per must be 'sample' or 'batch', got {per!r}")
+        self.alpha, self.per, self.seed = alpha, per, seed
+        self.supports_masking = True
+        self._generator = keras.random.SeedGenerator(seed)
+        self._pairs: Tensor = None
+        announce(self)
+
+    def call(self, inputs, training=False):
+        self._pairs = None
+        if not training:
+            return inputs
+        size = ops.shape(inputs)[0]
+        shift = keras.random.randint((), 1, ops.maximum(size, 2), seed=self._generator)  # nobody is mixed with itself
+        partner = (ops.arange(size) + shift) % size
+        share = keras.random.beta((size if self.per == "sample" else 1,), self.alpha, self.alpha, dtype="float32", seed=self._generator)
+        self._pairs = share, partner
+        broad = ops.cast(ops.reshape(share, (-1, *[1] * (inputs.ndim - 1))), inputs.dtype)
+        return broad * inputs + (1 - broad) * ops.take(inputs, partner, axis=0)
+
+    def loss(self, inner: Any) -> keras.losses.Loss:
+        """The inner loss, a Keras loss or its name, of both targets; for `compile`."""
+        return CarriedLoss(self.name, inner)
+
+    def carry(self, inner, y_true, y_pred):
+        if self._pairs is None:
+            return inner(y_true, y_pred)
+        share, partner = self._pairs
+        first, second = inner(y_true, y_pred), inner(ops.take(y_true, partner, axis=0), y_pred)
+        share = ops.cast(ops.reshape(share, (-1, *[1] * (first.ndim - 1))), first.dtype)
+        return share * first + (1 - share) * second
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha, "per": self.per, "seed": self.seed}

@@ -1,0 +1,294 @@
+"""Anything that changes while training by a plan of its own: hyperparameters, the warm-up of the learning rate, a rate for each layer.
+
+variable ← f(step or epoch)             learning rate · min(1, (step + 1) / steps)             learning rate · factor of the layer
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from partita.training.steps import Steps
+
+Target = Any  # a variable, a path, or (object, attribute)
+
+
+class Schedule(keras.callbacks.Callback):
+    """Set a variable before every step or epoch to what a function of the step or epoch says.
+
+    On JAX, and in every compiled step, a Python number is compiled in: changing it changes nothing. So the target must be a variable.
+
+    Args:
+        variable: A `keras.Variable`; or (object, name of its attribute), `(optimizer, "learning_rate")`; or a path from the model,
+            `"optimizer.learning_rate"`; or the path of one of its variables, `"center_loss/weight"`.
+        function: Step or epoch, from 0 → value. Steps are the optimizer's, so that a resumed training goes on where it was.
+        on: `"step"` or `"epoch"`.
+
+    Raises:
+        ValueError: when training begins, if there is no such variable, or it is a plain number; with what to do.
+
+    Example:
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> halving = Schedule("optimizer.learning_rate", lambda epoch: 0.1 * 0.5**epoch, on="epoch")
+        >>> _ = model.fit(np.ones((4, 2)), np.zeros((4, 1)), epochs=3, verbose=0, callbacks=[halving])
+        >>> round(float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)), 4)
+        0.025
+    """
+
+    def __init__(self, variable: Target, function: Callable[[int], Any], on: str = "epoch"):
+        super().__init__()
+        if on not in ("step", "epoch"):
+            raise ValueError(f"on must be 'step' or 'epoch', got {on!r}")
+        if not callable(function):
+            raise ValueError(f"function must be a function of the {on}, got {function!r}")
+        self.variable, self.function, self.on = variable, function, on
+        self._steps = Steps()
+
+    def on_train_begin(self, logs=None):
+        self._found = find(self.model, self.variable)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._steps.begin_epoch(self.model)
+        if self.on == "epoch":
+            self._set(epoch)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self.on == "step":
+            self._set(self._steps.total)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._steps.passed(batch, 1)
+
+    def _set(self, moment):
+        value = np.asarray(self.function(moment))
+        if value.shape != tuple(self._found.shape):
+            raise ValueError(f"the value for {self._found.path} must have the shape {tuple(self._found.shape)}, got {value.shape}")
+        _ = self.model  # on JAX the state of the step is attached to the model again
+        self._found.assign(value.astype(keras.backend.standardize_dtype(self._found.dtype)))
+
+
+def find(model: keras.Model, target: Target) -> keras.Variable:
+    """The variable that a target means; see `Schedule`.
+
+    Raises:
+        ValueError: if there is none, or it cannot be changed while training.
+    """
+    if isinstance(target, keras.Variable):
+        return target
+    if isinstance(target, str):
+        for variable in (*model.variables, *model.optimizer.variables):
+            if target in (variable.path, variable.path.partition("/")[2]):
+                return variable
+        owner, *names = [model, *target.split(".")]
+        if len(names) == 1 and not hasattr(owner, names[0]):
+            paths = ", ".join(variable.path for variable in model.variables)
+            raise ValueError(f"the model has no variable {target!r}; it has {paths}")
+    elif isinstance(target, tuple) and len(target) == 2 and isinstance(target[1], str):
+        owner, names = target[0], [target[1]]
+    else:
+        raise ValueError(f"variable must be a keras.Variable, a path or (object, attribute), got {target!r}")
+    for name in names[:-1]:
+        owner = _attribute(owner, name, target)
+    return _variable(owner, names[-1], target)
+
+
+def _attribute(owner: Any, name: str, target: Target) -> Any:
+    try:
+        return getattr(owner, name)
+    except AttributeError:
+        hint = ""
+        if isinstance(owner, keras.optimizers.MultiOptimizer) and name == "learning_rate":
+            hint = ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], 'learning_rate')"
+        raise ValueError(f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}") from None
+
+
+def _variable(owner: Any, name: str, target: Target) -> keras.Variable:
+    if name == "learning_rate" and isinstance(owner, keras.optimizers.LossScaleOptimizer):
+        owner = owner.inner_optimizer
+    value = _attribute(owner, name, target)
+    if isinstance(owner, keras.optimizers.Optimizer) and name == "learning_rate":
+        value = owner._learning_rate  # the property gives its value
+        if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+            raise ValueError(f"{target!r} is a {type(value).__name__}, compiled into the step: compile with a number to schedule it here")
+    if not isinstance(value, keras.Variable):
+        raise ValueError(
+            f"{target!r} is {value!r}, a plain {type(value).__name__}, which is compiled into the training step: changing it changes "
+            f"nothing. Make it a weight of its layer, self.{name} = self.add_weight(shape=(), initializer=..., trainable=False), "
+            "and use that weight where the number was used"
+        )
+    return value
+
+
+class Warmup(keras.callbacks.Callback):
+    """Raise the learning rate from near 0 to what it is, over the first steps or epochs.
+
+    The rate is a share of what it would be otherwise, so that other callbacks and schedules, and the parts of a `MultiOptimizer`, keep
+    their say. Between steps the variable holds the full rate: that is what callbacks see, and what a backup after an epoch keeps.
+
+    Args:
+        epochs: How long, in epochs; or
+        steps: in steps of the optimizer. One of the two must be given.
+
+    Raises:
+        ValueError: unless exactly one is given, above 0; while training, if an epoch's length is not known.
+
+    Source: Goyal et al. 2017, section 2.2.
+
+    Example:
+        >>> model = keras.Sequential([keras.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> _ = model.fit(np.ones((8, 2)), np.zeros((8, 1)), batch_size=2, epochs=2, verbose=0, callbacks=[Warmup(epochs=1)])
+    """
+
+    def __init__(self, *, epochs: float | None = None, steps: int | None = None):
+        super().__init__()
+        given = [value for value in (epochs, steps) if value is not None]
+        if len(given) != 1 or not given[0] > 0:
+            raise ValueError(f"one of epochs and steps must be given, above 0, got {epochs} and {steps}")
+        self.epochs, self.steps = epochs, steps
+        self._count = Steps()
+        self._full: list[tuple[keras.Variable, np.ndarray]] = []
+
+    def set_model(self, model):
+        super().set_model(model)
+        for optimizer in _parts(model.optimizer):
+            schedule = optimizer._learning_rate
+            if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and not isinstance(schedule, WarmedUp):
+                optimizer.learning_rate = WarmedUp(schedule, self._length())
+                model.train_function = None  # what is compiled holds the schedule as it was
+
+    def _length(self):
+        if self.steps is not None:
+            return self.steps
+        if self.params is None or not self.params.get("steps"):
+            raise ValueError("epochs can be counted only where their length is known: give steps instead")
+        return self.epochs * self.params["steps"]
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._count.begin_epoch(self.model)
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if self._count.total < self._length() - 1:
+            share = (self._count.total + 1) / self._length()
+            rates = [part._learning_rate for part in _parts(self.model.optimizer) if isinstance(part._learning_rate, keras.Variable)]
+            self._full = [(rate, np.array(keras.ops.convert_to_numpy(rate))) for rate in rates]
+            for rate, full in self._full:
+                rate.assign(share * full)
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._count.passed(batch, 1)
+        if self._full:
+            _ = self.model
+            for rate, full in self._full:
+                rate.assign(full)
+            self._full = []
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class WarmedUp(keras.optimizers.schedules.LearningRateSchedule):
+    """What `Warmup` makes of a schedule that the optimizer was compiled with."""
+
+    def __init__(self, schedule, steps):
+        self.schedule, self.steps = schedule, steps
+
+    def __call__(self, step):
+        share = (keras.ops.cast(step, "float32") + 1) / self.steps
+        return self.schedule(step) * keras.ops.minimum(share, 1.0)
+
+    def get_config(self):
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])
+
+
+def _parts(optimizer: keras.optimizers.Optimizer) -> Iterator[keras.optimizers.Optimizer]:
+    """The optimizers that take the steps."""
+    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+        yield from optimizer.optimizers
+    else:
+        yield getattr(optimizer, "inner_optimizer", optimizer)
+
+
+class LayerwiseLearningRate(keras.callbacks.Callback):
+    """Let some weights learn faster or slower than others, or not at all: the learning rate times a factor for each.
+
+    Args:
+        factors: Regular expression → factor, not below 0. A weight takes the factor of the first that matches its path from the start,
+            `"encoder/.*"`, with or without the model's name before it; 1 if none does.
+
+    Raises:
+        ValueError: if a factor is below 0; when training begins, if an expression matches no weight.
+
+    Source: Howard, Ruder 2018 (discriminative fine-tuning).
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="still"), keras.layers.Dense(1)])
+        >>> model.compile("adam", "mse")
+        >>> before = model.layers[0].get_weights()[0]
+        >>> only_last = LayerwiseLearningRate({"still/.*": 0.0})
+        >>> _ = model.fit(np.ones((8, 2)), np.zeros((8, 1)), verbose=0, callbacks=[only_last])
+        >>> bool((model.layers[0].get_weights()[0] == before).all())
+        True
+    """
+
+    def __init__(self, factors: Mapping[str, float]):
+        super().__init__()
+        if bad := {pattern: factor for pattern, factor in factors.items() if not factor >= 0}:
+            raise ValueError(f"factors must not be below 0, got {bad}")
+        self.factors = [(re.compile(pattern), float(factor)) for pattern, factor in factors.items()]
+        self._undo: list[Callable[[], None]] = []
+
+    def set_model(self, model):
+        super().set_model(model)
+        paths = [variable.path for variable in model.trainable_variables]
+        for pattern, _ in self.factors:
+            if paths and not any(_matches(pattern, path) for path in paths):
+                raise ValueError(f"{pattern.pattern!r} matches no weight; there are {', '.join(paths)}")
+        model.train_function = None  # what is compiled knows one rate
+
+    def on_train_begin(self, logs=None):
+        for optimizer in _parts(self.model.optimizer):
+            self._undo.append(self._hook(optimizer))
+
+    def on_train_end(self, logs=None):
+        while self._undo:
+            self._undo.pop()()
+        self.model.train_function = None
+
+    def factor(self, path: str) -> float:
+        """The factor of the weight of that path."""
+        return next((factor for pattern, factor in self.factors if _matches(pattern, path)), 1.0)
+
+    def _hook(self, optimizer):
+        """Where a step is taken with a learning rate, take it with the weight's own; returns what undoes this."""
+
+        def factor_of(variable):
+            known = optimizer._trainable_variables[optimizer._get_variable_index(variable)]  # TensorFlow hands its own variables over
+            return self.factor(known.path)
+
+        if hasattr(optimizer, "_parallel_update_step"):  # of many weights at once
+            name, whole = "_parallel_update_step", optimizer._parallel_update_step
+
+            def step(gradients, variables, learning_rate):
+                groups: dict[float, list[int]] = {}
+                for place, variable in enumerate(variables):
+                    groups.setdefault(factor_of(variable), []).append(place)
+                for factor, places in groups.items():
+                    whole([gradients[place] for place in places], [variables[place] for place in places], factor * learning_rate)
+        else:
+            name, single = "update_step", optimizer.update_step
+
+            def step(gradient, variable, learning_rate):
+                single(gradient, variable, factor_of(variable) * learning_rate)
+
+        setattr(optimizer, name, step)
+        return lambda: delattr(optimizer, name)
+
+
+def _matches(pattern: re.Pattern, path: str) -> bool:
+    return bool(pattern.match(path) or pattern.match(path.partition("/")[2]))
