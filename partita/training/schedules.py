@@ -278,7 +278,11 @@ class LayerwiseLearningRate(keras.callbacks.Callback):
                 groups: dict[float, list[int]] = {}
                 for place, variable in enumerate(variables):
                     groups.setdefault(factor_of(variable), []).append(place)
+                shared = [variable for variable in optimizer.variables if not variable.shape]  # Nadam's product moves with every call
+                before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in shared]
                 for factor, places in groups.items():
+                    for variable, value in zip(shared, before, strict=True):
+                        variable.assign(value)
                     whole([gradients[place] for place in places], [variables[place] for place in places], factor * learning_rate)
         else:
             name, single = "update_step", optimizer.update_step

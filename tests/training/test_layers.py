@@ -80,7 +80,7 @@ def test_mixing_hidden_features_mixes_the_losses():
     mixed = ops.convert_to_numpy(mix(h, training=True))
     share = 1 - mixed[0, 0]
     assert mixed[1, 0] == pytest.approx(share)
-    targets, predictions = np.array([[5.0], [7.0]], "float32"), ops.zeros((2, 1))
+    targets, predictions = ops.convert_to_tensor([[5.0], [7.0]]), ops.zeros((2, 1))
     each = ops.convert_to_numpy(mix.carry(lambda y, p: ops.mean(ops.square(y - p), axis=-1), targets, predictions))
     np.testing.assert_allclose(each, [share * 25 + (1 - share) * 49, share * 49 + (1 - share) * 25], rtol=1e-5)
 
