@@ -316,3 +316,69 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
         return value, tape.jacobian(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
     return lambda *tensors: both_tensorflow(*map(tf.convert_to_tensor, tensors))
+
+
+def value_and_gradient(function: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
+    """`x` → values `(n,)` and the gradient of each in its own row of x `(n, d)`, compiled.
+
+    Example:
+        >>> import numpy as np
+        >>> value, gradient = value_and_gradient(lambda x: x[:, 0] * x[:, 1])(np.array([[2.0, 3.0]], "float32"))
+        >>> np.array(gradient).tolist()
+        [[3.0, 2.0]]
+    """
+    import keras
+
+    if keras.backend.backend() == "jax":
+        import jax
+
+        def both(x):
+            value, pull = jax.vjp(function, x)
+            return value, pull(jax.numpy.ones_like(value))[0]
+
+        return jax.jit(both)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        def both_torch(x):
+            x = keras.ops.convert_to_tensor(x).detach().requires_grad_()
+            value = function(x)
+            return value.detach(), torch.autograd.grad(value.sum(), x)[0]
+
+        return both_torch
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def both_tensorflow(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            value = function(x)
+        return value, tape.gradient(value, x)
+
+    return lambda x: both_tensorflow(tf.convert_to_tensor(x))
+
+
+def add_rows(variable: Any, rows: Any, values: Any) -> Any:
+    """Add to some rows of a variable, in place: the others are neither read nor copied. A row given twice gets both.
+
+    Returns:
+        The rows as they are afterwards.
+
+    Example:
+        >>> import keras
+        >>> from keras import ops
+        >>> counts = keras.Variable([0.0, 0.0, 0.0])
+        >>> [float(row) for row in add_rows(counts, ops.array([0, 2, 0]), ops.array([1.0, 5.0, 1.0]))]
+        [2.0, 5.0, 2.0]
+    """
+    import keras
+
+    if keras.backend.backend() == "jax":
+        variable.assign(variable.value.at[rows].add(values))
+    elif keras.backend.backend() == "torch":
+        variable.value.data.index_put_((rows.long(),), values, accumulate=True)
+    else:
+        import tensorflow as tf
+
+        variable.value.scatter_add(tf.IndexedSlices(values, rows))
+    return keras.ops.take(variable, rows, axis=0)
