@@ -113,7 +113,8 @@ def lines(path: Path) -> Iterator[list[str]]:
         try:
             while text := file.readline(PIECE):
                 words = (rest + text).split()
-                rest = "" if text[-1].isspace() else words.pop()  # the piece may end within a word
+                within = len(text) == PIECE and not text[-1].isspace()  # a piece of a line, which may end within a word
+                rest = words.pop() if within else ""
                 yield words
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text in UTF-8: {error}") from None

@@ -295,19 +295,23 @@ class EnergyModel(keras.Model):
         return (energies - ops.convert_to_numpy(self._shift(x[0] if self.conditional else None, 1))).astype(np.float32)
 
     def sample(self, n: int, seed: int | None = None, steps: int = 500) -> np.ndarray:
-        """`n` points `(n, d)` of the density, each the end of a chain of its own: `langevin.mala` from the noise.
+        """`n` points `(n, d)` of the density, each the end of a chain of its own: noise drawn by its weight exp(G) / U, then `mala`.
 
         Args:
             n: How many.
             seed: The same gives the same points.
             steps: Length of a chain. In a density of several parts, chains seldom cross from one to another.
         """
-        start = as_array(self.noise.sample(n, seed=0 if seed is None else seed))
+        rng = np.random.default_rng(seed)
+        some = as_array(self.noise.sample(max(CALIBRATION, 20 * n), seed=int(rng.integers(2**31 - 1))))
+        weights = ops.convert_to_numpy(self(some)).astype(float) - as_array(self.noise.log_prob(some))
+        weights = np.exp(weights - weights.max())
+        start = some[rng.choice(len(some), n, p=weights / weights.sum())]
 
         def log_support(points):
             return as_array(self.noise.log_prob(points))
 
-        return langevin.mala(self, start, steps=steps, seed=seed, log_support=log_support)[0]
+        return langevin.mala(self, start, steps=steps, seed=int(rng.integers(2**31 - 1)), log_support=log_support)[0]
 
     def estimate(self, x: Any, seed: int = 0, refine: bool = False) -> asymptotics.Estimate:
         """The trained weights of a parametric energy and log Z, with their asymptotic standard errors; see `Estimate`.
@@ -323,7 +327,9 @@ class EnergyModel(keras.Model):
         """
         if self.loss_name not in ("nce", "article") or self.conditional:
             raise ValueError(f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}")
-        return asymptotics.estimate(self, as_arrays(x), seed, refine)
+        x = as_arrays(x)
+        self._check(x)
+        return asymptotics.estimate(self, x, seed, refine)
 
     def get_config(self):
         registered = keras.saving.get_registered_object(keras.saving.get_registered_name(type(self.noise)))

@@ -95,7 +95,7 @@ class Normal:
     Example:
         >>> noise = Normal.fit(np.array([[0.0, 1], [1, 1], [2, 4], [1, 2]]))
         >>> noise.mean.tolist(), noise.log_prob([[1, 2]]).round(3).tolist()
-        ([1.0, 2.0], [-1.284])
+        ([1.0, 2.0], [-1.289])
     """
 
     def __init__(self, mean: npt.ArrayLike, covariance: npt.ArrayLike):

@@ -1,8 +1,9 @@
 """An output layer for large vocabularies: all words when it predicts, the right one and a few drawn ones when it learns.
 
-    s_w = ⟨h, v_w⟩ + b_w;   softmax over {y} ∪ S of s_w − log k Q(w),   S: k words drawn from Q, those equal to y left out
+    −log exp(s_y) / (exp(s_y) + Σ_(w in S, w ≠ y) exp(s_w − log k Q(w))),   s_w = ⟨h, v_w⟩ + b_w,   S: k words drawn from Q
 
-All positions of a batch share S, so its scores are one product of matrices (Bengio and Senécal 2008; Jean et al. 2015).
+The sum has the mean Z − exp(s_y). All positions of a batch share S, so its scores are one product of matrices (Bengio and Senécal 2008;
+Jean et al. 2015; Blanc and Rendle 2018).
 """
 
 from typing import Any
@@ -139,10 +140,11 @@ class SampledSoftmax(keras.layers.Layer):
         right, wrong = ops.take(self.table, labels, axis=0), ops.take(self.table, drawn, axis=0)  # (rows, width), (k, width)
         s_right = ops.sum(inputs * right, axis=-1) + ops.take(self.bias, labels)  # (rows,)
         s_wrong = ops.matmul(inputs, ops.transpose(wrong)) + ops.take(self.bias, drawn)  # (rows, k)
+        log_k = float(np.log(self.num_sampled))
         if self.loss_name != "negative_sampling":
-            log_k = float(np.log(self.num_sampled))
-            s_right = s_right - ops.take(self._log_q, labels) - log_k
             s_wrong = s_wrong - ops.take(self._log_q, drawn) - log_k
+        if self.loss_name == "nce":
+            s_right = s_right - ops.take(self._log_q, labels) - log_k
         if self.loss_name == "sampled_softmax":
             s_wrong = ops.where(drawn == labels[:, None], -1e9, s_wrong)
             total = ops.logaddexp(s_right, ops.logsumexp(s_wrong, axis=-1))
