@@ -34,7 +34,7 @@ class EnergyModel(keras.Model):
     Args:
         energy: Layer or model that gives G: points `(batch, d)` → `(batch,)`. Or, for a density of points given contexts,
             `[contexts, points]` → `(batch,)`.
-        noise: Anything with `sample(n, seed)` and `log_prob(x)`; see `Noise`. A Keras model (a flow) is frozen.
+        noise: Anything with `sample(n, seed)` and `log_prob(x)`; see `Noise`. A Keras model (a flow) stays as it is, and is saved along.
         num_noise: ν, points of noise for each point of data, drawn anew in each epoch.
         loss: `"nce"`, `"article"`, `"ranking"` or `"negative_sampling"`.
         learning_rate_factor: γ learns this many times as fast as the optimizer's learning rate says.
@@ -82,11 +82,10 @@ class EnergyModel(keras.Model):
             raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}")
         if normalizer is not None and loss in ("ranking", "negative_sampling"):
             raise ValueError(f"normalizer is for the losses with γ, got loss={loss!r}")
-        self.energy, self.noise, self.num_noise, self.loss_name = energy, noise, num_noise, loss
+        self.energy, self.num_noise, self.loss_name = energy, num_noise, loss
+        self._noise = lambda: noise  # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
         self.learning_rate_factor, self.normalizer = learning_rate_factor, normalizer
         self.conditional = False
-        if isinstance(noise, keras.layers.Layer):
-            noise.trainable = False
         trained = loss in ("nce", "article")
         self._gamma = self.add_weight(name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False, trainable=trained)
 
@@ -109,6 +108,11 @@ class EnergyModel(keras.Model):
         if len(values.shape) != 1:
             raise ValueError(f"{name} must give (batch,), got the shape {tuple(values.shape)}")
         return ops.cast(values, "float32")
+
+    @property
+    def noise(self) -> Noise:
+        """What data is told from."""
+        return self._noise()
 
     @property
     def gamma(self) -> Tensor:
@@ -330,6 +334,20 @@ class EnergyModel(keras.Model):
         x = as_arrays(x)
         self._check(x)
         return asymptotics.estimate(self, x, seed, refine)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        for i, weight in enumerate(self._weights_of_noise()):
+            store[f"noise_{i}"] = ops.convert_to_numpy(weight)
+
+    def load_own_variables(self, store):
+        own = {name: store[name] for name in store if not name.startswith("noise_")}
+        super().load_own_variables(own)
+        for i, weight in enumerate(self._weights_of_noise()):
+            weight.assign(store[f"noise_{i}"])
+
+    def _weights_of_noise(self):
+        return self.noise.weights if isinstance(self.noise, keras.layers.Layer) else []
 
     def get_config(self):
         registered = keras.saving.get_registered_object(keras.saving.get_registered_name(type(self.noise)))

@@ -170,7 +170,7 @@ class WordVectors:
     @classmethod
     def _load_npz(cls, path: Path) -> "WordVectors":
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:
                 known = {name: arrays[name] for name in ("contexts", "counts") if name in arrays}
                 return cls(arrays["words"].tobytes().decode().split("\0"), arrays["vectors"], **known)
         except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:

@@ -162,7 +162,7 @@ def test_noise_that_cannot_be_saved_is_named(tmp_path):
         EnergyModel(net(), Foreign()).get_config()
 
 
-def test_a_model_as_noise_stays_as_it_is():
+def test_a_model_as_noise_stays_as_it_is_and_is_saved(tmp_path):
     @keras.saving.register_keras_serializable(package="partita_tests")
     class Learned(keras.layers.Layer):
         def __init__(self, **kwargs):
@@ -175,11 +175,14 @@ def test_a_model_as_noise_stays_as_it_is():
         def log_prob(self, x):
             return -0.5 * ops.sum((x - self.mean) ** 2, axis=-1) - 0.919
 
-    model = EnergyModel(Quartic(), Learned(), num_noise=2)
+    noise = Learned()
+    noise.mean.assign(0.25)
+    model = EnergyModel(Quartic(), noise, num_noise=2)
     model.compile("adam")
     model.fit(quartic(64, 0), verbose=0)
     assert len(model.trainable_variables) == 3
-    assert float(model.noise.mean) == 0
+    model.save(tmp_path / "model.keras")
+    assert float(keras.saving.load_model(tmp_path / "model.keras").noise.mean) == float(noise.mean) == 0.25
 
 
 def test_all_the_ways_of_training():
