@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from partita.backend import value_and_jacobian
+from partita.backend import compiled, derivative
 from partita.contrast.pairing import as_array, log_noise
 
-CHUNK = 4096  # points differentiated at a time
+CHUNK = 1 << 15  # points differentiated at a time
 MOST = 1000  # weights: the covariance has as many rows
 NEWTON = 20
 
@@ -70,7 +70,9 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
         parts = [ops.reshape(flat[end - size : end], shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
         return model._flat(model.energy.stateless_call(parts, frozen, points)[0], "energy")
 
-    both = value_and_jacobian(energies)
+    value_of = compiled(energies)
+    slope_of = compiled(lambda flat, along, points: derivative(lambda flat: energies(flat, points), flat, along))
+    directions = np.eye(sum(sizes), dtype=np.float32)
 
     def look(flat, points, log_u):
         """Logits `(n,)` and their gradients `(n, weights + 1)`."""
@@ -78,9 +80,10 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
         for start in range(0, len(points), CHUNK):
             part = points[start : start + CHUNK]
             filled = part[np.arange(min(CHUNK, len(points))) % len(part)]  # one shape, compiled once
-            value, slope = (ops.convert_to_numpy(found)[: len(part)].astype(float) for found in both(flat[:-1].astype(np.float32), filled))
-            values.append(value)
-            slopes.append(slope)
+            at, filled = ops.convert_to_tensor(flat[:-1].astype(np.float32)), ops.convert_to_tensor(filled)
+            columns = [slope_of(at, ops.convert_to_tensor(along), filled) for along in directions]
+            values.append(ops.convert_to_numpy(value_of(at, filled))[: len(part)].astype(float))
+            slopes.append(np.stack([ops.convert_to_numpy(column)[: len(part)] for column in columns], axis=1).astype(float))
         logits = np.concatenate(values) - flat[-1]
         if model.loss_name == "nce":
             logits = logits - log_u - np.log(model.num_noise)

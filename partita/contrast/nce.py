@@ -100,7 +100,7 @@ class EnergyModel(keras.Model):
         self.built = True
 
     def call(self, x, training=None):
-        return self._flat(self.energy(x, training=training), "energy")
+        return self._flat(self.energy([*x] if isinstance(x, list | tuple) else x, training=training), "energy")
 
     def _flat(self, values, name):
         if len(values.shape) == 2 and values.shape[1] == 1:
@@ -159,7 +159,7 @@ class EnergyModel(keras.Model):
         shape = ops.shape(points)
         inputs = ops.reshape(points, (-1, *points.shape[2:]))  # (batch · ν, ...)
         if contexts is not None:
-            inputs = [ops.repeat(contexts, points.shape[1], axis=0), inputs]
+            inputs = (ops.repeat(contexts, points.shape[1], axis=0), inputs)
         return ops.reshape(self(inputs, training=training), shape[:2])
 
     def fit(
@@ -341,7 +341,7 @@ class EnergyModel(keras.Model):
             store[f"noise_{i}"] = ops.convert_to_numpy(weight)
 
     def load_own_variables(self, store):
-        own = {name: store[name] for name in store if not name.startswith("noise_")}
+        own = {name: store[name] for name in store.keys() if not name.startswith("noise_")}
         super().load_own_variables(own)
         for i, weight in enumerate(self._weights_of_noise()):
             weight.assign(store[f"noise_{i}"])

@@ -26,7 +26,7 @@ def as_arrays(x: Any) -> Any:
     if isinstance(x, list | tuple):
         if len(x) != 2:
             raise ValueError(f"x must be points, or a pair of contexts and points, got {len(x)} of them")
-        x = [as_array(part) for part in x]
+        x = tuple(as_array(part) for part in x)  # TensorFlow would make one tensor of a list
         if len(x[0]) != len(x[1]):
             raise ValueError(f"x must have as many contexts as points, got {len(x[0])} and {len(x[1])}")
     else:
@@ -46,7 +46,7 @@ def as_array(x: Any) -> np.ndarray:
 
 def points_of(x: Any) -> Any:
     """The points, without their contexts."""
-    return x[1] if isinstance(x, list) else x
+    return x[1] if isinstance(x, tuple) else x
 
 
 def log_noise(noise: Noise, x: Any) -> np.ndarray:
