@@ -91,7 +91,8 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
 
     samples = [(x, log_noise(model.noise, x)), (noise, as_array(model.noise.log_prob(noise)))]
     weight = model._noise_weight
-    flat = np.concatenate([np.ravel(ops.convert_to_numpy(variable)) for variable in variables] + [[float(ops.convert_to_numpy(model.gamma))]]).astype(float)
+    gamma = ops.convert_to_numpy(model.gamma)
+    flat = np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in (*variables, gamma)]).astype(float)
 
     def loss(logits):
         return np.logaddexp(0, -logits[0]).mean() + weight * np.logaddexp(0, logits[1]).mean()
@@ -139,7 +140,7 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
 
 def _pieces(seen: list, weight: float) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """J, and the contributions of data and noise to the gradient, points × weights."""
-    bread, scores = 0.0, []
+    bread, scores = np.zeros(2 * seen[0][1].shape[1:]), []
     for (logits, slopes), scale, sign in zip(seen, (1.0, weight), (1, -1), strict=True):
         share = 0.5 * (1 + np.tanh(logits / 2))
         bread = bread + scale * np.einsum("n,ni,nj->ij", share * (1 - share), slopes, slopes, optimize=True) / len(logits)

@@ -1,6 +1,6 @@
 """`partita embed`: vectors of the words of a text of any size.
 
-    corpus → stream of ids → SkipGram → vectors.bin
+corpus → stream of ids → SkipGram → vectors.bin
 """
 
 import os
@@ -50,5 +50,6 @@ def embed(corpus: Path, out: Path, near: tuple[str, ...], **settings: float) -> 
     vectors.save(out)
     click.echo(f"{len(vectors)} words: {out}", err=True)
     for word in near:
-        found = ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word)) if word in vectors else "not in the corpus"
-        click.echo(f"{word}: {found}")
+        neighbours = vectors.most_similar(word) if word in vectors else []
+        found = ", ".join(f"{other} {cosine:.2f}" for other, cosine in neighbours)
+        click.echo(f"{word}: {found or 'not in the corpus'}")

@@ -1,6 +1,6 @@
 """Text of any size as one stream of word ids on disk, read once: what is trained on, however many epochs.
 
-    sentences → ids by first appearance → counts → ids by frequency, rare words left out;   END after each sentence
+sentences → ids by first appearance → counts → ids by frequency, rare words left out;   END after each sentence
 """
 
 import gzip
@@ -99,11 +99,11 @@ def _renumber(ids, final):
 
 
 def lines(path: Path) -> Iterator[list[str]]:
-    """The lines of a file as words; a line of more than a million characters comes in pieces.
+    r"""The lines of a file as words; a line of more than a million characters comes in pieces.
 
     Example:
         >>> path = Path(tempfile.mkdtemp(), "corpus.txt")
-        >>> _ = path.write_text("to be\\n\\nor not")
+        >>> _ = path.write_text("to be\n\nor not")
         >>> [*lines(path)]
         [['to', 'be'], [], ['or', 'not']]
     """

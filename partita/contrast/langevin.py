@@ -65,6 +65,7 @@ def mala(
     value, slope = look(x)
     if not np.isfinite(value).all():
         raise ValueError("energy must be finite at all points of the start")
+
     def drift(slope):
         far = 0.5 * size * np.linalg.norm(spread * slope, axis=1, keepdims=True)
         return 0.5 * (size * spread) ** 2 * slope / np.maximum(far, 1)  # a steep slope must not throw a point across

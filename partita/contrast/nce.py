@@ -139,6 +139,7 @@ class EnergyModel(keras.Model):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if not isinstance(y, dict):
             raise ValueError("an EnergyModel draws its noise itself: fit(x), without targets")
+        y = keras.tree.map_structure(ops.convert_to_tensor, y)
         contexts = x[0] if isinstance(x, list | tuple) else None
         noise = self._energies_of_noise(contexts, y["noise"], training)  # (batch, ν)
         data_logits = self._logits(y_pred, y["log_data"], contexts)  # (batch,)
@@ -341,7 +342,7 @@ class EnergyModel(keras.Model):
             store[f"noise_{i}"] = ops.convert_to_numpy(weight)
 
     def load_own_variables(self, store):
-        own = {name: store[name] for name in store.keys() if not name.startswith("noise_")}
+        own = {name: store[name] for name in [*store.keys()] if not name.startswith("noise_")}
         super().load_own_variables(own)
         for i, weight in enumerate(self._weights_of_noise()):
             weight.assign(store[f"noise_{i}"])

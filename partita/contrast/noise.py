@@ -66,9 +66,9 @@ class Uniform:
 
     def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
         """Log-density `(n,)` of points `(n, d)`: −inf outside."""
-        x = _points(x, len(self.low))
+        points = _points(x, len(self.low))
         # float32 may round a corner outwards
-        inside = ((x >= self.low.astype(np.float32)) & (x <= self.high.astype(np.float32))).all(axis=-1)
+        inside = ((points >= self.low.astype(np.float32)) & (points <= self.high.astype(np.float32))).all(axis=-1)
         return np.where(inside, -np.log(self.high - self.low).sum(), -np.inf)
 
     def get_config(self):
@@ -137,6 +137,7 @@ class Normal:
         return cls(**config)
 
 
+@keras.saving.register_keras_serializable(package="partita")
 class Unigram:
     """Words as often as they were counted, to a power: ids 0 to size − 1.
 
@@ -158,7 +159,7 @@ class Unigram:
         if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or not counts.any():
             raise ValueError(f"counts must be (size,), finite, none below 0 and some above, got the shape {counts.shape} of {counts}.")
         weights = np.where(counts > 0, (counts / counts.max()) ** power, 0.0)  # a word that was never seen is never drawn
-        self.power = power
+        self.counts, self.power = counts, power
         self.probabilities = weights / weights.sum()
         self._table = alias_table(self.probabilities)
 
@@ -172,7 +173,17 @@ class Unigram:
         """Log-probability of ids of any shape: −inf where there is no such word."""
         return _log_of_words(self.probabilities, x)
 
+    def get_config(self):
+        """The arguments."""
+        return {"counts": self.counts.tolist(), "power": self.power}
 
+    @classmethod
+    def from_config(cls, config):
+        """The same distribution again."""
+        return cls(**config)
+
+
+@keras.saving.register_keras_serializable(package="partita")
 class LogUniform:
     """P(i) = log((i + 2) / (i + 1)) / log(size + 1): Zipf's law for words sorted by frequency, the most frequent first.
 
@@ -201,6 +212,15 @@ class LogUniform:
     def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
         """Log-probability of ids of any shape: −inf where there is no such word."""
         return _log_of_words(self.probabilities, x)
+
+    def get_config(self):
+        """The arguments."""
+        return {"size": len(self.probabilities)}
+
+    @classmethod
+    def from_config(cls, config):
+        """The same distribution again."""
+        return cls(**config)
 
 
 def _points(x, size):

@@ -147,7 +147,7 @@ def from_arrays(x: Any, weight: np.ndarray | None, batch_size: int, shuffle: boo
         order = rng.permutation(size) if shuffle else np.arange(size)
         for start in range(0, size, batch_size):
             rows = order[start : start + batch_size]
-            yield tree.map_structure(lambda part: part[rows], x), None if weight is None else weight[rows]
+            yield tree.map_structure(lambda part, rows=rows: part[rows], x), None if weight is None else weight[rows]
 
     return batches, -(-size // batch_size)
 

@@ -186,7 +186,7 @@ def test_a_model_as_noise_stays_as_it_is_and_is_saved(tmp_path):
     model.fit(quartic(64, 0), verbose=0)
     assert len(model.trainable_variables) == 3
     model.save(tmp_path / "model.keras")
-    assert float(keras.saving.load_model(tmp_path / "model.keras").noise.mean) == float(noise.mean) == 0.25
+    assert number(keras.saving.load_model(tmp_path / "model.keras").noise.mean) == number(noise.mean) == 0.25
 
 
 def test_all_the_ways_of_training():

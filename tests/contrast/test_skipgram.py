@@ -11,7 +11,7 @@ from partita.contrast.corpus import END, read
 def topics(num=300, seed=0):
     """Sentences about one of two things: words of one never meet those of the other."""
     rng = np.random.default_rng(seed)
-    kinds = ["cat dog cow hen pig".split(), "red blue green black white".split()]
+    kinds = [["cat", "dog", "cow", "hen", "pig"], ["red", "blue", "green", "black", "white"]]
     return [[*rng.choice(kinds[i % 2], 8)] for i in range(num)]
 
 
@@ -119,7 +119,7 @@ def test_a_corpus_without_words_is_named(sentences, message):
 
 def test_a_file_that_is_no_text_is_named(tmp_path):
     (tmp_path / "a.txt").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="a.txt is no text in UTF-8"):
+    with pytest.raises(ValueError, match=r"a\.txt is no text in UTF-8"):
         SkipGram().fit(tmp_path / "a.txt")
 
 
