@@ -245,7 +245,7 @@ class EnergyModel(keras.Model):
         pairing = Pairing(*from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, int(np.random.randint(2**31 - 1)))
         return x, pairing.contrast(x)
 
-    def _check(self, x) -> None:
+    def _check(self, x: Any) -> None:
         log_noise(self.noise, x)
         some = keras.tree.map_structure(lambda part: part[:256], x)
         energies = ops.convert_to_numpy(self(some))

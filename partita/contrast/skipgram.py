@@ -140,5 +140,6 @@ class _Bar:
             return
         self._shown = now
         speed = done / max(now - self._begin, 1e-9)
+        left = (total - done) / max(speed, 1e-9)
         line = f"[{'#' * (20 * done // total):<20}] {done / total:4.0%}  {speed:,.0f} words/s  {left:.0f} s left"
         print(f"\r{line:<79}" if is_terminal else line, end="" if is_terminal and done < total else "\n", file=sys.stderr, flush=True)

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -132,7 +132,9 @@ class WordVectors:
 
     def _write(self, file: IO[bytes], suffix: str) -> None:
         if suffix == ".npz":
-            known = {name: values for name, values in (("contexts", self.contexts), ("counts", self.counts)) if values is not None}
+            known: dict[str, Any] = {
+                name: values for name, values in (("contexts", self.contexts), ("counts", self.counts)) if values is not None
+            }
             words = np.frombuffer("\0".join(self.words).encode(), np.uint8)
             np.savez(file, words=words, vectors=self.vectors, **known)
             return

@@ -56,7 +56,8 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
         place += 1
         for middle in range(length):
             reach = 1 + np.int64((_next(state) >> np.uint64(33)) % np.uint64(window))  # near words are in more windows
-            low, high = max(0, middle - reach), min(length, middle + reach + 1)
+            low = middle - reach if middle > reach else 0
+            high = middle + reach + 1 if middle + reach < length else length
             if high - low < 2:
                 continue
             targets[0] = sentence[middle]
