@@ -60,9 +60,9 @@ def _density(seed: int, num_points: int) -> tuple[list[Block], dict[str, Any]]:
     rows = [[name, f"{truth[name]:.4f}", f"{values[name]:.4f}", f"{errors[name]:.4f}"] for name in truth]
     blocks: list[Block] = [
         Words(
-            f"""Draw {num_points:,} points from a density that has no closed form for its sum Z. To find a, b and Z from the points alone, put
-            ten points of noise beside each of them, from a normal distribution, and learn to tell which is which. The classifier
-            has one number more than the density, γ. At its best it is forced to be log Z: nothing was ever summed."""
+            f"""Draw {num_points:,} points from a density that has no closed form for its sum Z. To find a, b and Z from the points
+            alone, put ten points of noise beside each of them, from a normal distribution, and learn to tell which is which. The
+            classifier has one number more than the density, γ. At its best it is forced to be log Z: nothing was ever summed."""
         ),
         Formula("p(x) = exp(−a x^{2} − b x^{4}) / Z,   p(data|x) = σ(−a x^{2} − b x^{4} − γ − log U(x) − log 10)"),
         Table(["", "truth", "found", "standard error"], rows, "The truth of log Z is by quadrature; the others were chosen."),
@@ -103,9 +103,9 @@ def _landscape(seed: int, epochs: int) -> tuple[list[Block], dict[str, Any]]:
 
     blocks = [
         Words(
-            f"""The same in two dimensions, with a net for G and noise spread evenly over the rectangle. Points drawn from the net, by steps up
-            its slope with some chance added, fall on the moons. The density adds up to {mass:.2f} over the rectangle, though
-            no sum was part of the training.""",
+            f"""The same in two dimensions, with a net for G and noise spread evenly over the rectangle. Points drawn from the net,
+            by steps up its slope with some chance added, fall on the moons. The density adds up to {mass:.2f} over the rectangle,
+            though no sum was part of the training.""",
             "A landscape",
         ),
         picture(
@@ -128,11 +128,9 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     pairs = _pairs(vectors, sentences)
     often = pairs >= 20
     rows, columns = np.nonzero(often)
-    total = pairs.sum()
-    p_row, p_column = pairs.sum(axis=1) / total, pairs.sum(axis=0) / total
-    noise = vectors.counts / vectors.counts.sum()
-    measured = np.log(pairs[rows, columns] / total / p_row[rows] / noise[columns]) - np.log(NEGATIVES)
-    scores = np.sum(vectors.vectors[rows] * vectors.contexts[columns], axis=1)
+    expected = np.outer(pairs.sum(axis=1), pairs.sum(axis=0)) / pairs.sum()
+    measured = np.log(pairs / expected, where=often, out=np.zeros_like(pairs))[rows, columns] - np.log(NEGATIVES)
+    scores = (vectors.vectors @ np.asarray(vectors.contexts).T)[rows, columns]
     correlation = float(np.corrcoef(scores, measured)[0, 1])
     near = {word: [other for other, _ in vectors.most_similar(word, n=5)] for word in ASKED if word in vectors}
 
@@ -147,9 +145,9 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     rows, columns, measured, scores = rows[several], columns[several], measured[several], scores[several]
     blocks = [
         Words(
-            f"""Words are told from noise as well: which word stands near this one, and which was only drawn at random, {NEGATIVES} for each window?
-            The score is the product of two vectors. From {len(sentences):,} sentences of the standard library's docstrings, words that are
-            used alike come to lie near one another.""",
+            f"""Words are told from noise as well: which word stands near this one, and which was only drawn at random, {NEGATIVES} for
+            each window? The score is the product of two vectors. From {len(sentences):,} sentences of the standard library's
+            docstrings, words that are used alike come to lie near one another.""",
             "Words",
         ),
         Table(["word", "nearest"], [[word, ", ".join(others)] for word, others in near.items()], "The five nearest by angle."),
@@ -157,7 +155,7 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
             draw,
             (4.6, 3.4),
             "Points along a rising diagonal: scores of pairs of words against their counted mutual information.",
-            f"Pairs seen 20 times or more. The score of a pair goes to its mutual information, less log {NEGATIVES}: correlation {correlation:.2f}.",
+            f"Pairs seen 20 times or more. Their scores go to the mutual information less log {NEGATIVES}: correlation {correlation:.2f}.",
         ),
     ]
     return blocks, {"words": len(vectors), "pairs": int(often.sum()), "correlation": correlation, "nearest": near}
