@@ -129,7 +129,7 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     often = pairs >= 20
     rows, columns = np.nonzero(often)
     expected = np.outer(pairs.sum(axis=1), pairs.sum(axis=0)) / pairs.sum()
-    measured = np.log(pairs / expected, where=often, out=np.zeros_like(pairs))[rows, columns] - np.log(NEGATIVES)
+    measured = np.log(pairs[often] / expected[often]) - np.log(NEGATIVES)
     scores = (vectors.vectors @ np.asarray(vectors.contexts).T)[rows, columns]
     correlation = float(np.corrcoef(scores, measured)[0, 1])
     near = {word: [other for other, _ in vectors.most_similar(word, n=5)] for word in ASKED if word in vectors}
