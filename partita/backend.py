@@ -146,210 +146,27 @@ def double_precision() -> Iterator[None]:
         table["float64"] = kept
 
 
-def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
-    """The derivative of a function of one tensor in a direction, by forward differentiation; it can be differentiated again.
-
-    Example:
-        >>> from keras import ops
-        >>> float(derivative(lambda x: x**3, ops.array(2.0), ops.array(1.0)))
-        12.0
-    """
-    import keras
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        return jax.jvp(function, (at,), (along,))[1]
-    if keras.backend.backend() == "torch":
-        import torch
-
-        return torch.func.jvp(function, (at,), (along,))[1]
-    import tensorflow as tf
-
-    with tf.autodiff.ForwardAccumulator(at, along) as accumulator:
-        value = function(at)
-    return accumulator.jvp(value, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
-
-def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
-    """Apply `step` to a tuple of float tensors for as long as it is `unfinished`, `limit` times at most, and keep every state.
-
-    The gradient goes through all steps on every backend; on JAX, whose own loops of open length have none, backwards only, from
-    the states kept.
+def add_rows(variable: Any, rows: Any, values: Any) -> Any:
+    """Add to some rows of a variable, in place: the others are neither read nor copied. A row given twice gets both.
 
     Returns:
-        The states stacked on a new first axis, with `limit + 1` rows or fewer, and how many steps were taken. Rows beyond hold zeros.
+        The rows as they are afterwards.
 
     Example:
+        >>> import keras
         >>> from keras import ops
-        >>> (rows,), count = trajectory(lambda x: (2 * x,), lambda x: x < 5, (ops.array(1.0),), 9)
-        >>> ops.convert_to_numpy(rows)[:4].tolist(), int(count)
-        ([1.0, 2.0, 4.0, 8.0], 3)
+        >>> counts = keras.Variable([0.0, 0.0, 0.0])
+        >>> [float(row) for row in add_rows(counts, ops.array([0, 2, 0]), ops.array([1.0, 5.0, 1.0]))]
+        [2.0, 5.0, 2.0]
     """
     import keras
-    from keras import ops
 
     if keras.backend.backend() == "jax":
-        return _trajectory_jax(step, unfinished, start, limit)
-    if keras.backend.backend() == "tensorflow":
+        variable.assign(variable.value.at[rows].add(values))
+    elif keras.backend.backend() == "torch":
+        variable.value.data.index_put_((rows.long(),), values, accumulate=True)
+    else:
         import tensorflow as tf
 
-        if not tf.executing_eagerly():
-            return _trajectory_graph(step, unfinished, start, limit)
-    states = [start]
-    while len(states) <= limit and unfinished(*states[-1]):
-        states.append(step(*states[-1]))
-    return tuple(ops.stack(part) for part in zip(*states, strict=True)), len(states) - 1
-
-
-def _trajectory_graph(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
-    import tensorflow as tf
-
-    def go_on(count, state, rows):
-        return tf.logical_and(count < limit, unfinished(*state))
-
-    def advance(count, state, rows):
-        state = step(*state)
-        return count + 1, state, tuple(row.write(count + 1, part) for row, part in zip(rows, state, strict=True))
-
-    rows = tuple(tf.TensorArray(part.dtype, 1, dynamic_size=True, clear_after_read=False, element_shape=part.shape) for part in start)
-    rows = tuple(row.write(0, part) for row, part in zip(rows, start, strict=True))
-    count, _, rows = tf.while_loop(go_on, advance, (tf.constant(0), start, rows), maximum_iterations=limit)
-    return tuple(row.stack() for row in rows), count
-
-
-def _trajectory_jax(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
-    import jax
-    from jax import lax
-    from jax import numpy as jnp
-
-    pure, closed_over = jax.closure_convert(step, *start)  # a custom gradient sees only what it is handed
-
-    def forward(start, closed_over):
-        rows = tuple(jnp.zeros((limit + 1, *part.shape), part.dtype).at[0].set(part) for part in start)
-
-        def advance(carry):
-            count, state, rows = carry
-            state = pure(*state, *closed_over)
-            rows = tuple(lax.dynamic_update_index_in_dim(row, part, count + 1, 0) for row, part in zip(rows, state, strict=True))
-            return count + 1, state, rows
-
-        count, _, rows = lax.while_loop(lambda carry: (carry[0] < limit) & unfinished(*carry[1]), advance, (0, start, rows))
-        return rows, count
-
-    @jax.custom_vjp
-    def run(start, closed_over):
-        return forward(start, closed_over)
-
-    def run_forward(start, closed_over):
-        rows, count = forward(start, closed_over)
-        return (rows, count), (rows, count, closed_over)
-
-    def run_backward(kept, cotangents):
-        rows, count, closed_over = kept
-
-        def at(rows, row):
-            return tuple(lax.dynamic_index_in_dim(part, row, keepdims=False) for part in rows)
-
-        def add(left, right):
-            return jax.tree.map(jnp.add, left, right)
-
-        def retreat(carry):
-            row, state_bar, closed_bar = carry
-            _, pull = jax.vjp(lambda state, closed: pure(*state, *closed), at(rows, row - 1), closed_over)
-            previous_bar, more = pull(state_bar)
-            return row - 1, add(previous_bar, at(cotangents[0], row - 1)), add(closed_bar, more)
-
-        initial = (count, at(cotangents[0], count), jax.tree.map(jnp.zeros_like, closed_over))
-        return lax.while_loop(lambda carry: carry[0] > 0, retreat, initial)[1:]
-
-    run.defvjp(run_forward, run_backward)
-    return run(start, closed_over)
-
-
-def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:
-    """`(x, ...)` → value `(m,)` and Jacobian in x `(m, n)` of a function of a vector x `(n,)`, compiled.
-
-    Example:
-        >>> import numpy as np
-        >>> from keras import ops
-        >>> value, jacobian = value_and_jacobian(lambda x: ops.stack([x[0] * x[1], x[1]]))(np.array([2.0, 3.0], "float32"))
-        >>> np.array(jacobian).tolist()
-        [[3.0, 2.0], [0.0, 1.0]]
-    """
-    import keras
-    from keras import ops
-
-    if keras.backend.backend() == "jax":
-        import jax
-
-        def with_value(x, *others):
-            value = function(x, *others)
-            return value, value
-
-        def both(x, *others):
-            jacobian, value = jax.jacfwd(with_value, has_aux=True)(x, *others)
-            return value, jacobian
-
-        return jax.jit(both)
-    if keras.backend.backend() == "torch":
-        import torch
-
-        def both_torch(x, *others):
-            def with_value(x):
-                value = function(x, *others)
-                return value, value
-
-            others = tuple(map(ops.convert_to_tensor, others))
-            jacobian, value = torch.func.jacfwd(with_value, has_aux=True)(ops.convert_to_tensor(x))
-            return value, jacobian
-
-        return both_torch
-    import tensorflow as tf
-
-    @tf.function(autograph=False)
-    def both_tensorflow(x, *others):
-        # Backwards, all rows at once: its loops cannot be differentiated forwards.
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            value = function(x, *others)
-        return value, tape.jacobian(value, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-
-    return lambda *tensors: both_tensorflow(*map(tf.convert_to_tensor, tensors))
-
-
-def gradients_of_loss(model: Any, x: Any, y: Any) -> list[Any]:
-    """The gradients of a compiled Keras model's loss on (x, y), one for each trained weight, as in a step of training without dropout.
-
-    Example:
-        >>> import keras, numpy as np
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
-        >>> model.compile(loss="mse")
-        >>> keras.ops.convert_to_numpy(gradients_of_loss(model, np.eye(2), np.ones((2, 1)))[0]).tolist()
-        [[-1.0], [-1.0]]
-    """
-    import keras
-
-    def loss():
-        return model.compute_loss(x=x, y=y, y_pred=model(x, training=False), training=False)
-
-    x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
-    variables = model.trainable_variables
-    if keras.backend.backend() == "jax":
-        import jax
-
-        def of(values):
-            with keras.StatelessScope(state_mapping=list(zip(variables, values, strict=True))):
-                return loss()
-
-        return jax.grad(of)([variable.value for variable in variables])
-    if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            value = loss()
-        return tape.gradient(value, [variable.value for variable in variables])
-    import torch
-
-    with torch.enable_grad():
-        return [*torch.autograd.grad(loss(), [variable.value for variable in variables])]
+        variable.value.scatter_add(tf.IndexedSlices(values, rows))
+    return keras.ops.take(variable, rows, axis=0)

@@ -16,6 +16,7 @@ PARTS = {
     "tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF."),
     "simulate": ("partita.reactions.command", "Simulate a reaction network exactly."),
     "fit": ("partita.reactions.fitting", "Fit a network's rate equation to a table."),
+    "embed": ("partita.contrast.command", "Make vectors of the words of a text."),
 }
 
 

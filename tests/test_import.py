@@ -32,7 +32,7 @@ def test_parts_are_listed():
 
 
 def test_an_unknown_part_is_named():
-    with pytest.raises(AttributeError, match=r"no attribute 'flow'; its parts are: crf"):
+    with pytest.raises(AttributeError, match=r"no attribute 'flow'; its parts are: contrast, crf"):
         partita.flow  # noqa: B018
 
 

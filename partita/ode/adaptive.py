@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 from keras import ops
 
-from partita.backend import trajectory
+from partita.autodiff import trajectory
 from partita.ode.steps import EMBEDDED, Field, Tensor
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0

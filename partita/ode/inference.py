@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from partita.backend import double_precision, value_and_jacobian
+from partita.autodiff import value_and_jacobian
+from partita.backend import double_precision
 from partita.ode.coordinates import Bounds, Coordinates
 from partita.ode.least_squares import descend, levenberg_marquardt
 from partita.ode.result import Fit, IdentifiabilityWarning

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from keras import ops
 from scipy.special import ndtri
 
-from partita.backend import double_precision, value_and_jacobian
+from partita.autodiff import value_and_jacobian
+from partita.backend import double_precision
 from partita.ode.coordinates import Coordinates
 from partita.ode.solver import check_times
 

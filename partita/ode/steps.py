@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from partita.backend import derivative
+from partita.autodiff import derivative
 
 Tensor = Any
 Field = Callable[[Tensor, Tensor], Tensor]

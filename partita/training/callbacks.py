@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from partita.backend import gradients_of_loss
+from partita.autodiff import gradients_of_loss
 from partita.training.steps import Steps
 
 if TYPE_CHECKING:

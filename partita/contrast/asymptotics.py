@@ -1,0 +1,149 @@
+"""Standard errors of what noise-contrastive estimation finds, and the very optimum for one sample of noise.
+
+    J = E_data[w g gᵀ] + c E_U[w g gᵀ],   V = Cov_data[(1 − h) g] + c²/ν Cov_U[h g],   Cov(θ̂) = J⁻¹ V J⁻¹ / n
+
+h = σ(logit), w = h (1 − h), and g is the gradient of G − γ in the weights and γ. For a true model and c = ν this is the theorem of
+Gutmann and Hyvärinen (2012); for one that is not it still holds (White 1982).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from partita.autodiff import derivative
+from partita.backend import compiled
+from partita.contrast.pairing import as_array, log_noise
+
+CHUNK = 1 << 15  # points differentiated at a time
+MOST = 1000  # weights: the covariance has as many rows
+NEWTON = 20
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Weights of an energy and log Z, with their standard errors.
+
+    Args:
+        parameters: Weights by name, as the energy's `trainable_variables`.
+        errors: Their asymptotic standard errors, in the same shapes.
+        log_partition: log Z.
+        log_partition_error: Its standard error.
+        covariance: Of all weights, flat and one after the other, and of log Z at the end.
+
+    Example:
+        >>> found = Estimate({"a": np.array(1.02)}, {"a": np.array(0.01)}, 0.25, 0.02, np.diag([1e-4, 4e-4]))
+        >>> print(found)
+        a      1.02 ± 0.01
+        log Z  0.25 ± 0.02
+    """
+
+    parameters: dict[str, np.ndarray]
+    errors: dict[str, np.ndarray]
+    log_partition: float
+    log_partition_error: float
+    covariance: np.ndarray
+
+    def __str__(self) -> str:
+        rows = [(name, self.parameters[name], self.errors[name]) for name in self.parameters]
+        rows.append(("log Z", np.array(self.log_partition), np.array(self.log_partition_error)))
+        width = max(len(name) for name, _, _ in rows)
+        return "\n".join(f"{name:<{width}}  {_show(value)} ± {_show(error)}" for name, value, error in rows)
+
+
+def _show(values: np.ndarray) -> str:
+    return f"{float(values):.4g}" if np.ndim(values) == 0 else np.array2string(np.asarray(values), precision=4)
+
+
+def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
+    """See `EnergyModel.estimate`."""
+    variables = model.energy.trainable_variables
+    shapes = [tuple(variable.shape) for variable in variables]
+    sizes = [int(np.prod(shape)) for shape in shapes]
+    ends = np.cumsum(sizes)
+    if sum(sizes) > MOST:
+        raise ValueError(f"standard errors are for energies of at most {MOST} weights, got {sum(sizes)}")
+    frozen = [variable.value for variable in model.energy.non_trainable_variables]
+    noise = as_array(model.noise.sample(len(x) * model.num_noise, seed=seed))
+
+    def energies(flat, points):
+        parts = [ops.reshape(flat[end - size : end], shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
+        return model._flat(model.energy.stateless_call(parts, frozen, points)[0], "energy")
+
+    value_of = compiled(energies)
+    slope_of = compiled(lambda flat, along, points: derivative(lambda flat: energies(flat, points), flat, along))
+    directions = np.eye(sum(sizes), dtype=np.float32)
+
+    def look(flat, points, log_u):
+        """Logits `(n,)` and their gradients `(n, weights + 1)`."""
+        values, slopes = [], []
+        for start in range(0, len(points), CHUNK):
+            part = points[start : start + CHUNK]
+            filled = part[np.arange(min(CHUNK, len(points))) % len(part)]  # one shape, compiled once
+            at, filled = ops.convert_to_tensor(flat[:-1].astype(np.float32)), ops.convert_to_tensor(filled)
+            columns = [slope_of(at, ops.convert_to_tensor(along), filled) for along in directions]
+            values.append(ops.convert_to_numpy(value_of(at, filled))[: len(part)].astype(float))
+            slopes.append(np.stack([ops.convert_to_numpy(column)[: len(part)] for column in columns], axis=1).astype(float))
+        logits = np.concatenate(values) - flat[-1]
+        if model.loss_name == "nce":
+            logits = logits - log_u - np.log(model.num_noise)
+        return logits, np.pad(np.concatenate(slopes), [(0, 0), (0, 1)], constant_values=-1.0)
+
+    samples = [(x, log_noise(model.noise, x)), (noise, as_array(model.noise.log_prob(noise)))]
+    weight = model._noise_weight
+    gamma = ops.convert_to_numpy(model.gamma)
+    flat = np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in (*variables, gamma)]).astype(float)
+
+    def loss(logits):
+        return np.logaddexp(0, -logits[0]).mean() + weight * np.logaddexp(0, logits[1]).mean()
+
+    seen = [look(flat, *sample) for sample in samples]
+    for _ in range(NEWTON if refine else 0):
+        bread, scores = _pieces(seen, weight)
+        move = np.linalg.solve(bread, scores[0].mean(axis=0) + scores[1].mean(axis=0))
+        before = loss([logits for logits, _ in seen])
+        for half in range(10):
+            moved = [look(flat + move / 2**half, *sample) for sample in samples]
+            if loss([logits for logits, _ in moved]) < before:
+                flat, seen = flat + move / 2**half, moved
+                break
+        else:
+            break  # as low as float32 can tell
+        if np.abs(move).max() < 1e-6 * (1 + np.abs(flat).max()):
+            break
+    if refine:
+        for variable, end, size, shape in zip(variables, ends, sizes, shapes, strict=True):
+            variable.assign(flat[end - size : end].reshape(shape))
+        model._gamma.assign(flat[-1] / model.learning_rate_factor)
+    bread, scores = _pieces(seen, weight)
+    try:
+        inverse = np.linalg.inv(bread)
+    except np.linalg.LinAlgError:
+        raise ValueError("energy has weights that change nothing: they have no standard error") from None
+    meat = np.cov(scores[0], rowvar=False) + np.cov(scores[1], rowvar=False) / model.num_noise
+    covariance = inverse @ meat @ inverse / len(x)
+    errors = np.sqrt(np.diag(covariance))
+    unique = len({variable.name for variable in variables}) == len(variables)
+
+    def by_name(values):
+        parts = zip(variables, ends, sizes, shapes, strict=True)
+        return {(v.name if unique else v.path): values[end - size : end].reshape(shape) for v, end, size, shape in parts}
+
+    return Estimate(
+        by_name(flat),
+        by_name(errors),
+        model.log_partition,
+        float(errors[-1]),
+        covariance,
+    )
+
+
+def _pieces(seen: list, weight: float) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """J, and the contributions of data and noise to the gradient, points × weights."""
+    bread, scores = np.zeros(2 * seen[0][1].shape[1:]), []
+    for (logits, slopes), scale, sign in zip(seen, (1.0, weight), (1, -1), strict=True):
+        share = 0.5 * (1 + np.tanh(logits / 2))
+        bread = bread + scale * np.einsum("n,ni,nj->ij", share * (1 - share), slopes, slopes, optimize=True) / len(logits)
+        scores.append(scale * sign * (1 - share if sign > 0 else share)[:, None] * slopes)
+    return bread, (scores[0], scores[1])

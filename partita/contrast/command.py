@@ -1,0 +1,55 @@
+"""`partita embed`: vectors of the words of a text of any size.
+
+corpus → stream of ids → SkipGram → vectors.bin
+"""
+
+import os
+from pathlib import Path
+
+import click
+
+from partita.contrast.skipgram import SkipGram
+from partita.contrast.vectors import WordVectors
+
+_COUNT = click.IntRange(min=1)
+
+
+def _new_file(context: click.Context, parameter: click.Parameter, path: Path) -> Path:
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"folder '{path.parent}' does not exist.")
+    if not os.access(path.parent, os.W_OK):
+        raise click.BadParameter(f"folder '{path.parent}' cannot be written to.")
+    return path
+
+
+@click.command(epilog="Example: partita embed corpus.txt --out vectors.bin --near king")
+@click.argument("corpus", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    callback=_new_file,
+    help="*.bin and any other name: word2vec's binary and text formats. *.npz: all that is known.",
+)
+@click.option("--dim", type=_COUNT, default=100, show_default=True, help="Length of a vector.")
+@click.option("--window", type=_COUNT, default=5, show_default=True, help="Words on either side, at most.")
+@click.option("--negatives", type=_COUNT, default=5, show_default=True, help="Words of noise for a window.")
+@click.option("--min-count", type=_COUNT, default=5, show_default=True, help="Rarer words are left out.")
+@click.option("--sample", type=click.FloatRange(min=0), default=1e-3, show_default=True, help="Share above which a word is thinned out.")
+@click.option("--epochs", type=_COUNT, default=5, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=0.025, show_default=True)
+@click.option("--threads", type=_COUNT, default=1, show_default=True, help="With one, the same seed gives the same vectors.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--near", multiple=True, metavar="WORD", help="Print the words nearest to this one. May be given several times.")
+def embed(corpus: Path, out: Path, near: tuple[str, ...], **settings: float) -> None:
+    """Make vectors of the words of CORPUS, by skip-gram with negative sampling.
+
+    CORPUS has one sentence a line, words parted by white space; it may be packed as .gz, and larger than memory.
+    """
+    vectors: WordVectors = SkipGram(**settings).fit(corpus, progress=True)  # type: ignore[arg-type]
+    vectors.save(out)
+    click.echo(f"{len(vectors)} words: {out}", err=True)
+    for word in near:
+        neighbours = vectors.most_similar(word) if word in vectors else []
+        found = ", ".join(f"{other} {cosine:.2f}" for other, cosine in neighbours)
+        click.echo(f"{word}: {found or 'not in the corpus'}")

@@ -1,0 +1,386 @@
+"""Noise-contrastive estimation: an unnormalised density and its Z, learned by telling data from noise.
+
+    p(1|x) = σ(G(x) − γ − log U(x) − log ν)   ⇒   at the optimum p(x) = exp(G(x) − γ), so γ = log Z
+
+x is told from ν points of a known noise U (Gutmann and Hyvärinen 2012).
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from partita.contrast import asymptotics, langevin, objectives
+from partita.contrast.noise import Noise
+from partita.contrast.pairing import Pairing, as_array, as_arrays, from_arrays, from_dataset, is_arrays, log_noise, points_of
+
+Tensor = Any
+LOSSES = ("nce", "article", "ranking", "negative_sampling")
+CALIBRATION = 10_000  # points of noise for an estimate of log Z
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class EnergyModel(keras.Model):
+    """A density exp(G(x)) / Z, of which `energy` gives G: `compile`, `fit`, `evaluate` as ever; `predict` gives G.
+
+    | loss | logit of "data, not noise" | what becomes of Z |
+    |---|---|---|
+    | `"nce"` | G − γ − log U − log ν | γ = log Z, trained |
+    | `"article"` | G − γ; noise counts once, not ν times | γ − log U = log Z: the noise must be uniform |
+    | `"ranking"` | G − log U, among 1 + ν | cancels; found afterwards from the noise |
+    | `"negative_sampling"` | G | none: G learns log p/U − log ν |
+
+    Args:
+        energy: Layer or model that gives G: points `(batch, d)` → `(batch,)`. Or, for a density of points given contexts,
+            `[contexts, points]` → `(batch,)`.
+        noise: Anything with `sample(n, seed)` and `log_prob(x)`; see `Noise`. A Keras model (a flow) stays as it is, and is saved along.
+        num_noise: ν, points of noise for each point of data, drawn anew in each epoch.
+        loss: `"nce"`, `"article"`, `"ranking"` or `"negative_sampling"`.
+        learning_rate_factor: γ learns this many times as fast as the optimizer's learning rate says.
+        normalizer: With contexts: a layer or model of them `(batch, ...)` → `(batch,)`, a part of log Z that depends on the context and is
+            added to γ. None: Z is the same in all contexts, which a flexible energy can learn (Mnih and Teh 2012).
+
+    Raises:
+        ValueError: if an argument does not fit. When fitting: if log U of a point is −inf, or the energy is not finite.
+
+    Source: Gutmann and Hyvärinen 2012; ranking: Ma and Collins 2018.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from partita.contrast import EnergyModel, Normal
+        >>> x = np.random.default_rng(0).normal(size=(500, 2))
+        >>> energy = keras.Sequential([keras.layers.Dense(8, "silu"), keras.layers.Dense(1)])
+        >>> model = EnergyModel(energy, Normal.fit(x), num_noise=5)
+        >>> model.compile("adam")
+        >>> history = model.fit(x, epochs=2, verbose=0)
+        >>> tuple(model.log_prob(x).shape), model.sample(3, seed=0, steps=5).shape
+        ((500,), (3, 2))
+    """
+
+    def __init__(
+        self,
+        energy: keras.layers.Layer,
+        noise: Noise,
+        num_noise: int = 10,
+        loss: str = "nce",
+        learning_rate_factor: float = 1.0,
+        normalizer: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if not callable(energy):
+            raise ValueError(f"energy must be a Keras layer or model, got {energy!r}")
+        if missing := [name for name in ("sample", "log_prob") if not callable(getattr(noise, name, None))]:
+            raise ValueError(f"noise must have sample(n, seed) and log_prob(x), got {noise!r} without {' and '.join(missing)}")
+        if num_noise < 1:
+            raise ValueError(f"num_noise must be at least 1, got {num_noise}")
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
+        if not learning_rate_factor > 0:
+            raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}")
+        if normalizer is not None and loss in ("ranking", "negative_sampling"):
+            raise ValueError(f"normalizer is for the losses with γ, got loss={loss!r}")
+        self.energy, self.num_noise, self.loss_name = energy, num_noise, loss
+        self._noise = lambda: noise  # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
+        self.learning_rate_factor, self.normalizer = learning_rate_factor, normalizer
+        self.conditional = False
+        trained = loss in ("nce", "article")
+        self._gamma = self.add_weight(name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False, trainable=trained)
+
+    def build(self, input_shape):
+        shapes = input_shape if isinstance(input_shape[0], list | tuple) else [input_shape]
+        inputs = [keras.KerasTensor((None, *shape[1:])) for shape in shapes]
+        self.conditional = len(inputs) > 1
+        if not self.energy.built:
+            self.energy(inputs if len(inputs) > 1 else inputs[0])
+        if self.normalizer is not None and not self.normalizer.built:
+            self.normalizer(inputs[0])
+        self.built = True
+
+    def call(self, x, training=None):
+        return self._flat(self.energy([*x] if isinstance(x, list | tuple) else x, training=training), "energy")
+
+    def _flat(self, values, name):
+        if len(values.shape) == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if len(values.shape) != 1:
+            raise ValueError(f"{name} must give (batch,), got the shape {tuple(values.shape)}")
+        return ops.cast(values, "float32")
+
+    @property
+    def noise(self) -> Noise:
+        """What data is told from."""
+        return self._noise()
+
+    @property
+    def gamma(self) -> Tensor:
+        """γ, a number."""
+        weight = ops.convert_to_tensor(self._gamma)
+        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times its size.
+        return weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
+
+    def _logits(self, energies, log_noise, contexts):
+        """How much more likely data is than noise, `(batch, ...)`."""
+        if self.loss_name == "negative_sampling":
+            return energies
+        if self.loss_name == "ranking":
+            return energies - log_noise
+        logits = energies - self._shift(contexts, len(energies.shape))
+        return logits if self.loss_name == "article" else logits - log_noise - float(np.log(self.num_noise))
+
+    def _shift(self, contexts, rank):
+        if self.normalizer is None:
+            return self.gamma
+        local = self._flat(self.normalizer(contexts), "normalizer")
+        return self.gamma + ops.reshape(local, (-1,) + (1,) * (rank - 1))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        if not isinstance(y, dict):
+            raise ValueError("an EnergyModel draws its noise itself: fit(x), without targets")
+        y = keras.tree.map_structure(ops.convert_to_tensor, y)
+        contexts = x[0] if isinstance(x, list | tuple) else None
+        noise = self._energies_of_noise(contexts, y["noise"], training)  # (batch, ν)
+        data_logits = self._logits(y_pred, y["log_data"], contexts)  # (batch,)
+        noise_logits = self._logits(noise, y["log_noise"], contexts)
+        if self.loss_name == "ranking":
+            loss = objectives.ranking(data_logits, noise_logits)
+        else:
+            loss = objectives.binary(data_logits, noise_logits, self._noise_weight)
+        if sample_weight is not None:
+            loss = loss * ops.cast(sample_weight, loss.dtype)
+        return ops.mean(loss) + sum(self.losses)
+
+    @property
+    def _noise_weight(self) -> float:
+        return 1.0 if self.loss_name == "article" else float(self.num_noise)
+
+    def _energies_of_noise(self, contexts, points, training):
+        shape = ops.shape(points)
+        inputs = ops.reshape(points, (-1, *points.shape[2:]))  # (batch · ν, ...)
+        if contexts is not None:
+            inputs = (ops.repeat(contexts, points.shape[1], axis=0), inputs)
+        return ops.reshape(self(inputs, training=training), shape[:2])
+
+    def fit(
+        self,
+        x: Any = None,
+        y: None = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Train, as `keras.Model.fit`.
+
+        Args:
+            x: Points `(n, d)`, or a pair `[contexts, points]`; or a dataset with a length that gives them in batches.
+            y: Nothing.
+            batch_size: Points a step; 32 if None.
+            epochs, verbose, callbacks, validation_split, shuffle, sample_weight: As in Keras.
+            validation_data: Points, a pair, or a tuple with None for the targets. Their noise is the same in every epoch.
+            **kwargs: Others of `keras.Model.fit`.
+
+        Raises:
+            ValueError: if log U of a point is −inf, an energy is not finite, or there are targets.
+        """
+        if y is not None:
+            raise ValueError("an EnergyModel has no targets, got y: contexts go into x, as [contexts, points]")
+        seed = int(np.random.randint(2**31 - 1))  # so that keras.utils.set_random_seed holds here, too
+        if is_arrays(x):
+            x = as_arrays(x)
+            weight = None if sample_weight is None else as_array(sample_weight)
+            if validation_split:
+                cut = int(len(points_of(x)) * (1 - validation_split))
+                validation_data = keras.tree.map_structure(lambda part: part[cut:], x)
+                x, weight = keras.tree.map_structure(lambda part: part[:cut], x), None if weight is None else weight[:cut]
+            self._check(x)
+            batches = from_arrays(x, weight, batch_size or 32, shuffle, seed)
+        else:
+            batches = from_dataset(x)
+            self._check(next(batches[0]())[0])
+        if validation_data is not None:
+            validation_data = self._paired(validation_data, batch_size)
+        if self.optimizer.iterations == 0 and not self.conditional:
+            self._calibrate(seed)
+        history = super().fit(
+            Pairing(*batches, self.noise, self.num_noise, seed),
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=[_Finite(), *(callbacks or [])] if not isinstance(callbacks, keras.callbacks.CallbackList) else callbacks,
+            validation_data=validation_data,
+            shuffle=False,
+            **kwargs,
+        )
+        if self.loss_name in ("ranking", "negative_sampling") and not self.conditional:
+            self._calibrate(seed)
+        return history
+
+    def evaluate(self, x: Any = None, y: None = None, batch_size: int | None = None, **kwargs: Any) -> Any:
+        """The loss, as `keras.Model.evaluate`; the same noise every time."""
+        return super().evaluate(x if isinstance(x, Pairing) else self._paired(x, batch_size), **kwargs)
+
+    def train_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs: Any) -> Any:
+        """One step, as `keras.Model.train_on_batch`."""
+        return super().train_on_batch(*self._paired_once(x), sample_weight=sample_weight, **kwargs)
+
+    def test_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs: Any) -> Any:
+        """The loss of a batch, as `keras.Model.test_on_batch`."""
+        return super().test_on_batch(*self._paired_once(x), sample_weight=sample_weight, **kwargs)
+
+    def _paired(self, x, batch_size):
+        if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
+            x = x[0]
+        batches = from_arrays(as_arrays(x), None, batch_size or 32, False, 0) if is_arrays(x) else from_dataset(x)
+        return Pairing(*batches, self.noise, self.num_noise, 0, frozen=True)
+
+    def _paired_once(self, x):
+        x = as_arrays(x)
+        pairing = Pairing(*from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, int(np.random.randint(2**31 - 1)))
+        return x, pairing.contrast(x)
+
+    def _check(self, x: Any) -> None:
+        log_noise(self.noise, x)
+        some = keras.tree.map_structure(lambda part: part[:256], x)
+        energies = ops.convert_to_numpy(self(some))
+        if not np.isfinite(energies).all():
+            where = int(np.flatnonzero(~np.isfinite(energies))[0])
+            raise ValueError(f"energy must be finite where there is data, got {energies[where]} at x[{where}] = {points_of(some)[where]}")
+        if self.loss_name == "article":
+            logs = as_array(self.noise.log_prob(self.noise.sample(100, seed=0)))
+            if np.ptp(logs) > 1e-4:
+                raise ValueError(f"loss 'article' needs uniform noise, got log U from {logs.min():.4g} to {logs.max():.4g}: take 'nce'")
+
+    def _calibrate(self, seed: int) -> None:
+        """Set γ from the noise alone: Z = E_U exp(G) / U. A start where γ is trained, the answer where the loss leaves it open."""
+        points = as_array(self.noise.sample(CALIBRATION, seed=seed))
+        energies = ops.convert_to_numpy(self(points)).astype(float)
+        logs = as_array(self.noise.log_prob(points)).astype(float)
+        weights = energies - logs if self.loss_name in ("nce", "ranking") else energies
+        top = weights.max()
+        estimate = top + np.log(np.exp(weights - top).mean())
+        if self.loss_name == "negative_sampling":
+            estimate += np.log(self.num_noise)
+        self._gamma.assign(estimate / self.learning_rate_factor)
+
+    @property
+    def log_partition(self) -> float:
+        """log Z of exp(G).
+
+        Raises:
+            ValueError: where the density is one of points given contexts: it has a Z for each.
+        """
+        if self.conditional:
+            raise ValueError("log_partition is of a density without contexts; log_prob([contexts, points]) is normalised for each")
+        value = float(ops.convert_to_numpy(self.gamma))
+        if self.loss_name == "article":
+            value -= float(as_array(self.noise.log_prob(self.noise.sample(1, seed=0)))[0])
+        return value
+
+    def log_prob(self, x: Any) -> np.ndarray:
+        """Normalised log-density `(n,)` of points, or of points given contexts, in nats.
+
+        Raises:
+            ValueError: for the losses without γ, if there are contexts.
+        """
+        x = as_arrays(x)
+        energies = ops.convert_to_numpy(self(x))
+        if self.loss_name in ("article", "negative_sampling"):
+            energies = energies + as_array(self.noise.log_prob(points_of(x)))
+        if self.loss_name == "negative_sampling":
+            energies = energies + np.log(self.num_noise)
+        if self.conditional and self.loss_name in ("ranking", "negative_sampling"):
+            raise ValueError(f"the loss {self.loss_name!r} leaves the Z of each context open: take 'nce' with a normalizer")
+        return (energies - ops.convert_to_numpy(self._shift(x[0] if self.conditional else None, 1))).astype(np.float32)
+
+    def sample(self, n: int, seed: int | None = None, steps: int = 500) -> np.ndarray:
+        """`n` points `(n, d)` of the density, each the end of a chain of its own: noise drawn by its weight exp(G) / U, then `mala`.
+
+        Args:
+            n: How many.
+            seed: The same gives the same points.
+            steps: Length of a chain. In a density of several parts, chains seldom cross from one to another.
+        """
+        rng = np.random.default_rng(seed)
+        some = as_array(self.noise.sample(max(CALIBRATION, 20 * n), seed=int(rng.integers(2**31 - 1))))
+        weights = ops.convert_to_numpy(self(some)).astype(float) - as_array(self.noise.log_prob(some))
+        weights = np.exp(weights - weights.max())
+        start = some[rng.choice(len(some), n, p=weights / weights.sum())]
+
+        def log_support(points):
+            return as_array(self.noise.log_prob(points))
+
+        return langevin.mala(self, start, steps=steps, seed=int(rng.integers(2**31 - 1)), log_support=log_support)[0]
+
+    def estimate(self, x: Any, seed: int = 0, refine: bool = False) -> asymptotics.Estimate:
+        """The trained weights of a parametric energy and log Z, with their asymptotic standard errors; see `Estimate`.
+
+        Args:
+            x: The data that the model was fitted to.
+            seed: Of the noise, ν points for each point of data.
+            refine: First move the weights to the very optimum for this noise, by Newton's method. The errors are of such an optimum;
+                after `fit` alone the weights still tremble by about the learning rate.
+
+        Raises:
+            ValueError: for the losses `"ranking"` and `"negative_sampling"`, for contexts, or for more than 1000 weights.
+        """
+        if self.loss_name not in ("nce", "article") or self.conditional:
+            raise ValueError(f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}")
+        x = as_arrays(x)
+        self._check(x)
+        return asymptotics.estimate(self, x, seed, refine)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        for i, weight in enumerate(self._weights_of_noise()):
+            store[f"noise_{i}"] = ops.convert_to_numpy(weight)
+
+    def load_own_variables(self, store):
+        own = {name: store[name] for name in [*store.keys()] if not name.startswith("noise_")}
+        super().load_own_variables(own)
+        for i, weight in enumerate(self._weights_of_noise()):
+            weight.assign(store[f"noise_{i}"])
+
+    def _weights_of_noise(self):
+        return self.noise.weights if isinstance(self.noise, keras.layers.Layer) else []
+
+    def get_config(self):
+        registered = keras.saving.get_registered_object(keras.saving.get_registered_name(type(self.noise)))
+        if registered is None and not isinstance(self.noise, keras.layers.Layer):
+            raise ValueError(
+                f"noise must be a Keras model or a class registered with keras.saving.register_keras_serializable to be saved, "
+                f"got {self.noise!r}"
+            )
+        serialize = keras.saving.serialize_keras_object
+        return {
+            **super().get_config(),
+            "energy": serialize(self.energy),
+            "noise": serialize(self.noise),
+            "num_noise": self.num_noise,
+            "loss": self.loss_name,
+            "learning_rate_factor": self.learning_rate_factor,
+            "normalizer": None if self.normalizer is None else serialize(self.normalizer),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {
+            name: None if config[name] is None else keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("energy", "noise", "normalizer")
+        }
+        return cls(**{**config, **parts})
+
+
+class _Finite(keras.callbacks.Callback):
+    """Stops a training that has gone astray."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        loss = (logs or {}).get("loss")
+        if loss is not None and not np.isfinite(loss):
+            raise ValueError(f"energy is no longer finite: the loss is {loss} after epoch {epoch + 1}; lower the learning rate, or bound G")

@@ -1,0 +1,173 @@
+"""An output layer for large vocabularies: all words when it predicts, the right one and a few drawn ones when it learns.
+
+    −log exp(s_y) / (exp(s_y) + Σ_(w in S, w ≠ y) exp(s_w − log k Q(w))),   s_w = ⟨h, v_w⟩ + b_w,   S: k words drawn from Q
+
+The sum has the mean Z − exp(s_y). All positions of a batch share S, so its scores are one product of matrices (Bengio and Senécal 2008;
+Jean et al. 2015; Blanc and Rendle 2018).
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from partita.backend import add_rows
+from partita.contrast.alias import alias_table
+from partita.contrast.noise import LogUniform
+
+Tensor = Any
+LOSSES = ("sampled_softmax", "nce", "negative_sampling")
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class SampledSoftmax(keras.layers.Layer):
+    """Scores of every word of a vocabulary, trained on a few at a time.
+
+    Called when training, it hands its input on; called otherwise, it returns log-probabilities of all words `(..., size)`. Its `loss`
+    takes either. A model that ends in it is thus compiled with `loss=layer.loss`, fitted on ids, and evaluated on the full softmax.
+
+    Args:
+        size: Number of words.
+        num_sampled: k, words drawn for each batch.
+        noise: Q: what they are drawn from: anything whose `log_prob` takes ids, such as `Unigram(counts)`. None: `LogUniform(size)`, for
+            words sorted by frequency, the most frequent first.
+        loss: `"sampled_softmax"`, `"nce"` (each word a question of its own, against log k Q(w)), or `"negative_sampling"` (the same without
+            log k Q(w); what is learned is log p/Q − log k).
+        learning_rate: None: the weights of the words belong to the model's optimizer, most of which go through the whole table at every
+            step. A number: the layer changes the rows that a batch touches by itself, with Adagrad at this rate (0.1, say), and a step
+            takes as long whatever the size.
+
+    Calling:
+        Inputs `(..., width)`; labels for `loss` `(...)`, ids; −1 = unknown, without loss.
+
+    Raises:
+        ValueError: if an argument does not fit, or the noise cannot draw some word.
+
+    Source: Bengio and Senécal 2008; Mnih and Teh 2012; Mikolov et al. 2013; Adagrad: Duchi et al. 2011.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> from partita.contrast import SampledSoftmax
+        >>> output = SampledSoftmax(1000, num_sampled=20)
+        >>> model = keras.Sequential([keras.layers.Embedding(1000, 8), output])
+        >>> model.compile("adam", loss=output.loss)
+        >>> words = np.arange(60).reshape(6, 10)
+        >>> history = model.fit(words, words + 1, verbose=0)
+        >>> model.predict(words, verbose=0).shape
+        (6, 10, 1000)
+    """
+
+    def __init__(
+        self,
+        size: int,
+        num_sampled: int = 100,
+        noise: Any = None,
+        loss: str = "sampled_softmax",
+        learning_rate: float | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        if size < 2 or num_sampled < 1:
+            raise ValueError(f"size must be at least 2 and num_sampled at least 1, got {size} and {num_sampled}")
+        if loss not in LOSSES:
+            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
+        if learning_rate is not None and not learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+        self.size, self.num_sampled, self.loss_name, self.learning_rate = size, num_sampled, loss, learning_rate
+        log_q = np.asarray((noise or LogUniform(size)).log_prob(np.arange(size)), np.float64)
+        if log_q.shape != (size,) or not np.isfinite(log_q).all():
+            raise ValueError(f"noise must be able to draw all {size} words, got log_prob {log_q[~np.isfinite(log_q)][:1]} for some")
+        probabilities = np.exp(log_q - np.logaddexp.reduce(log_q))
+        thresholds, others = alias_table(probabilities)
+        self.seeds = keras.random.SeedGenerator()
+        self._log_q = self._constant("log_q", np.log(probabilities), "float32")
+        self._thresholds = self._constant("thresholds", thresholds, "float32")
+        self._others = self._constant("others", others, "int32")
+
+    def _constant(self, name, values, dtype):
+        weight = self.add_weight(name=name, shape=values.shape, dtype=dtype, initializer="zeros", trainable=False, autocast=False)
+        weight.assign(values)
+        return weight
+
+    def build(self, input_shape):
+        width = input_shape[-1]
+        if width == self.size:
+            raise ValueError(f"inputs of width {width} could not be told from scores of {self.size} words: take another width")
+        owned = self.learning_rate is None
+        settings = {"dtype": "float32", "autocast": False, "trainable": owned}
+        self.table = self.add_weight(name="table", shape=(self.size, width), initializer="glorot_uniform", **settings)
+        self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros", **settings)
+        if self.loss_name != "negative_sampling":
+            self.bias.assign(self._log_q)  # as if the input said nothing
+        if not owned:
+            self._squares = self.add_weight(name="squares", shape=(self.size,), initializer="zeros", **settings)
+        self.built = True
+
+    def call(self, inputs, training=None):
+        return inputs if training else self.log_prob(inputs)
+
+    def compute_output_spec(self, inputs, training=None):
+        return keras.KerasTensor((*inputs.shape[:-1], inputs.shape[-1] if training else self.size), "float32")
+
+    def log_prob(self, inputs: Tensor) -> Tensor:
+        """Log-probabilities of all words, `(..., size)`."""
+        scores = ops.matmul(ops.cast(inputs, "float32"), ops.transpose(self.table)) + self.bias
+        return ops.log_softmax(scores + self._log_q if self.loss_name == "negative_sampling" else scores, axis=-1)
+
+    def sample(self, n: int) -> Tensor:
+        """`n` ids drawn from the noise, int32."""
+        places = keras.random.randint((n,), 0, self.size, seed=self.seeds)
+        stay = keras.random.uniform((n,), seed=self.seeds) < ops.take(self._thresholds, places)
+        return ops.where(stay, places, ops.take(self._others, places))
+
+    def loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
+        """Loss `(...)` in nats of ids: against a few words where `y_pred` is the layer's input, against all where it is its output."""
+        labels = ops.cast(y_true, "int32")
+        if len(labels.shape) == len(y_pred.shape) and labels.shape[-1] == 1:
+            labels = labels[..., 0]
+        known = ops.cast(labels >= 0, "float32")
+        labels = ops.maximum(labels, 0)
+        if y_pred.shape[-1] == self.size:
+            return -known * ops.take_along_axis(y_pred, labels[..., None], axis=-1)[..., 0]
+        shape = ops.shape(labels)
+        inputs = ops.cast(ops.reshape(y_pred, (-1, y_pred.shape[-1])), "float32")  # (rows, width)
+        return ops.reshape(self._sampled(inputs, ops.reshape(labels, (-1,)), ops.reshape(known, (-1,))), shape)
+
+    def _sampled(self, inputs, labels, known):
+        drawn = self.sample(self.num_sampled)  # (k,)
+        right, wrong = ops.take(self.table, labels, axis=0), ops.take(self.table, drawn, axis=0)  # (rows, width), (k, width)
+        s_right = ops.sum(inputs * right, axis=-1) + ops.take(self.bias, labels)  # (rows,)
+        s_wrong = ops.matmul(inputs, ops.transpose(wrong)) + ops.take(self.bias, drawn)  # (rows, k)
+        log_k = float(np.log(self.num_sampled))
+        if self.loss_name != "negative_sampling":
+            s_wrong = s_wrong - ops.take(self._log_q, drawn) - log_k
+        if self.loss_name == "nce":
+            s_right = s_right - ops.take(self._log_q, labels) - log_k
+        if self.loss_name == "sampled_softmax":
+            s_wrong = ops.where(drawn == labels[:, None], -1e9, s_wrong)
+            total = ops.logaddexp(s_right, ops.logsumexp(s_wrong, axis=-1))
+            loss, at_right, at_wrong = total - s_right, ops.exp(s_right - total) - 1, ops.exp(s_wrong - total[:, None])
+        else:
+            loss = ops.softplus(-s_right) + ops.sum(ops.softplus(s_wrong), axis=-1)
+            at_right, at_wrong = ops.sigmoid(s_right) - 1, ops.sigmoid(s_wrong)  # the slopes of the loss
+        if self.learning_rate is not None:
+            self._learn(inputs, labels, drawn, at_right * known, at_wrong * known[:, None])
+        return loss * known
+
+    def _learn(self, inputs, labels, drawn, at_right, at_wrong):
+        """Adagrad on the rows of this batch; the squares of a row's gradient are added up as their mean."""
+        inputs, at_right, at_wrong = map(ops.stop_gradient, (inputs, at_right, at_wrong))
+        rows = ops.concatenate([labels, drawn])
+        slopes = ops.concatenate([at_right[:, None] * inputs, ops.matmul(ops.transpose(at_wrong), inputs)])  # (rows + k, width)
+        bias_slopes = ops.concatenate([at_right, ops.sum(at_wrong, axis=0)])
+        squares = add_rows(self._squares, rows, ops.mean(slopes**2, axis=-1) + bias_slopes**2)
+        rates = self.learning_rate / (ops.sqrt(squares) + 1e-7)  # (rows + k,)
+        add_rows(self.table, rows, -rates[:, None] * slopes)
+        add_rows(self.bias, rows, -rates * bias_slopes)
+
+    def get_config(self):
+        # The noise is in the weights.
+        config = {"size": self.size, "num_sampled": self.num_sampled, "loss": self.loss_name, "learning_rate": self.learning_rate}
+        return {**super().get_config(), **config}
