@@ -36,15 +36,15 @@ def jacobian(function, x):
     if backend == "jax":
         import jax
 
-        return np.array(jax.jacrev(function)(ops.convert_to_tensor(x)))
+        return np.array(jax.jit(jax.jacrev(function))(ops.convert_to_tensor(x)))
     if backend == "torch":
         import torch
 
         return torch.autograd.functional.jacobian(function, torch.tensor(x)).numpy()
     import tensorflow as tf
 
-    with tf.GradientTape() as tape:
-        x = tf.convert_to_tensor(x)
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape(persistent=True) as tape:
         tape.watch(x)
         y = function(x)
-    return tape.jacobian(y, x).numpy()
+    return tape.jacobian(y, x, experimental_use_pfor=False).numpy()
