@@ -8,7 +8,7 @@ from typing import Any
 from keras import ops
 
 Tensor = Any
-Shape = tuple[int | None, ...]
+Shape = tuple[Any, ...]  # None is a size that is not known yet
 
 
 def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
@@ -24,7 +24,7 @@ def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
     return (*shape[:-1], shape[-1] + context_shape[-1])
 
 
-def joined(x: Tensor, context: Tensor | None, context_shape: Shape | None) -> Tensor:
+def joined(x: Tensor, context: Tensor, context_shape: Shape | None) -> Tensor:
     """x and the context side by side on the last axis; one row of features stands at every pixel of an image.
 
     Raises:
@@ -32,11 +32,12 @@ def joined(x: Tensor, context: Tensor | None, context_shape: Shape | None) -> Te
     """
     if context_shape is None and context is None:
         return x
+    if context_shape is None:
+        raise ValueError(f"context has the shape {tuple(context.shape)}, but this flow was built without one")
     if context is None:
         raise ValueError(f"context is missing: this flow was built with one of {context_shape[-1]} features")
-    if context_shape is None or tuple(context.shape[1:]) != tuple(context_shape[1:]):
-        built = "without a context" if context_shape is None else f"with one of the shape {tuple(context_shape)}"
-        raise ValueError(f"context has the shape {tuple(context.shape)}, but this flow was built {built}")
+    if tuple(context.shape[1:]) != tuple(context_shape[1:]):
+        raise ValueError(f"context has the shape {tuple(context.shape)}, but this flow was built with one of {tuple(context_shape)}")
     if len(context.shape) < len(x.shape):
         ones = (1,) * (len(x.shape) - 2)
         context = ops.reshape(context, (-1, *ones, context.shape[-1]))

@@ -70,7 +70,7 @@ class Normal(Distribution):
 
     Example:
         >>> import numpy as np
-        >>> np.array(Normal()(np.zeros((1, 2))))
+        >>> ops.convert_to_numpy(Normal()(np.zeros((1, 2))))
         array([-1.838], dtype=float32)
     """
 
@@ -90,7 +90,7 @@ class Logistic(Distribution):
 
     Example:
         >>> import numpy as np
-        >>> np.array(Logistic()(np.zeros((1, 2))))
+        >>> ops.convert_to_numpy(Logistic()(np.zeros((1, 2))))
         array([-2.773], dtype=float32)
     """
 
@@ -116,7 +116,7 @@ class StudentT(Distribution):
 
     Example:
         >>> import numpy as np
-        >>> np.array(StudentT(degrees=1.0)(np.zeros((1, 2))))
+        >>> ops.convert_to_numpy(StudentT(degrees=1.0)(np.zeros((1, 2))))
         array([-2.289], dtype=float32)
     """
 

@@ -70,7 +70,7 @@ def importance(flow: Flow) -> Importance:
         >>> importance(nice(2, hidden=(8,))).deviations.tolist()
         [1.0, 1.0]
     """
-    scalings = [link for link in _links(flow.bijection) if isinstance(link, Scaling)]
+    scalings = [link for link in links(flow.bijection) if isinstance(link, Scaling)]
     if not scalings:
         raise ValueError("importance reads the Scaling of a flow, and this one has none: nice() ends in one")
     deviations = np.exp(-ops.convert_to_numpy(scalings[-1].log_scale)).ravel()
@@ -78,10 +78,11 @@ def importance(flow: Flow) -> Importance:
     return Importance(order, deviations[order])
 
 
-def _links(bijection: Bijection) -> Iterator[Bijection]:
+def links(bijection: Bijection) -> Iterator[Bijection]:
+    """The links of a chain, and of the chains within it."""
     if isinstance(bijection, Chain):
         for link in bijection.bijections:
-            yield from _links(link)
+            yield from links(link)
     else:
         yield bijection
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled, is_known
-from partita.flows.bijection import Bijection, Tensor, build
+from partita.flows.bijection import Bijection, build
 from partita.flows.distributions import Distribution, Normal
 
 _NUMBERS_AT_ONCE = 2**18  # of data in a batch, where the methods cut many rows into batches
@@ -24,8 +24,9 @@ class Flow(keras.Model):
     The loss is the mean of −log q(x) in nats, and "bits_per_dim" a metric. Training takes no targets. With a context, to learn q(x|c), a
     batch is a pair: `fit((x, context))`, `evaluate((x, context))`, `validation_data=((x, context),)`; sample weights are `(batch,)`.
 
-    The methods below take rows of data and give NumPy arrays, in compiled batches whatever the number of rows. Given a tensor of the backend
-    they give a tensor that can be differentiated.
+    The methods below take rows of data and give NumPy arrays, in compiled batches whatever the number of rows. Given a tensor of the
+    backend they give a tensor that can be differentiated. `data_shape` is that of a row; `levels` is one over the width of the noise, 1
+    without.
 
     Args:
         bijection: From data to latent space.
@@ -69,6 +70,9 @@ class Flow(keras.Model):
             fits = self.dequantize is None or (len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1])
         if not fits:
             raise ValueError(f"dequantize must be a number of levels, at least 2, or a pair of rising numbers, got {dequantize}")
+        self.levels = self.dequantize if isinstance(self.dequantize, int) else 1.0
+        if isinstance(self.dequantize, tuple):
+            self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
         self._noise, self._draws = keras.random.SeedGenerator(), keras.random.SeedGenerator()
         self._bits = keras.metrics.Mean(name="bits_per_dim")
         self._pieces: dict[str, Any] = {}
@@ -78,7 +82,7 @@ class Flow(keras.Model):
         latent_shape = build(self.bijection, x_shape, context_shape)
         if not self.base.built:
             self.base.build(latent_shape)
-        self._x_shape, self._latent_shape = tuple(x_shape[1:]), latent_shape[1:]
+        self.data_shape, self._latent_shape = tuple(x_shape[1:]), latent_shape[1:]
         self._context_shape = None if context_shape is None else tuple(context_shape[1:])
 
     def call(self, inputs):
@@ -168,10 +172,7 @@ class Flow(keras.Model):
         return x + low + (high - low) * noise
 
     def _to_bits(self, log_prob):
-        levels = self.dequantize if isinstance(self.dequantize, int) else 1.0
-        if isinstance(self.dequantize, tuple):
-            levels = 1 / (self.dequantize[1] - self.dequantize[0])
-        return -log_prob / (math.prod(self._x_shape) * math.log(2)) + math.log2(levels)
+        return -log_prob / (math.prod(self.data_shape) * math.log(2)) + math.log2(self.levels)
 
     def _run(self, name, x, context, check=True):
         if not self.built:
@@ -189,24 +190,23 @@ class Flow(keras.Model):
             self._pieces[name] = compiled(piece)
         values = [weight.value for weight in self.weights]
         if ops.is_tensor(x):
-            self._check_shapes(x, context, self._latent_shape if name == "decode" else self._x_shape)
+            self._check_shapes(x, context, self._latent_shape if name == "decode" else self.data_shape)
             return self._pieces[name](x, context, values)
         x = self._checked(x, "z" if name == "decode" else "x", name != "decode" and check)
         context = None if context is None else np.asarray(ops.convert_to_numpy(context), self.bijection.compute_dtype)
-        self._check_shapes(x, context, self._latent_shape if name == "decode" else self._x_shape)
+        self._check_shapes(x, context, self._latent_shape if name == "decode" else self.data_shape)
         return np.concatenate([*self._in_batches(self._pieces[name], x, context, values)])
 
     def _in_batches(self, piece, x, context, values):
         size = 1 << max(6, (_NUMBERS_AT_ONCE // math.prod(x.shape[1:])).bit_length() - 1)
         for start in range(0, len(x), size):
-            rows = [part if part is None else part[start : start + size] for part in (x, context)]
-            count = len(rows[0])
+            count = min(size, len(x) - start)
             padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes to compile for, whatever the number of rows
-            rows = [
-                part if part is None else ops.convert_to_tensor(np.pad(part, [(0, padding)] + [(0, 0)] * (part.ndim - 1), mode="edge"))
-                for part in rows
-            ]
+            rows = (None if part is None else self._padded(part[start : start + size], padding) for part in (x, context))
             yield ops.convert_to_numpy(piece(*rows, values))[:count]
+
+    def _padded(self, rows, padding):
+        return ops.convert_to_tensor(np.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1), mode="edge"), self.bijection.compute_dtype)
 
     def _check_built(self):
         if not self.built:

@@ -28,7 +28,7 @@ class Logit(Bijection):
 
     Example:
         >>> import numpy as np
-        >>> np.array(Logit(alpha=0.05).forward_and_log_det(np.array([[0.0, 0.5]]))[0])
+        >>> ops.convert_to_numpy(Logit(alpha=0.05).forward_and_log_det(np.array([[0.0, 0.5]]))[0])
         array([[-2.944, 0.   ]], dtype=float32)
     """
 
@@ -39,12 +39,12 @@ class Logit(Bijection):
         self.alpha = alpha
         self.domain = (0.0, 1.0)
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x, context=None):
         u = self.alpha + (1 - 2 * self.alpha) * x
         log_u, log_rest = ops.log(u), ops.log1p(-u)
         return log_u - log_rest, sum_features(math.log(1 - 2 * self.alpha) - log_u - log_rest)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y, context=None):
         log_slope = -ops.softplus(y) - ops.softplus(-y) - math.log(1 - 2 * self.alpha)
         return (ops.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha), sum_features(log_slope)
 
@@ -58,14 +58,14 @@ class Sigmoid(Bijection):
 
     Example:
         >>> import numpy as np
-        >>> np.array(Sigmoid().forward_and_log_det(np.array([[0.0, 2.0]]))[0])
+        >>> ops.convert_to_numpy(Sigmoid().forward_and_log_det(np.array([[0.0, 2.0]]))[0])
         array([[0.5  , 0.881]], dtype=float32)
     """
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x, context=None):
         return ops.sigmoid(x), sum_features(-ops.softplus(x) - ops.softplus(-x))
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y, context=None):
         log_y, log_rest = ops.log(y), ops.log1p(-y)
         return log_y - log_rest, sum_features(-log_y - log_rest)
 
@@ -86,7 +86,7 @@ class Standardize(Bijection):
         >>> import numpy as np
         >>> table = np.array([[1.0, 10.0], [3.0, 30.0]])
         >>> y, log_det = Standardize.fit(table).forward_and_log_det(table)
-        >>> np.array(y), np.array(log_det)
+        >>> ops.convert_to_numpy(y), ops.convert_to_numpy(log_det)
         (array([[-1., -1.], [ 1.,  1.]], dtype=float32), array([-2.303, -2.303], dtype=float32))
     """
 
@@ -111,13 +111,13 @@ class Standardize(Bijection):
             raise ValueError(f"Standardize holds the means of {len(self.mean)} features, got x of the shape {x_shape}")
 
     def _numbers(self):
-        return (np.asarray(numbers, self.compute_dtype) for numbers in (self.mean, self.deviation))
+        return (ops.convert_to_tensor(numbers, self.compute_dtype) for numbers in (self.mean, self.deviation))
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x, context=None):
         mean, deviation = self._numbers()
         return (x - mean) / deviation, no_change(x) - float(np.log(self.deviation).sum())
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y, context=None):
         mean, deviation = self._numbers()
         return y * deviation + mean, no_change(y) + float(np.log(self.deviation).sum())
 

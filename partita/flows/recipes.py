@@ -5,6 +5,7 @@ x → couplings and what mixes between them → z
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 import keras
 
@@ -158,10 +159,9 @@ def glow(
     make = net or _convolutions((width, width), kernels=(3, 1))
     links: list[Bijection] = []
     for scale in reversed(range(scales)):  # from the inside out
-        channels_here = 4 * channels * 2**scale
-        step_of_glow = (lambda wide: [ActNorm(), InvertibleConv1x1(), AffineCoupling(make(wide), "first")])
-        steps_here = [link for _ in range(steps) for link in step_of_glow(channels_here)]
-        links = [Squeeze(), *steps_here, FactorOut(Chain(links)) if links else Flatten()]
+        outputs = 4 * channels * 2**scale  # a scale and a shift for half of the channels there
+        steps_here = [(ActNorm(), InvertibleConv1x1(), AffineCoupling(make(outputs), "first")) for _ in range(steps)]
+        links = [Squeeze(), *chain.from_iterable(steps_here), FactorOut(Chain(links)) if links else Flatten()]
     return _built(Flow(Chain([first or Logit(), *links]), base, dequantize), (height, columns, channels), context)
 
 

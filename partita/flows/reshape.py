@@ -37,13 +37,13 @@ class Squeeze(Bijection):
         batch, height, width, channels = x_shape
         return (batch, height // 2, width // 2, 4 * channels)
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x, context=None):
         _, height, width, channels = x.shape
         squares = ops.reshape(x, (-1, height // 2, 2, width // 2, 2, channels))
         squares = ops.transpose(squares, (0, 1, 3, 2, 4, 5))  # (batch, h/2, w/2, 2, 2, c)
         return ops.reshape(squares, (-1, height // 2, width // 2, 4 * channels)), no_change(x)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y, context=None):
         _, height, width, channels = y.shape
         squares = ops.reshape(y, (-1, height, width, 2, 2, channels // 4))
         squares = ops.transpose(squares, (0, 1, 3, 2, 4, 5))  # (batch, h, 2, w, 2, c)
@@ -66,10 +66,10 @@ class Flatten(Bijection):
     def compute_output_shape(self, x_shape):
         return (x_shape[0], int(np.prod(x_shape[1:])))
 
-    def forward_and_log_det(self, x):
+    def forward_and_log_det(self, x, context=None):
         return ops.reshape(x, (-1, int(np.prod(self._shape)))), no_change(x)
 
-    def inverse_and_log_det(self, y):
+    def inverse_and_log_det(self, y, context=None):
         return ops.reshape(y, (-1, *self._shape)), no_change(y)
 
 

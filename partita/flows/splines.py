@@ -45,7 +45,7 @@ def forward(x: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Te
     Example:
         >>> import numpy as np
         >>> y, log_slope = forward(np.array([0.5, 9.0], "float32"), np.zeros((2, 5), "float32"), bins=2, bound=3.0)
-        >>> np.array(y), np.array(log_slope)
+        >>> ops.convert_to_numpy(y), np.array(log_slope)
         (array([0.5, 9. ], dtype=float32), array([0., 0.], dtype=float32))
     """
     inside = ops.abs(x) < bound

@@ -94,7 +94,7 @@ class _Alternating(Split):
 
 
 class _Checkerboard(Split):
-    """Pixels whose row and column add up to an even number, and the others. Both parts keep the image's shape, so that nets can convolve."""
+    """Pixels whose row and column add up to an even number, and the others. Both parts keep the image's shape, for nets to convolve."""
 
     def __init__(self, shape, black):
         rows, columns = np.indices(shape[1:3])
