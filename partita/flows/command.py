@@ -18,7 +18,7 @@ from partita.flows.recipes import glow, neural_spline, nice, real_nvp
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COUNT = click.IntRange(min=1)
-_RECIPES = ("nice", "real_nvp", "glow", "neural_spline")
+_DEPTHS = {"nice": 5, "real_nvp": 2, "neural_spline": 2}  # hidden layers of the nets
 
 
 def _ending(*endings: str) -> Any:
@@ -40,13 +40,24 @@ def flow() -> None:
 @flow.command(short_help="Fit a flow to data.", epilog="Example: partita flow fit table.csv --out table.keras")
 @click.argument("data", type=_INPUT)
 @click.option("--out", type=click.Path(path_type=Path), required=True, callback=_ending(".keras"), help="The model file, *.keras.")
-@click.option("--recipe", type=click.Choice(_RECIPES), help="Default: neural_spline for a table, nice for images.")
+@click.option("--recipe", type=click.Choice([*_DEPTHS, "glow"]), help="Default: neural_spline for a table, nice for images.")
+@click.option("--width", type=_COUNT, help="Units of each hidden layer of the nets. Default: the recipe's.")
 @click.option("--epochs", type=_COUNT, default=30, show_default=True)
 @click.option("--batch-size", type=_COUNT, default=128, show_default=True)
 @click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Falls to 0 as a cosine.")
 @click.option("--held-out", type=click.FloatRange(0.01, 0.9), default=0.1, show_default=True, help="Share that chooses the epoch.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
-def fit(data: Path, out: Path, recipe: str | None, epochs: int, batch_size: int, learning_rate: float, held_out: float, seed: int) -> None:
+def fit(
+    data: Path,
+    out: Path,
+    recipe: str | None,
+    width: int | None,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    held_out: float,
+    seed: int,
+) -> None:
     """Fit a flow to DATA: a table (*.csv) or images (*.npz, *.npy, idx), each also packed as .gz.
 
     A table may begin with a line of names; its columns are standardised inside the model, so that densities are those of the table.
@@ -59,7 +70,7 @@ def fit(data: Path, out: Path, recipe: str | None, epochs: int, batch_size: int,
     if len(order) - count < 2:
         raise click.ClickException(f"{data} holds {len(order)} rows: want more, to fit and to hold some out")
     train, validation = rows.values[order[count:]], rows.values[order[:count]]
-    model = _model(recipe, rows._replace(values=train))
+    model = _model(recipe, width, rows._replace(values=train))
     steps = epochs * -(-len(train) // batch_size)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=100.0))
     said = Progress(out)
@@ -75,20 +86,21 @@ def fit(data: Path, out: Path, recipe: str | None, epochs: int, batch_size: int,
     click.echo(f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}")
 
 
-def _model(recipe: str | None, rows: Rows) -> Flow:
+def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
     shape = rows.values.shape[1:]
+    nets: dict[str, dict[str, Any]] = {name: {"hidden": (width,) * depth} for name, depth in _DEPTHS.items()} | {"glow": {"width": width}}
     if len(shape) == 3 or rows.levels:
         recipe = recipe or "nice"
         if recipe == "neural_spline" or (recipe == "glow" and len(shape) != 3):
             raise click.UsageError(f"--recipe {recipe} does not fit rows of the shape {shape}")
         build: Any = {"nice": nice, "real_nvp": real_nvp, "glow": glow}[recipe]
-        return build(shape, dequantize=rows.levels or 256)
+        return build(shape, dequantize=rows.levels or 256, **(nets[recipe] if width else {}))
     recipe = recipe or "neural_spline"
     if recipe == "glow":
         raise click.UsageError("--recipe glow is for images, and this is a table.")
     first = Standardize.fit(rows.values, rows.names)
     build = {"nice": nice, "real_nvp": real_nvp, "neural_spline": neural_spline}[recipe]
-    return build(shape[0], first=first, dequantize=None)
+    return build(shape[0], first=first, dequantize=None, **(nets[recipe] if width else {}))
 
 
 class Progress(keras.callbacks.Callback):

@@ -60,14 +60,15 @@ def _opened(path):
 
 
 def _read_npz(path):
-    try:
-        with _opened(path) as file, np.load(file, allow_pickle=False) as arrays:
-            wanted = [name for name in ("x", "images", *arrays.files) if name in arrays.files]
-            if "x" not in wanted and "images" not in wanted and len(arrays.files) > 1:
-                raise ValueError(f"{path}: holds {', '.join(arrays.files)}: want one array, or one named x or images")
-            return arrays[wanted[0]]
-    except (zipfile.BadZipFile, IndexError):
-        raise ValueError(f"{path}: is no .npz file with an array") from None
+    with _opened(path) as file:
+        if not zipfile.is_zipfile(file):
+            raise ValueError(f"{path}: is no .npz file")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            names = arrays.files if len(arrays.files) == 1 else [name for name in ("x", "images") if name in arrays.files]
+            if not names:
+                raise ValueError(f"{path}: holds {', '.join(arrays.files) or 'nothing'}: want one array, or one named x or images")
+            return arrays[names[0]]
 
 
 def _read_idx(path):

@@ -85,27 +85,26 @@ class Flow(keras.Model):
         self.data_shape, self._latent_shape = tuple(x_shape[1:]), latent_shape[1:]
         self._context_shape = None if context_shape is None else tuple(context_shape[1:])
 
-    def call(self, inputs):
+    def call(self, inputs, training=None):
         x, context = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
-        return self._log_prob(self._with_noise(x, self._noise), context)
+        z, log_det = self.bijection(self._with_noise(x, self._noise), context=context, training=training)  # which reaches nets and ActNorm
+        return self.base.log_prob(z) + log_det  # (batch,)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if y is not None:
+        if y is not None and y.shape[-1]:
             raise ValueError(f"fit takes no targets, got some of the shape {tuple(y.shape)}: a context goes in as fit((x, context))")
         self._bits.update_state(self._to_bits(y_pred), sample_weight=sample_weight)
-        if sample_weight is None:
-            return -ops.mean(y_pred) + sum(self.losses)
-        weight = ops.cast(sample_weight, y_pred.dtype)
-        return -ops.sum(weight * y_pred) / ops.maximum(ops.sum(weight), 1e-12) + sum(self.losses)
+        weight = 1.0 if sample_weight is None else ops.cast(sample_weight, y_pred.dtype)
+        return -ops.mean(weight * y_pred) + sum(self.losses)
 
     def fit(self, x=None, y=None, **options):
-        self._check_all(x)
+        y = self._check_all(x, y, options)
         validation = options.get("validation_data")
         self._check_all(validation[0] if isinstance(validation, (list, tuple)) else validation)
         return super().fit(x, y, **options)
 
     def evaluate(self, x=None, y=None, **options):
-        self._check_all(x)
+        y = self._check_all(x, y, options)
         return super().evaluate(x, y, **options)
 
     def log_prob(self, x: Any, context: Any = None) -> Any:
@@ -212,11 +211,16 @@ class Flow(keras.Model):
         if not self.built:
             raise ValueError("this flow knows no shape yet: fit it, or build((None, features)) it")
 
-    def _check_all(self, x):
-        """The data of `fit`, where they are arrays at hand and no stream."""
-        x = x[0] if isinstance(x, (list, tuple)) and len(x) == 2 else x
+    def _check_all(self, x, y=None, options=None):
+        """Look at the data of `fit` where they are arrays: what is raised once it runs leaves a model without weights on JAX."""
+        x, context = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
         if isinstance(x, np.ndarray):
             self._checked(x)
+            if self.built:
+                self._check_shapes(x, context, self.data_shape)
+            if y is None and options and options.get("sample_weight") is not None:
+                return np.zeros((len(x), 0))  # Keras forgets weights that come without targets
+        return y
 
     def _checked(self, x, name="x", in_domain=True):
         x = np.asarray(ops.convert_to_numpy(x), self.bijection.compute_dtype)

@@ -26,6 +26,7 @@ def nice(
     couplings: int = 4,
     hidden: Sequence[int] = (1000,) * 5,
     net: Net | None = None,
+    first: Bijection | None = None,
     base: Distribution | None = None,
     dequantize: int | tuple[float, float] | None = (-0.01, 0.0),
     context: int | None = None,
@@ -37,6 +38,7 @@ def nice(
         couplings: How many.
         hidden: Widths of the hidden layers of each coupling's net, with ReLU.
         net: Instead of `hidden`: number of outputs → a Keras model or layer on vectors.
+        first: A bijection in front.
         base: The law of the latent; by default `Normal()`. The paper takes `Logistic()`.
         dequantize: See `Flow`. By default uniform noise in [−0.01, 0], for images with values in [0, 1]; 256 for bits per dimension
             that compare with the paper's; None for a table of real numbers.
@@ -58,9 +60,9 @@ def nice(
     shape = _shape(features)
     size = math.prod(shape)
     make = net or _dense(hidden)
-    flatten = [Flatten()] if len(shape) > 1 else []
+    begin = [*([] if first is None else [first]), *([Flatten()] if len(shape) > 1 else [])]
     links = [AdditiveCoupling(make(size // 2), ("even", "odd")[k % 2]) for k in range(couplings)]
-    return _built(Flow(Chain([*flatten, *links, Scaling()]), base, dequantize), shape, context)
+    return _built(Flow(Chain([*begin, *links, Scaling()]), base, dequantize), shape, context)
 
 
 def real_nvp(
@@ -221,6 +223,8 @@ def _image(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _moved(features: int, split: str) -> int:
     """How many features move where a half stays."""
+    if features < 2:
+        raise ValueError(f"a coupling needs 2 features or more, got {features}")
     return features // 2 if split == "first" else -(-features // 2)
 
 
