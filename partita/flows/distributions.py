@@ -44,6 +44,7 @@ class Distribution(keras.layers.Layer, ABC):
 
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) `(batch,)`, in nats."""
+        z = ops.cast(ops.convert_to_tensor(z), self.compute_dtype)
         if not self.trained_scale:
             return sum_features(self.log_density(z))
         log_scale = self.log_scale + 0.0
