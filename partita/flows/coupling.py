@@ -27,6 +27,20 @@ class Coupling(Bijection):
 
     Raises:
         ValueError: if the features cannot be split so, or the net gives more or fewer parameters than it takes.
+
+    Example:
+        >>> class Doubling(Coupling):
+        ...     def per_feature(self):
+        ...         return 1
+        ...
+        ...     def move(self, x, raw):
+        ...         return 2 * x + raw, ops.full_like(x, 0.6931)
+        ...
+        ...     def move_back(self, y, raw):
+        ...         return (y - raw) / 2, ops.full_like(y, -0.6931)
+        >>> _, log_det = Doubling(keras.layers.Dense(2)).forward_and_log_det([[1.0, 2.0, 3.0, 4.0]])
+        >>> round(float(log_det[0]), 3)
+        1.386
     """
 
     def __init__(self, net: keras.layers.Layer, split: str = "even", **kwargs: Any):
@@ -37,6 +51,7 @@ class Coupling(Bijection):
             raise ValueError(f"split must be one of {', '.join(NAMES)}, got {split!r}")
         self.net = net
         self.split = split
+        self.settings: dict[str, Any] = {}  # what a subclass adds to the config
 
     @abstractmethod
     def per_feature(self) -> int:
@@ -73,7 +88,7 @@ class Coupling(Bijection):
         return self._split.join(kept, moved), log_det
 
     def get_config(self):
-        return {**super().get_config(), "net": keras.saving.serialize_keras_object(self.net), "split": self.split}
+        return {**super().get_config(), "net": keras.saving.serialize_keras_object(self.net), "split": self.split, **self.settings}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -139,6 +154,7 @@ class AffineCoupling(Coupling):
         if not max_log_scale > 0:
             raise ValueError(f"max_log_scale must be above 0, got {max_log_scale}")
         self.max_log_scale = max_log_scale
+        self.settings = {"max_log_scale": max_log_scale}
 
     def per_feature(self):
         return 2
@@ -154,9 +170,6 @@ class AffineCoupling(Coupling):
     def _scale_and_shift(self, raw):
         log_scale, shift = ops.split(raw, 2, axis=-1)
         return self.max_log_scale * ops.tanh(log_scale / self.max_log_scale), shift
-
-    def get_config(self):
-        return {**super().get_config(), "max_log_scale": self.max_log_scale}
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -189,6 +202,7 @@ class SplineCoupling(Coupling):
         if not bound > 0:
             raise ValueError(f"bound must be above 0, got {bound}")
         self.bins, self.bound = bins, bound
+        self.settings = {"bins": bins, "bound": bound}
 
     def per_feature(self):
         return splines.num_parameters(self.bins)
@@ -201,6 +215,3 @@ class SplineCoupling(Coupling):
 
     def _by_feature(self, raw, x):
         return ops.reshape(raw, (*ops.shape(x), self.per_feature()))  # (batch, ..., moved, 3 · bins − 1)
-
-    def get_config(self):
-        return {**super().get_config(), "bins": self.bins, "bound": self.bound}

@@ -29,6 +29,7 @@ class Distribution(keras.layers.Layer, ABC):
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         super().__init__(dtype="float64" if policy.variable_dtype == "float64" else "float32", **kwargs)
         self.trained_scale = trained_scale
+        self.settings: dict[str, Any] = {}  # what a subclass adds to the config
 
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
@@ -59,7 +60,7 @@ class Distribution(keras.layers.Layer, ABC):
         return self.log_prob(z)
 
     def get_config(self):
-        return {**super().get_config(), "trained_scale": self.trained_scale}
+        return {**super().get_config(), "trained_scale": self.trained_scale, **self.settings}
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -126,6 +127,7 @@ class StudentT(Distribution):
         if not degrees > 0:
             raise ValueError(f"degrees must be above 0, got {degrees}")
         self.degrees = degrees
+        self.settings = {"degrees": degrees}
 
     def log_density(self, z):
         half = (self.degrees + 1) / 2
@@ -137,6 +139,3 @@ class StudentT(Distribution):
         normal = keras.random.normal(shape, dtype=self.compute_dtype, seed=seeds)
         chi_squared = 2 * keras.random.gamma(shape, self.degrees / 2, dtype=self.compute_dtype, seed=seeds)
         return normal * ops.sqrt(self.degrees / ops.maximum(chi_squared, 1e-30))
-
-    def get_config(self):
-        return {**super().get_config(), "degrees": self.degrees}
