@@ -97,15 +97,15 @@ class Flow(keras.Model):
         weight = 1.0 if sample_weight is None else ops.cast(sample_weight, y_pred.dtype)
         return -ops.mean(weight * y_pred) + sum(self.losses)
 
-    def fit(self, x=None, y=None, **options):
+    def fit(self, x=None, y=None, *arguments, **options):
         y = self._check_all(x, y, options)
         validation = options.get("validation_data")
         self._check_all(validation[0] if isinstance(validation, (list, tuple)) else validation)
-        return super().fit(x, y, **options)
+        return super().fit(x, y, *arguments, **options)
 
-    def evaluate(self, x=None, y=None, **options):
+    def evaluate(self, x=None, y=None, *arguments, **options):
         y = self._check_all(x, y, options)
-        return super().evaluate(x, y, **options)
+        return super().evaluate(x, y, *arguments, **options)
 
     def log_prob(self, x: Any, context: Any = None) -> Any:
         """log q(x) `(rows,)` in nats, of data `(rows, ...)`."""
