@@ -74,7 +74,7 @@ def _textbook(train: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float
 
     rng = np.random.default_rng(seed)
     noisy, unseen = (
-        ((LEVELS - 1) * x + rng.uniform(size=x.shape)) / LEVELS for x in (np.repeat(train, 4, axis=0), np.repeat(test, 5, axis=0))
+        ((LEVELS - 1) * x + rng.uniform(size=x.shape)) / LEVELS for x in (np.repeat(train, 2, axis=0), np.repeat(test, 5, axis=0))
     )
     laws = {
         "Gaussian, full covariance": GaussianMixture(1, reg_covar=1e-5, random_state=seed),
