@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # Command → the module that holds it under the same name, and what `partita --help` says of it without importing that module.
 PARTS = {
     "tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF."),
+    "flow": ("partita.flows.command", "Fit a normalizing flow, draw from it, score with it."),
     "simulate": ("partita.reactions.command", "Simulate a reaction network exactly."),
     "fit": ("partita.reactions.fitting", "Fit a network's rate equation to a table."),
     "embed": ("partita.contrast.command", "Make vectors of the words of a text."),

@@ -28,3 +28,23 @@ def gradients(function, *arrays):
             value = ops.sum(function(*inputs))
         grads = tape.gradient(value, inputs)
     return float(value), [np.array(ops.convert_to_numpy(grad)) for grad in grads]
+
+
+def jacobian(function, x):
+    """∂f/∂x `(m, n)` of a function of a vector x, as a numpy array."""
+    backend = keras.backend.backend()
+    if backend == "jax":
+        import jax
+
+        return np.array(jax.jit(jax.jacrev(function))(ops.convert_to_tensor(x)))
+    if backend == "torch":
+        import torch
+
+        return torch.autograd.functional.jacobian(function, torch.tensor(x)).numpy()
+    import tensorflow as tf
+
+    x = tf.convert_to_tensor(x)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = function(x)
+    return tape.jacobian(y, x, experimental_use_pfor=False).numpy()

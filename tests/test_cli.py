@@ -122,7 +122,9 @@ def test_tour(run, monkeypatch, arguments, handed_over):
     assert asked == [handed_over]
 
 
-@pytest.mark.parametrize("command", [[], ["tour"], ["tag"], ["tag", "train"], ["tag", "apply"], ["tag", "score"]])
+@pytest.mark.parametrize(
+    "command", [[], ["tour"], ["tag"], ["tag", "train"], ["tag", "apply"], ["tag", "score"], ["flow"], ["flow", "fit"]]
+)
 def test_every_help_has_an_example(run, command):
     code, out, err = run(*command, "--help")
     assert (code, err) == (0, "")

@@ -66,10 +66,9 @@ def _train(kind: str, data: tuple[np.ndarray, ...], seed: int, epochs: int) -> d
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((64,)), *(keras.layers.Dense(256, "relu") for _ in range(2)), keras.layers.Dense(10, "softmax")])
     model.compile(keras.optimizers.Adam(2e-3), "categorical_crossentropy")
-    pairing = {"begin": epochs // 8, "end": epochs - epochs // 8}
     batches: dict[str, Callable[[], Any]] = {
         "plain": lambda: SamplePairing((x, targets), end=0, batch_size=BATCH, seed=seed),
-        "SamplePairing": lambda: SamplePairing((x, targets), batch_size=BATCH, seed=seed, **pairing),
+        "SamplePairing": lambda: SamplePairing((x, targets), begin=epochs // 8, end=epochs - epochs // 8, batch_size=BATCH, seed=seed),
         "mixup": lambda: Mixup((x, targets), batch_size=BATCH, seed=seed),
     }
     curve: list[float] = []

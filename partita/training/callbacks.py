@@ -75,6 +75,7 @@ class Evaluate(keras.callbacks.Callback):
             raise ValueError(f"path must end in .keras, got {path}")
         self.function, self.name, self.mode, self.restore_best = function, name, mode, restore_best
         self.path, self.every, self.on_error = None if path is None else Path(path), every, on_error
+        self._period = every if isinstance(every, int) else 0  # 0: at the end of an epoch
         self.best: float | None = None
         self.best_epoch: int | None = None
         self.values: list[float] = []
@@ -85,20 +86,20 @@ class Evaluate(keras.callbacks.Callback):
         self.best, self.best_epoch, self.values, self._weights, self._epoch = None, None, [], None, None
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._epoch is None and epoch > 0 and self.path is not None and self._note.exists():  # resumed
-            noted = json.loads(self._note.read_text(encoding="utf-8"))
+        if self._epoch is None and epoch > 0 and self.path is not None and _note(self.path).exists():  # resumed
+            noted = json.loads(_note(self.path).read_text(encoding="utf-8"))
             self.best, self.best_epoch = noted["value"], noted["epoch"]
         self._epoch = epoch
         self._steps.begin_epoch(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.every != "epoch" and self._steps.passed(batch, self.every):
+        if self._period and self._steps.passed(batch, self._period):
             self._evaluate()
             if logs is not None and self.values:
                 logs[self.name] = self.values[-1]
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.every == "epoch":
+        if not self._period:
             self._evaluate()
         if logs is not None and self.values:
             logs[self.name] = self.values[-1]
@@ -110,10 +111,6 @@ class Evaluate(keras.callbacks.Callback):
             elif self.path is not None:
                 self.model.set_weights(keras.saving.load_model(self.path, compile=False).get_weights())
 
-    @property
-    def _note(self):
-        return self.path.with_suffix(".json")
-
     def _evaluate(self):
         model = self.model
         try:
@@ -124,10 +121,10 @@ class Evaluate(keras.callbacks.Callback):
             where = traceback.extract_tb(error.__traceback__)[-1]
             warnings.warn(f"{self.name} failed in epoch {self._epoch}: {error!r} ({where.filename}:{where.lineno})", stacklevel=2)
             value = math.nan
-        value = np.asarray(keras.ops.convert_to_numpy(value) if hasattr(value, "shape") else value)
-        if value.ndim or value.dtype.kind not in "biuf":
-            raise ValueError(f"the function of {self.name} must return one number, got an array of shape {value.shape}")
-        self.values.append(float(value))
+        number = np.asarray(keras.ops.convert_to_numpy(value) if hasattr(value, "shape") else value)
+        if number.ndim or number.dtype.kind not in "biuf":
+            raise ValueError(f"the function of {self.name} must return one number, got an array of shape {number.shape}")
+        self.values.append(float(number))
         better = not math.isnan(self.values[-1]) and (
             self.best is None or (self.values[-1] > self.best if self.mode == "max" else self.values[-1] < self.best)
         )
@@ -137,7 +134,12 @@ class Evaluate(keras.callbacks.Callback):
                 self._weights = model.get_weights()
             if self.path is not None:
                 model.save(self.path)
-                self._note.write_text(json.dumps({"name": self.name, "value": self.best, "epoch": self.best_epoch}), encoding="utf-8")
+                _note(self.path).write_text(json.dumps({"name": self.name, "value": self.best, "epoch": self.best_epoch}), encoding="utf-8")
+
+
+def _note(path: Path) -> Path:
+    """Where the value of the best model is noted."""
+    return path.with_suffix(".json")
 
 
 class Lookahead(keras.callbacks.Callback):
@@ -236,6 +238,8 @@ class Trace(keras.callbacks.Callback):
             raise ValueError(f"every must be 'epoch' or a number of steps, got {every!r}")
         self.statistics = dict(statistics or {"norm": lambda array: float(np.linalg.norm(array))})
         self.of, self.data, self.every = of, data, every
+        self._batch: Any = data
+        self._period = every if isinstance(every, int) else 0
         self.steps: list[int] = []
         self.records: dict[str, dict[str, list[float]]] = {name: {} for name in self.statistics}
         self._steps = Steps()
@@ -244,17 +248,17 @@ class Trace(keras.callbacks.Callback):
         self._steps.begin_epoch(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
-        if self.every != "epoch" and self._steps.passed(batch, self.every):
+        if self._period and self._steps.passed(batch, self._period):
             self._record(self._steps.total)
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.every == "epoch":
+        if not self._period:
             self._record(epoch + 1)
 
     def _record(self, step):
         model = self.model
         self.steps.append(step)
-        tensors = model.trainable_variables if self.of == "weights" else gradients_of_loss(model, *self.data)
+        tensors = model.trainable_variables if self.of == "weights" else gradients_of_loss(model, *self._batch)
         for variable, tensor in zip(model.trainable_variables, tensors, strict=True):
             array = keras.ops.convert_to_numpy(tensor)
             for name, function in self.statistics.items():

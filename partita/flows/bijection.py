@@ -1,0 +1,215 @@
+"""A bijection with its log-determinant, and bijections made of others.
+
+z = f(x),   log q(x) = log p(z) + log|det ∂f/∂x|,   log|det| of a chain = the sum of those of its links
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import wraps
+from inspect import signature
+from typing import Any
+
+import keras
+from keras import ops
+
+Tensor = Any
+Shape = tuple[Any, ...]  # None is a size that is not known yet
+
+
+class Bijection(keras.layers.Layer, ABC):
+    """An invertible map from data to latent space: the contract of every piece of a flow.
+
+    A new one is a class with two methods; weights, if any, are made in `build(x_shape)` or `build(x_shape, context_shape=None)` as in any
+    Keras layer. Either method may leave out `context` if it has no use for it. One that changes the shape also overrides
+    `compute_output_shape(x_shape)`. Tensors come in, and log-determinants go out, in float32 whatever the policy of mixed precision
+    says (in float64 if the layer's dtype is float64); nets inside keep to the policy they were made with.
+
+    Calling `bijection(x, context)` is `forward_and_log_det`. An unbuilt bijection is built on the first x it sees. `domain` is the
+    interval that data must lie in, all numbers unless the constructor sets another.
+
+    Raises:
+        ValueError: if x has no axis of features, or a bijection that changes the shape is to invert before it was built.
+
+    Example:
+        >>> class Doubling(Bijection):
+        ...     def forward_and_log_det(self, x):
+        ...         return 2 * x, ops.full(ops.shape(x)[:1], x.shape[1] * np.log(2))
+        ...
+        ...     def inverse_and_log_det(self, y):
+        ...         return y / 2, ops.full(ops.shape(y)[:1], -y.shape[1] * np.log(2))
+        >>> import numpy as np
+        >>> y, log_det = Doubling().forward_and_log_det(np.ones((2, 3)))
+        >>> ops.convert_to_numpy(log_det)
+        array([2.079, 2.079], dtype=float32)
+    """
+
+    def __init__(self, dtype: Any = None, **kwargs: Any):
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+        super().__init__(dtype="float64" if policy.variable_dtype == "float64" else "float32", **kwargs)
+        self.domain = (-float("inf"), float("inf"))
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        for name in ("forward_and_log_det", "inverse_and_log_det"):
+            if name in vars(cls) and not getattr(vars(cls)[name], "__isabstractmethod__", False):
+                setattr(cls, name, _prepared(vars(cls)[name]))
+
+    @abstractmethod
+    def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Latent y, and log|det ∂y/∂x| `(batch,)`, of data x `(batch, ...)` given context `(batch, features)`."""
+
+    @abstractmethod
+    def inverse_and_log_det(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Data x, and log|det ∂x/∂y| `(batch,)`, of latent y."""
+
+    def call(self, x, context=None):
+        return self.forward_and_log_det(x, context)
+
+
+def _prepared(method: Callable) -> Callable:
+    """The method with tensors of the layer's dtype going in and coming out, after the layer was built."""
+    takes_context = "context" in signature(method).parameters
+
+    @wraps(method)
+    def run(self, x, context=None):
+        x = ops.cast(ops.convert_to_tensor(x), self.compute_dtype)
+        context = None if context is None else ops.cast(ops.convert_to_tensor(context), self.compute_dtype)
+        if len(x.shape) < 2:
+            raise ValueError(f"{type(self).__name__} wants (batch, ...) with one axis of features or more, got the shape {tuple(x.shape)}")
+        if not self.built:
+            if method.__name__ == "inverse_and_log_det" and _changes_shape(self):
+                raise ValueError(f"{type(self).__name__} changes the shape: build it on that of x before it inverts")
+            build(self, x.shape, None if context is None else context.shape)
+        y, log_det = method(self, x, context) if takes_context else method(self, x)
+        return y, ops.cast(log_det, self.compute_dtype)
+
+    return run
+
+
+def build(bijection: Bijection, x_shape: Shape, context_shape: Shape | None = None) -> Shape:
+    """Build a bijection that is not yet, and tell the shape of what it maps x to."""
+    x_shape = (None, *x_shape[1:])
+    if not bijection.built:
+        takes_context = "context_shape" in signature(bijection.build).parameters
+        if takes_context and context_shape is not None:
+            bijection.build(x_shape, (None, *context_shape[1:]))
+        else:
+            bijection.build(x_shape)
+    return output_shape(bijection, x_shape)
+
+
+def output_shape(bijection: Bijection, x_shape: Shape) -> Shape:
+    """The shape of what a built bijection maps x to."""
+    return tuple(bijection.compute_output_shape(x_shape)) if _changes_shape(bijection) else tuple(x_shape)
+
+
+def _changes_shape(bijection: Bijection) -> bool:
+    return type(bijection).compute_output_shape is not keras.layers.Layer.compute_output_shape
+
+
+def sum_features(x: Tensor) -> Tensor:
+    """The sum over all axes but the first, `(batch,)`."""
+    return ops.sum(x, axis=tuple(range(1, len(x.shape))))
+
+
+def no_change(x: Tensor) -> Tensor:
+    """The log-determinant of what keeps volumes, `(batch,)`."""
+    return ops.zeros(ops.shape(x)[:1], x.dtype)
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Chain(Bijection):
+    """Bijections one after another: the first sees the data, the last gives the latent.
+
+    Args:
+        bijections: At least one.
+
+    Raises:
+        ValueError: if there is none, or one is no `Bijection`.
+
+    Example:
+        >>> import numpy as np
+        >>> from partita.flows import Reverse, Scaling
+        >>> y, log_det = Chain([Scaling(), Reverse()]).forward_and_log_det(np.array([[1.0, 2.0]]))
+        >>> ops.convert_to_numpy(y), ops.convert_to_numpy(log_det)
+        (array([[2., 1.]], dtype=float32), array([0.], dtype=float32))
+    """
+
+    def __init__(self, bijections: Sequence[Bijection], **kwargs: Any):
+        super().__init__(**kwargs)
+        if not bijections or not all(isinstance(link, Bijection) for link in bijections):
+            raise ValueError(f"bijections must be one Bijection or more, got {bijections!r}")
+        self.bijections = list(bijections)
+        self.domain = bijections[0].domain
+
+    def build(self, x_shape, context_shape=None):
+        for bijection in self.bijections:
+            x_shape = build(bijection, x_shape, context_shape)
+
+    def compute_output_shape(self, x_shape):
+        for bijection in self.bijections:
+            x_shape = output_shape(bijection, x_shape)
+        return x_shape
+
+    def forward_and_log_det(self, x, context=None):
+        total = no_change(x)
+        for bijection in self.bijections:
+            x, log_det = bijection.forward_and_log_det(x, context)
+            total = total + log_det
+        return x, total
+
+    def inverse_and_log_det(self, y, context=None):
+        total = no_change(y)
+        for bijection in reversed(self.bijections):
+            y, log_det = bijection.inverse_and_log_det(y, context)
+            total = total + log_det
+        return y, total
+
+    def get_config(self):
+        return {**super().get_config(), "bijections": [keras.saving.serialize_keras_object(link) for link in self.bijections]}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        links = [keras.saving.deserialize_keras_object(link, custom_objects=custom_objects) for link in config["bijections"]]
+        return cls(**{**config, "bijections": links})
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Inverse(Bijection):
+    """A bijection that keeps the shape, run backwards: a masked autoregressive one becomes an inverse autoregressive one.
+
+    Args:
+        bijection: What to invert.
+
+    Raises:
+        ValueError: if it changes the shape.
+
+    Example:
+        >>> import numpy as np
+        >>> from partita.flows import Logit
+        >>> y, _ = Inverse(Logit()).forward_and_log_det(np.zeros((1, 2)))
+        >>> ops.convert_to_numpy(y)
+        array([[0.5, 0.5]], dtype=float32)
+    """
+
+    def __init__(self, bijection: Bijection, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.bijection = bijection
+
+    def build(self, x_shape, context_shape=None):
+        if build(self.bijection, x_shape, context_shape) != (None, *x_shape[1:]):
+            raise ValueError(f"bijection must keep the shape to be run backwards, got {type(self.bijection).__name__} on {x_shape}")
+
+    def forward_and_log_det(self, x, context=None):
+        return self.bijection.inverse_and_log_det(x, context)
+
+    def inverse_and_log_det(self, y, context=None):
+        return self.bijection.forward_and_log_det(y, context)
+
+    def get_config(self):
+        return {**super().get_config(), "bijection": keras.saving.serialize_keras_object(self.bijection)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        inner = keras.saving.deserialize_keras_object(config["bijection"], custom_objects=custom_objects)
+        return cls(**{**config, "bijection": inner})

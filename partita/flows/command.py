@@ -1,0 +1,196 @@
+"""`partita flow`: fit a flow to a table or to images, draw from it, score with it.
+
+file → rows → recipe → model file,   model file → samples,   model file and rows → log-densities
+"""
+
+from pathlib import Path
+from typing import Any
+
+import click
+import keras
+import numpy as np
+
+from partita.flows.explore import image_grid, links
+from partita.flows.files import Rows, read_rows
+from partita.flows.flow import Flow
+from partita.flows.ranges import Standardize
+from partita.flows.recipes import glow, neural_spline, nice, real_nvp
+
+_INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
+_COUNT = click.IntRange(min=1)
+_DEPTHS = {"nice": 5, "real_nvp": 2, "neural_spline": 2}  # hidden layers of the nets
+
+
+def _ending(*endings: str) -> Any:
+    def check(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None and path.suffix not in endings:
+            raise click.BadParameter(f"want a file that ends in {' or '.join(endings)}, got '{path}'.")
+        if path is not None and not path.parent.is_dir():
+            raise click.BadParameter(f"folder '{path.parent}' does not exist.")
+        return path
+
+    return check
+
+
+@click.group(epilog="Example: partita flow score table.keras new.csv")
+def flow() -> None:
+    """Fit a normalizing flow, draw from it, score with it."""
+
+
+@flow.command(short_help="Fit a flow to data.", epilog="Example: partita flow fit table.csv --out table.keras")
+@click.argument("data", type=_INPUT)
+@click.option("--out", type=click.Path(path_type=Path), required=True, callback=_ending(".keras"), help="The model file, *.keras.")
+@click.option("--recipe", type=click.Choice([*_DEPTHS, "glow"]), help="Default: neural_spline for a table, nice for images.")
+@click.option("--width", type=_COUNT, help="Units of each hidden layer of the nets. Default: the recipe's.")
+@click.option("--epochs", type=_COUNT, default=30, show_default=True)
+@click.option("--batch-size", type=_COUNT, default=128, show_default=True)
+@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Falls to 0 as a cosine.")
+@click.option("--held-out", type=click.FloatRange(0.01, 0.9), default=0.1, show_default=True, help="Share that chooses the epoch.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+def fit(
+    data: Path,
+    out: Path,
+    recipe: str | None,
+    width: int | None,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    held_out: float,
+    seed: int,
+) -> None:
+    """Fit a flow to DATA: a table (*.csv) or images (*.npz, *.npy, idx), each also packed as .gz.
+
+    A table may begin with a line of names; its columns are standardised inside the model, so that densities are those of the table.
+    Images are bytes, or numbers from 0 to 1. The model of the best epoch so far is always in the file: Ctrl-C stops and keeps it.
+    """
+    keras.utils.set_random_seed(seed)
+    rows = read_rows(data)
+    order = np.random.default_rng(seed).permutation(len(rows.values))
+    count = max(1, round(held_out * len(order)))
+    if len(order) - count < 2:
+        raise click.ClickException(f"{data} holds {len(order)} rows: want more, to fit and to hold some out")
+    train, validation = rows.values[order[count:]], rows.values[order[:count]]
+    model = _model(recipe, width, rows._replace(values=train))
+    steps = epochs * -(-len(train) // batch_size)
+    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=100.0))
+    said = Progress(out)
+    click.echo(f"fitting to {len(train)} rows, choosing by {len(validation)} held out", err=True)
+    try:
+        model.fit(train, validation_data=validation, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[said])
+    except KeyboardInterrupt:
+        click.echo("\nstopped", err=True)
+        if not np.isfinite(said.best):
+            raise
+    if not np.isfinite(said.best):
+        raise click.ClickException("the loss is no finite number: try a smaller --learning-rate")
+    click.echo(f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}")
+
+
+def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
+    shape = rows.values.shape[1:]
+    nets: dict[str, dict[str, Any]] = {name: {"hidden": (width,) * depth} for name, depth in _DEPTHS.items()} | {"glow": {"width": width}}
+    if len(shape) == 3 or rows.levels:
+        recipe = recipe or "nice"
+        if recipe == "neural_spline" or (recipe == "glow" and len(shape) != 3):
+            raise click.UsageError(f"--recipe {recipe} does not fit rows of the shape {shape}")
+        build: Any = {"nice": nice, "real_nvp": real_nvp, "glow": glow}[recipe]
+        return build(shape, dequantize=rows.levels or 256, **(nets[recipe] if width else {}))
+    recipe = recipe or "neural_spline"
+    if recipe == "glow":
+        raise click.UsageError("--recipe glow is for images, and this is a table.")
+    first = Standardize.fit(rows.values, rows.names)
+    build = {"nice": nice, "real_nvp": real_nvp, "neural_spline": neural_spline}[recipe]
+    return build(shape[0], first=first, dequantize=None, **(nets[recipe] if width else {}))
+
+
+class Progress(keras.callbacks.Callback):
+    """One line an epoch on standard error; the model of the best one goes into the file."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.path, self.best, self.bits, self.epoch = path, float("inf"), float("nan"), 0
+
+    def on_epoch_end(self, epoch, logs=None):
+        better = logs["val_loss"] < self.best
+        if better:
+            self.best, self.bits, self.epoch = float(logs["val_loss"]), float(logs["val_bits_per_dim"]), epoch + 1
+            beside = self.path.with_name(f".{self.path.name}")
+            try:
+                self.model.save(beside.with_suffix(".keras"))
+                beside.replace(self.path)
+            finally:
+                beside.unlink(missing_ok=True)
+        click.echo(
+            f"epoch {epoch + 1}: {logs['loss']:.4f} nats, held out {logs['val_loss']:.4f}, "
+            f"{logs['val_bits_per_dim']:.4f} bits per dimension{' *' if better else ''}",
+            err=True,
+        )
+
+
+@flow.command(short_help="Draw from a flow.", epilog="Example: partita flow sample table.keras --rows 1000 --out drawn.csv")
+@click.argument("model", type=_INPUT)
+@click.option("--rows", type=_COUNT, default=64, show_default=True)
+@click.option("--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="Below 1: only what is likely.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same rows.")
+@click.option("--out", type=click.Path(path_type=Path), callback=_ending(".csv", ".npz", ".png"), help="Default: standard output.")
+def sample(model: str, rows: int, temperature: float, seed: int | None, out: Path | None) -> None:
+    """Draw rows from the flow in MODEL: as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png)."""
+    fitted = _load(model)
+    drawn = fitted.sample(rows, temperature, seed)
+    if out is not None and out.suffix == ".png":
+        image_grid(drawn, path=out)
+    elif out is not None and out.suffix == ".npz":
+        is_bytes = fitted.dequantize is not None
+        np.savez_compressed(out, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn)
+    else:
+        flat = drawn.reshape(rows, -1)
+        names = _names(fitted) or [f"x{place}" for place in range(flat.shape[1])]
+        with click.open_file("-" if out is None else str(out), "w", encoding="utf-8") as file:
+            np.savetxt(file, flat, "%.7g", delimiter=",", header=",".join(names), comments="")
+    if out is not None:
+        click.echo(f"written: {out}")
+
+
+@flow.command(short_help="Score data with a flow.", epilog="Example: partita flow score table.keras new.csv --lowest 10")
+@click.argument("model", type=_INPUT)
+@click.argument("data", type=_INPUT)
+@click.option("--lowest", type=click.IntRange(min=0), default=5, show_default=True, help="Print so many rows of the lowest density.")
+@click.option("--out", type=click.Path(path_type=Path), callback=_ending(".csv"), help="Write the log-density of every row: *.csv.")
+def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
+    """Print how likely DATA is under the flow in MODEL: mean log-density in nats, bits per dimension, and the rows that fit least.
+
+    Rows are counted from 1, a line of names left out. Images are scored with the noise of the training, the same in every call.
+    """
+    fitted = _load(model)
+    rows = read_rows(data)
+    names, values = _names(fitted), rows.values
+    if names and rows.names and names != rows.names:
+        if missing := [name for name in names if name not in rows.names]:
+            raise click.ClickException(f"{data} has no column '{missing[0]}', which the model was fitted to")
+        values = values[:, [rows.names.index(name) for name in names]]
+    if values.shape[1:] != fitted.data_shape:
+        raise click.ClickException(f"{data} holds rows of the shape {values.shape[1:]}, and the model was fitted to {fitted.data_shape}")
+    bits = fitted.bits_per_dim(values, seed=0)
+    log_prob = (np.log2(fitted.levels) - bits) * np.log(2) * values[0].size  # of the density, as the loss of the training
+    error = log_prob.std() / np.sqrt(len(log_prob))
+    click.echo(f"{len(log_prob)} rows: {log_prob.mean():.4f} ± {error:.4f} nats, {bits.mean():.4f} bits per dimension")
+    for row in np.argsort(log_prob)[:lowest]:
+        click.echo(f"row {row + 1}: {log_prob[row]:.4f}")
+    if out is not None:
+        np.savetxt(out, log_prob, "%.6f", header="log_prob", comments="")
+        click.echo(f"written: {out}")
+
+
+def _load(path: str | Path) -> Flow:
+    try:
+        model = keras.saving.load_model(path, compile=False)
+    except Exception as error:  # a file of another kind may fail anywhere in Keras
+        raise click.ClickException(f"{path} is no model file that can be read: {error}") from error
+    if not isinstance(model, Flow):
+        raise click.ClickException(f"{path} holds no flow: want one from 'partita flow fit'")
+    return model
+
+
+def _names(fitted: Flow) -> list[str] | None:
+    """The names of the columns that a flow was fitted to."""
+    return next((link.names for link in links(fitted.bijection) if isinstance(link, Standardize)), None)

@@ -1,0 +1,141 @@
+"""Where a flow's latent comes from: independent features of a known law.
+
+log p(z) = Σ_i log p(z_i)
+"""
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any
+
+import keras
+from keras import ops
+
+from partita.flows.bijection import Shape, Tensor, sum_features
+
+
+class Distribution(keras.layers.Layer, ABC):
+    """A law on latent space: the contract of what a `Flow` begins with.
+
+    Args:
+        trained_scale: Whether each feature has a scale of its own, trained with the flow. Without, all scales are 1.
+
+    Example:
+        >>> import numpy as np
+        >>> issubclass(Normal, Distribution)
+        True
+    """
+
+    def __init__(self, trained_scale: bool = False, dtype: Any = None, **kwargs: Any):
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+        super().__init__(dtype="float64" if policy.variable_dtype == "float64" else "float32", **kwargs)
+        self.trained_scale = trained_scale
+        self.settings: dict[str, Any] = {}  # what a subclass adds to the config
+
+    @abstractmethod
+    def log_density(self, z: Tensor) -> Tensor:
+        """log p of each number by itself, for scale 1; the shape of z."""
+
+    @abstractmethod
+    def draw(self, shape: tuple[int, ...], seed: Any) -> Tensor:
+        """Independent draws for scale 1; `seed` is an integer or a `keras.random.SeedGenerator`."""
+
+    def build(self, z_shape):
+        if self.trained_scale:
+            self.log_scale = self.add_weight(name="log_scale", shape=z_shape[1:], initializer="zeros")
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log p(z) `(batch,)`, in nats."""
+        z = ops.cast(ops.convert_to_tensor(z), self.compute_dtype)
+        if not self.trained_scale:
+            return sum_features(self.log_density(z))
+        log_scale = self.log_scale + 0.0
+        return sum_features(self.log_density(z * ops.exp(-log_scale)) - log_scale)
+
+    def sample(self, shape: Shape, seed: Any = None, temperature: float = 1.0) -> Tensor:
+        """Draws of z, their distance from 0 multiplied by `temperature`."""
+        z = temperature * self.draw(shape, seed)
+        return z * ops.exp(self.log_scale) if self.trained_scale else z
+
+    def call(self, z):
+        return self.log_prob(z)
+
+    def get_config(self):
+        return {**super().get_config(), "trained_scale": self.trained_scale, **self.settings}
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Normal(Distribution):
+    """log p(z) = −½ z² − ½ log 2π.
+
+    Args:
+        trained_scale: See `Distribution`.
+
+    Example:
+        >>> import numpy as np
+        >>> ops.convert_to_numpy(Normal()(np.zeros((1, 2))))
+        array([-1.838], dtype=float32)
+    """
+
+    def log_density(self, z):
+        return -0.5 * z**2 - 0.5 * math.log(2 * math.pi)
+
+    def draw(self, shape, seed):
+        return keras.random.normal(shape, dtype=self.compute_dtype, seed=seed)
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Logistic(Distribution):
+    """log p(z) = −z − 2 log(1 + exp(−z)), the law that NICE's paper takes: its tails are longer than a normal's.
+
+    Args:
+        trained_scale: See `Distribution`.
+
+    Example:
+        >>> import numpy as np
+        >>> ops.convert_to_numpy(Logistic()(np.zeros((1, 2))))
+        array([-2.773], dtype=float32)
+    """
+
+    def log_density(self, z):
+        return -ops.softplus(z) - ops.softplus(-z)
+
+    def draw(self, shape, seed):
+        # Short of 0 and 1 by what float32 can tell from them.
+        u = keras.random.uniform(shape, 2.0**-24, 1.0 - 2.0**-24, dtype=self.compute_dtype, seed=seed)
+        return ops.log(u) - ops.log1p(-u)
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class StudentT(Distribution):
+    """log p(z) = −½(ν + 1) log(1 + z²/ν) + constant: polynomial tails, for data with outliers.
+
+    Args:
+        degrees: ν, above 0.
+        trained_scale: See `Distribution`.
+
+    Raises:
+        ValueError: if `degrees` is not above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> ops.convert_to_numpy(StudentT(degrees=1.0)(np.zeros((1, 2))))
+        array([-2.289], dtype=float32)
+    """
+
+    def __init__(self, degrees: float = 5.0, trained_scale: bool = False, **kwargs: Any):
+        super().__init__(trained_scale, **kwargs)
+        if not degrees > 0:
+            raise ValueError(f"degrees must be above 0, got {degrees}")
+        self.degrees = degrees
+        self.settings = {"degrees": degrees}
+
+    def log_density(self, z):
+        half = (self.degrees + 1) / 2
+        constant = math.lgamma(half) - math.lgamma(self.degrees / 2) - 0.5 * math.log(self.degrees * math.pi)
+        return constant - half * ops.log1p(z**2 / self.degrees)
+
+    def draw(self, shape, seed):
+        seeds = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed  # two draws must not repeat each other
+        normal = keras.random.normal(shape, dtype=self.compute_dtype, seed=seeds)
+        chi_squared = 2 * keras.random.gamma(shape, self.degrees / 2, dtype=self.compute_dtype, seed=seeds)
+        return normal * ops.sqrt(self.degrees / ops.maximum(chi_squared, 1e-30))

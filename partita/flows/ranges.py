@@ -1,0 +1,125 @@
+"""Between the interval that data live in and the whole line.
+
+y = log u/(1 − u),  u = α + (1 − 2α) x;   y = σ(x);   y = (x − mean)/deviation
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from partita.flows.bijection import Bijection, no_change, sum_features
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Logit(Bijection):
+    """From [0, 1] to the line, as the first step of a flow for images: y = logit(α + (1 − 2α) x).
+
+    Args:
+        alpha: Keeps 0 and 1 from infinity; above 0 and below ½.
+
+    Raises:
+        ValueError: if `alpha` is out of range. A `Flow` that begins with this names the row of data outside [0, 1].
+
+    Source: RealNVP, Dinh et al. 2016, section 4.1.
+
+    Example:
+        >>> import numpy as np
+        >>> ops.convert_to_numpy(Logit(alpha=0.05).forward_and_log_det(np.array([[0.0, 0.5]]))[0])
+        array([[-2.944, 0.   ]], dtype=float32)
+    """
+
+    def __init__(self, alpha: float = 0.05, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not 0 < alpha < 0.5:
+            raise ValueError(f"alpha must be above 0 and below 0.5, got {alpha}")
+        self.alpha = alpha
+        self.domain = (0.0, 1.0)
+
+    def forward_and_log_det(self, x, context=None):
+        u = self.alpha + (1 - 2 * self.alpha) * x
+        log_u, log_rest = ops.log(u), ops.log1p(-u)
+        return log_u - log_rest, sum_features(math.log(1 - 2 * self.alpha) - log_u - log_rest)
+
+    def inverse_and_log_det(self, y, context=None):
+        log_slope = -ops.softplus(y) - ops.softplus(-y) - math.log(1 - 2 * self.alpha)
+        return (ops.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha), sum_features(log_slope)
+
+    def get_config(self):
+        return {**super().get_config(), "alpha": self.alpha}
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Sigmoid(Bijection):
+    """From the line to (0, 1): y = 1 / (1 + exp(−x)).
+
+    Example:
+        >>> import numpy as np
+        >>> ops.convert_to_numpy(Sigmoid().forward_and_log_det(np.array([[0.0, 2.0]]))[0])
+        array([[0.5  , 0.881]], dtype=float32)
+    """
+
+    def forward_and_log_det(self, x, context=None):
+        return ops.sigmoid(x), sum_features(-ops.softplus(x) - ops.softplus(-x))
+
+    def inverse_and_log_det(self, y, context=None):
+        log_y, log_rest = ops.log(y), ops.log1p(-y)
+        return log_y - log_rest, sum_features(-log_y - log_rest)
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class Standardize(Bijection):
+    """Columns of a table to mean 0 and standard deviation 1, with numbers that are not trained: densities stay those of the table.
+
+    Args:
+        mean: Of each feature.
+        deviation: Of each feature, above 0.
+        names: Of the features, kept with a saved flow; or None.
+
+    Raises:
+        ValueError: if the numbers of features differ, or a deviation is not above 0.
+
+    Example:
+        >>> import numpy as np
+        >>> table = np.array([[1.0, 10.0], [3.0, 30.0]])
+        >>> y, log_det = Standardize.fit(table).forward_and_log_det(table)
+        >>> ops.convert_to_numpy(y), ops.convert_to_numpy(log_det)
+        (array([[-1., -1.], [ 1.,  1.]], dtype=float32), array([-2.303, -2.303], dtype=float32))
+    """
+
+    def __init__(self, mean: Sequence[float], deviation: Sequence[float], names: Sequence[str] | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.mean, self.deviation = [float(m) for m in mean], [float(s) for s in deviation]
+        self.names = None if names is None else [*names]
+        if len(self.mean) != len(self.deviation) or (names is not None and len(names) != len(self.mean)):
+            raise ValueError(f"mean, deviation and names must belong to the same features, got {len(self.mean)} and {len(self.deviation)}")
+        if constant := [place for place, deviation in enumerate(self.deviation) if not deviation > 0]:
+            name = f"'{names[constant[0]]}'" if names else str(constant[0])
+            raise ValueError(f"deviation must be above 0, got {self.deviation[constant[0]]} for feature {name}: leave it out of the table")
+
+    @classmethod
+    def fit(cls, table: np.ndarray, names: Sequence[str] | None = None) -> "Standardize":
+        """The mean and standard deviation of each column of `(rows, features)`."""
+        table = np.asarray(table, "float64")
+        return cls(table.mean(axis=0).tolist(), table.std(axis=0).tolist(), names)
+
+    def build(self, x_shape):
+        if tuple(x_shape[1:]) != (len(self.mean),):
+            raise ValueError(f"Standardize holds the means of {len(self.mean)} features, got x of the shape {x_shape}")
+
+    def _numbers(self):
+        return (ops.convert_to_tensor(numbers, self.compute_dtype) for numbers in (self.mean, self.deviation))
+
+    def forward_and_log_det(self, x, context=None):
+        mean, deviation = self._numbers()
+        return (x - mean) / deviation, no_change(x) - float(np.log(self.deviation).sum())
+
+    def inverse_and_log_det(self, y, context=None):
+        mean, deviation = self._numbers()
+        return y * deviation + mean, no_change(y) + float(np.log(self.deviation).sum())
+
+    def get_config(self):
+        return {**super().get_config(), "mean": self.mean, "deviation": self.deviation, "names": self.names}
