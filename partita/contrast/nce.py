@@ -306,7 +306,13 @@ class EnergyModel(keras.Model):
             n: How many.
             seed: The same gives the same points.
             steps: Length of a chain. In a density of several parts, chains seldom cross from one to another.
+
+        Raises:
+            ValueError: where exp(G) is no density of points: for the loss `"negative_sampling"`, and for contexts.
         """
+        if self.conditional or self.loss_name == "negative_sampling":
+            what = "a density for each context" if self.conditional else "log p/U, and exp(G) is no density"
+            raise ValueError(f"sample draws from exp(G), but this model learned {what}: partita.contrast.mala takes any function")
         rng = np.random.default_rng(seed)
         some = as_array(self.noise.sample(max(CALIBRATION, 20 * n), seed=int(rng.integers(2**31 - 1))))
         weights = ops.convert_to_numpy(self(some)).astype(float) - as_array(self.noise.log_prob(some))

@@ -58,6 +58,8 @@ def test_negative_sampling_learns_the_ratio():
     model.fit(x, batch_size=200, epochs=8, verbose=0)
     assert number(model.energy.shift) == pytest.approx(-np.log(4), abs=0.1)
     np.testing.assert_allclose(model.log_prob(x[:5]), Normal([0], [[1]]).log_prob(x[:5]), atol=1e-5)
+    with pytest.raises(ValueError, match="this model learned log p/U, and exp"):
+        model.sample(3)
 
 
 @keras.saving.register_keras_serializable(package="partita_tests")
