@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from partita import crf, ode, reactions
+    from partita import crf, ode, reactions, variational
 
 __version__ = "0.1.0"
-__all__ = ("crf", "ode", "reactions")  # the parts, each imported on first use: `import partita` alone is light
+__all__ = ("crf", "ode", "reactions", "variational")  # the parts, each imported on first use: `import partita` alone is light
 
 
 def __getattr__(name: str) -> ModuleType:
