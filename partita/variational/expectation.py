@@ -160,7 +160,7 @@ def _completed(batch: tuple[np.ndarray, np.ndarray], gaussians: Gaussians) -> Mo
 
 
 def _conditional(x, missing, gaussians):
-    """For each row and component log density of what was seen, and x with the rest replaced by its mean; for each pattern that rest's spread."""
+    """Of each row and component the log density of what was seen, and x with the rest replaced by its mean; of each pattern its spread."""
     means, covariances = gaussians.means, gaussians.covariances
     size = means.shape[1]
     if covariances.ndim == 2:

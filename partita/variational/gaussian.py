@@ -50,6 +50,7 @@ def reparametrize(mean: Tensor, log_variance: Tensor, seed: Any) -> Tensor:
         >>> tuple(z.shape)
         (2, 3)
     """
+    mean, log_variance = ops.convert_to_tensor(mean), ops.convert_to_tensor(log_variance)
     noise = keras.random.normal(ops.shape(mean), dtype=keras.backend.standardize_dtype(mean.dtype), seed=seed)
     return mean + ops.exp(0.5 * log_variance) * noise
 
@@ -61,6 +62,7 @@ def normal_log_prob(x: Tensor, mean: Tensor, log_variance: Tensor) -> Tensor:
         >>> round(float(normal_log_prob(np.zeros(1), np.zeros(1), np.zeros(1))[0]), 4)
         -0.9189
     """
+    x, mean, log_variance = map(ops.convert_to_tensor, (x, mean, log_variance))
     return -0.5 * (_LOG_2PI + log_variance + (x - mean) ** 2 * ops.exp(-log_variance))
 
 
@@ -71,6 +73,7 @@ def kl_to_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
         >>> float(kl_to_standard(np.ones(1), np.zeros(1))[0])
         0.5
     """
+    mean, log_variance = map(ops.convert_to_tensor, (mean, log_variance))
     return 0.5 * (mean**2 + ops.exp(log_variance) - log_variance - 1.0)
 
 
@@ -82,6 +85,7 @@ def kl_between(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log
         >>> float(kl_between(zeros, zeros, zeros + 2.0, zeros)[0])
         2.0
     """
+    mean, log_variance, other_mean, other_log_variance = map(ops.convert_to_tensor, (mean, log_variance, other_mean, other_log_variance))
     ratio = log_variance - other_log_variance
     return 0.5 * ((mean - other_mean) ** 2 * ops.exp(-other_log_variance) + ops.exp(ratio) - ratio - 1.0)
 

@@ -77,7 +77,7 @@ class Bernoulli(Likelihood):
         self.binarize = binarize
 
     def log_prob(self, x, output):
-        output = widen(output)
+        x, output = widen(x), widen(output)
         return sum_rows(x * output - ops.softplus(output))
 
     def mean(self, output):
@@ -134,7 +134,7 @@ class Normal(_Scaled):
 
     def log_prob(self, x, output):
         mean, log_scale = self._mean_and_log_scale(output)
-        return sum_rows(normal_log_prob(x, mean, 2 * log_scale))
+        return sum_rows(normal_log_prob(widen(x), mean, 2 * log_scale))
 
     def mean(self, output):
         return self._mean_and_log_scale(output)[0]
@@ -178,7 +178,7 @@ class DiscretizedLogistic(_Scaled):
         self.levels = levels
 
     def log_prob(self, x, output):
-        mean, log_scale = self._mean_and_log_scale(output)
+        x, (mean, log_scale) = widen(x), self._mean_and_log_scale(output)
         narrow, half = ops.exp(-log_scale), 0.5 / (self.levels - 1)
         above, below = (x - mean + half) * narrow, (x - mean - half) * narrow
         # log(σ(a) − σ(b)) = −softplus(−a) − softplus(b) + log(1 − e^{b − a}): no difference of numbers near 1.

@@ -90,6 +90,16 @@ def run(net: Any, x: Any, condition: Any = None, rows_at_once: int = 1024) -> An
     return keras.tree.map_structure(lambda part: np.asarray(part, np.result_type(part.dtype, np.float32)), made)
 
 
+def refuse_targets(y: Any, sample_weight: Any) -> None:
+    """What `fit` would otherwise leave aside.
+
+    Raises:
+        ValueError: if there are targets or weights.
+    """
+    if y is not None or sample_weight is not None:
+        raise ValueError("fit takes neither targets nor weights: a condition goes in as fit([x, condition])")
+
+
 def check_rows(x: Any, shape: Shape, what: str) -> None:
     """Whether x holds rows of this shape.
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.variational import nets
 from partita.variational.watchdog import Watchdog
 
 _POOL = 2**16  # draws of a prior that is not sampled on the device
@@ -73,8 +74,8 @@ class Rounds(keras.Model, ABC):
     """The contract of a model that trains in rounds, under `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
 
     A round takes one batch of the data. Every step of both players sees all of it, with latents of its own: first the discriminator's
-    steps, then the generator's. On JAX and TensorFlow a round is compiled as one piece. Both optimizers' states, and that of the draws, are saved
-    with the model and restored.
+    steps, then the generator's. On JAX and TensorFlow a round is compiled as one piece. Both optimizers' states, and that of the draws, are
+    saved with the model and restored.
 
     Logs hold "discriminator_loss" and "generator_loss" (means over the steps), and "pinned", the rounds in a row in which the discriminator
     was sure of everything. `evaluate` gives the same losses without a step. A `Watchdog` comes along.
@@ -169,6 +170,7 @@ class Rounds(keras.Model, ABC):
         return losses["discriminator"]
 
     def fit(self, x=None, y=None, **options):
+        nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach a step
         callbacks = options.pop("callbacks", None)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks = [*(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks is not None else [])]
@@ -211,8 +213,7 @@ class Rounds(keras.Model, ABC):
         return ops.stop_gradient(net.stateless_call(weights, states, inputs, training=True)[0])
 
     def _data(self, x, y, sample_weight):
-        if y is not None or sample_weight is not None:
-            raise ValueError("fit takes neither targets nor weights: a condition goes in as fit([x, condition])")
+        nets.refuse_targets(y, sample_weight)
         return self.split(x)
 
     def _loss(self, name, x, condition, before):

@@ -120,24 +120,15 @@ class VAE(keras.Model):
         return self.likelihood.mean(nets.give(self.decoder, z, condition))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if y is not None:
-            raise ValueError("fit takes no targets: a condition goes in as fit([x, condition])")
+        nets.refuse_targets(y, sample_weight)
         x, condition = nets.split_pair(x, self.conditional, "x")
         nets.check_rows(x, self._x_shape, "x")
-
-        def average(rows):
-            if sample_weight is None:
-                return ops.mean(rows, axis=0)
-            weight = ops.cast(sample_weight, rows.dtype)
-            weight = weight / ops.maximum(ops.sum(weight), 1e-12)
-            return ops.sum(rows * (weight[:, None] if len(rows.shape) == 2 else weight), axis=0)
-
         x = self.likelihood.prepare(x, self._draws)
         log_likelihood, log_ratio, kl = self._terms(x, condition, self.samples, training)
-        reconstruction, kl = -average(ops.mean(log_likelihood, axis=1)), average(kl)
+        reconstruction, kl = -ops.mean(log_likelihood), ops.mean(kl, axis=0)
         bound = reconstruction + ops.sum(kl)
         if self.samples > 1:
-            bound = -average(ops.logsumexp(log_likelihood - log_ratio, axis=1) - math.log(self.samples))
+            bound = math.log(self.samples) - ops.mean(ops.logsumexp(log_likelihood - log_ratio, axis=1))
         loss = bound
         if self.free_bits or callable(self.beta) or self.beta != 1.0:
             least = self.free_bits * (1 if self.prior is None else self.latent)
@@ -170,6 +161,7 @@ class VAE(keras.Model):
         return log_likelihood, log_ratio, kl
 
     def fit(self, x=None, y=None, **options):
+        nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach `compute_loss`
         self._check_range(x)
         return super().fit(x, y, **options)
 

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+from keras import ops
 from scipy import stats
 
 from partita.variational import Bernoulli, DiscretizedLogistic, Normal
@@ -13,39 +14,41 @@ OUTPUT = np.array([[0.1, -0.4, 0.9], [0.3, 0.5, 1.2]], "float32")
 def test_bernoulli():
     p = 1 / (1 + np.exp(-OUTPUT))
     wanted = (X * np.log(p) + (1 - X) * np.log(1 - p)).sum(axis=1)
-    np.testing.assert_allclose(np.array(Bernoulli().log_prob(X, OUTPUT)), wanted, rtol=1e-5)
-    np.testing.assert_allclose(np.array(Bernoulli().mean(OUTPUT)), p, rtol=1e-6)
-    assert set(np.unique(np.array(Bernoulli().draw(OUTPUT, 0)))) <= {0.0, 1.0}
+    np.testing.assert_allclose(ops.convert_to_numpy(Bernoulli().log_prob(X, OUTPUT)), wanted, rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(Bernoulli().mean(OUTPUT)), p, rtol=1e-6)
+    assert set(np.unique(ops.convert_to_numpy(Bernoulli().draw(OUTPUT, 0)))) <= {0.0, 1.0}
 
 
 def test_binarizing_draws_ones_with_the_datas_probability():
     """4,000 draws of probability 0.3: within five standard errors, a false alarm in about 10⁻⁶."""
-    drawn = np.array(Bernoulli(binarize=True).prepare(np.full((4000, 1), 0.3, "float32"), 1))
+    drawn = ops.convert_to_numpy(Bernoulli(binarize=True).prepare(np.full((4000, 1), 0.3, "float32"), 1))
     assert abs(drawn.mean() - 0.3) < 5 * np.sqrt(0.21 / 4000)
-    np.testing.assert_array_equal(np.array(Bernoulli().prepare(X, 1)), X)
+    np.testing.assert_array_equal(ops.convert_to_numpy(Bernoulli().prepare(X, 1)), X)
 
 
 def test_normal_with_each_kind_of_scale():
     wanted = stats.norm(OUTPUT, 0.5).logpdf(X).sum(axis=1)
-    np.testing.assert_allclose(np.array(Normal(scale=0.5).log_prob(X, OUTPUT)), wanted, rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(Normal(scale=0.5).log_prob(X, OUTPUT)), wanted, rtol=1e-5)
     shared = Normal()
     shared.log_scale.assign(np.log(0.5))
-    np.testing.assert_allclose(np.array(shared.log_prob(X, OUTPUT)), wanted, rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(shared.log_prob(X, OUTPUT)), wanted, rtol=1e-5)
     both = np.concatenate([OUTPUT, np.full_like(OUTPUT, np.log(0.5))], axis=1)
-    np.testing.assert_allclose(np.array(Normal(scale="output").log_prob(X, both)), wanted, rtol=1e-5)
-    np.testing.assert_allclose(np.array(Normal(scale="output").mean(both)), OUTPUT)
+    np.testing.assert_allclose(ops.convert_to_numpy(Normal(scale="output").log_prob(X, both)), wanted, rtol=1e-5)
+    np.testing.assert_allclose(ops.convert_to_numpy(Normal(scale="output").mean(both)), OUTPUT)
 
 
 def test_the_floor_holds_a_scale_that_falls():
     likelihood = Normal(floor=0.1)
     likelihood.log_scale.assign(-50.0)
-    np.testing.assert_allclose(np.array(likelihood.log_prob(X, OUTPUT)), stats.norm(OUTPUT, 0.1).logpdf(X).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(likelihood.log_prob(X, OUTPUT)), stats.norm(OUTPUT, 0.1).logpdf(X).sum(axis=1), rtol=1e-5
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-3, 0.05, 10.0])
 def test_the_levels_of_a_logistic_add_up_to_one(scale):
     levels = np.linspace(0, 1, 256, dtype="float32")[:, None]
-    log_prob = np.array(DiscretizedLogistic(scale=scale).log_prob(levels, np.full_like(levels, 0.37)))
+    log_prob = ops.convert_to_numpy(DiscretizedLogistic(scale=scale).log_prob(levels, np.full_like(levels, 0.37)))
     assert np.exp(log_prob.astype(float)).sum() == pytest.approx(1, abs=2e-4)
     assert np.isfinite(log_prob).all()
 
@@ -55,7 +58,7 @@ def test_a_cell_of_a_logistic_is_a_difference_of_its_distribution():
     x, half = np.array([[0.0], [51 / 255], [1.0]]), 0.5 / 255
     wanted = [law.logcdf(half), np.log(law.cdf(x[1, 0] + half) - law.cdf(x[1, 0] - half)), law.logsf(1 - half)]
     found = DiscretizedLogistic(scale=0.1).log_prob(x.astype("float32"), np.full((3, 1), 0.4, "float32"))
-    np.testing.assert_allclose(np.array(found), wanted, rtol=2e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(found), wanted, rtol=2e-4)
 
 
 @pytest.mark.parametrize("likelihood", [Bernoulli(True), Normal(0.3), Normal("output", 0.2), DiscretizedLogistic("shared", levels=16)])
@@ -65,8 +68,8 @@ def test_config_makes_the_same(likelihood):
         name: getattr(likelihood, name) for name in likelihood.arguments
     }
     output = np.concatenate([OUTPUT] * likelihood.numbers, axis=1)
-    np.testing.assert_array_equal(np.array(again.log_prob(X, output)), np.array(likelihood.log_prob(X, output)))
-    assert np.array(again.draw(output, 0)).shape == X.shape
+    np.testing.assert_array_equal(ops.convert_to_numpy(again.log_prob(X, output)), ops.convert_to_numpy(likelihood.log_prob(X, output)))
+    assert ops.convert_to_numpy(again.draw(output, 0)).shape == X.shape
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,14 @@ def test_agrees_with_scikit_learn_from_the_same_start(form):
     proportions, means, covariances = start(x, 3, form)
     precisions = np.linalg.inv(covariances) if form in ("full", "tied") else 1 / covariances
     peer = mixture.GaussianMixture(
-        3, covariance_type=FORMS[form], weights_init=proportions, means_init=means, precisions_init=precisions, tol=0, max_iter=20, reg_covar=0
+        3,
+        covariance_type=FORMS[form],
+        weights_init=proportions,
+        means_init=means,
+        precisions_init=precisions,
+        tol=0,
+        max_iter=20,
+        reg_covar=0,
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has not converged

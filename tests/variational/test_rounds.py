@@ -153,7 +153,9 @@ def test_several_rounds_in_one_execution_are_the_same_rounds():
 def test_normalisation_and_dropout_and_penalties_of_weights():
     layers = keras.layers
     generator = keras.Sequential([keras.Input((2,)), layers.Dense(8), layers.BatchNormalization(), layers.Dense(2)])
-    discriminator = keras.Sequential([layers.Dense(8, kernel_regularizer=keras.regularizers.L2(10.0)), layers.Dropout(0.5), layers.Dense(1)])
+    discriminator = keras.Sequential(
+        [layers.Dense(8, kernel_regularizer=keras.regularizers.L2(10.0)), layers.Dropout(0.5), layers.Dense(1)]
+    )
     model = variational.GAN(generator, discriminator, inertia=0.5, penalty=1.0)
     model.compile("adam", keras.optimizers.SGD(0.01))
     size = np.abs(weights(discriminator)[0]).sum()

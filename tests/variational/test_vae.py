@@ -55,12 +55,13 @@ def test_vae_and_em_and_exact_likelihood_reach_the_same_optimum():
     )
 
 
-def known(likelihood=None, **options):
-    """A VAE whose log q(x) is known: x = z w + noise of 0.7, with a poor posterior."""
+def known(likelihood=None, width=1.3, **options):
+    """A VAE whose log q(x) is known: x = z w + noise of 0.7, with a posterior that is the same for all x, of a standard deviation."""
     keras.utils.set_random_seed(0)
     vae = variational.VAE(mlp(4, first=3), mlp(3, first=2), likelihood or variational.Normal(scale=0.7), seed=0, **options)
+    vae.encoder.set_weights([np.zeros((3, 4)), np.r_[0, 0, [2 * np.log(width)] * 2]])
     kernel, bias = (ops.convert_to_numpy(weight) for weight in vae.decoder.weights)
-    return vae, stats.multivariate_normal(bias, kernel.T @ kernel + 0.49 * np.eye(3))
+    return vae, stats.multivariate_normal(bias, kernel.T.astype(float) @ kernel + 0.49 * np.eye(3))
 
 
 def test_importance_weights_estimate_the_likelihood():
@@ -78,8 +79,8 @@ def test_chunks_and_paddings_change_little(monkeypatch):
     x = law.rvs(150, random_state=0).astype("float32")  # more rows than are taken at once
     whole = vae.log_prob(x, samples=2000, seed=0)
     monkeypatch.setattr("partita.variational.vae._NUMBERS_AT_ONCE", 128 * 3 * 500)
-    assert vae.log_prob(x, samples=2000, seed=1).mean() == pytest.approx(whole.mean(), abs=0.03)
-    assert whole.mean() == pytest.approx(law.logpdf(x).mean(), abs=0.05)
+    assert vae.log_prob(x, samples=2000, seed=1).mean() == pytest.approx(whole.mean(), abs=0.1)
+    assert whole.mean() == pytest.approx(law.logpdf(x).mean(), abs=0.1)
 
 
 def test_more_samples_tighten_the_bound():
@@ -89,7 +90,7 @@ def test_more_samples_tighten_the_bound():
         vae.compile("sgd")
         x = law.rvs(2000, random_state=0).astype("float32")
         values[samples] = vae.evaluate(x, verbose=0, return_dict=True, batch_size=500)["bound"]
-    assert -law.logpdf(x).mean() < values[20] < values[1] - 0.3
+    assert -law.logpdf(x).mean() < values[20] < values[1] - 0.2
 
 
 @pytest.mark.parametrize(
@@ -145,9 +146,9 @@ class Spread:
 
 
 def test_any_prior_serves():
-    vae, _ = known(prior=Spread())
+    vae, _ = known(prior=Spread(), width=3.0)
     kernel, bias = (ops.convert_to_numpy(weight) for weight in vae.decoder.weights)
-    law = stats.multivariate_normal(bias, 9 * kernel.T @ kernel + 0.49 * np.eye(3))
+    law = stats.multivariate_normal(bias, 9 * kernel.T.astype(float) @ kernel + 0.49 * np.eye(3))
     x = law.rvs(50, random_state=0).astype("float32")
     assert vae.log_prob(x, samples=5000, seed=0).mean() == pytest.approx(law.logpdf(x).mean(), abs=0.2)
     vae.compile("adam")
@@ -180,28 +181,22 @@ def test_a_condition():
             act()
 
 
-def test_weights_of_rows_and_16_bits():
-    vae, _ = known()
-    vae.compile(keras.optimizers.SGD(0.0))
-    x = data(3)
-    weight = np.r_[np.ones(32), np.zeros(32)]
-    weighted = vae.fit(x, sample_weight=weight, batch_size=64, verbose=0, shuffle=False).history["kl"]
-    assert vae.evaluate(x[:32], verbose=0, return_dict=True)["kl"] == pytest.approx(weighted[0], rel=1e-5)
+def test_16_bits():
     keras.config.set_dtype_policy("mixed_float16")
     try:
         vae, _ = known()
         vae.compile("adam")
-        assert np.isfinite([*vae.fit(x, verbose=0).history.values()]).all()
+        assert np.isfinite([*vae.fit(data(3), verbose=0).history.values()]).all()
     finally:
         keras.config.set_dtype_policy("float32")
 
 
 def outside():
-    x = data(3)
+    x = np.clip(data(3), 0, 1)
     x[5, 1] = 1.5
     vae = variational.VAE(mlp(4, first=3), mlp(3, first=2), "bernoulli")
     vae.compile("adam")
-    vae.fit(np.clip(x, 0, 1.5), verbose=0)
+    vae.fit(x, verbose=0)
 
 
 def broken(**options):
@@ -213,6 +208,8 @@ def broken(**options):
     ("make", "words"),
     [
         (outside, "x must hold numbers from 0 to 1 for Bernoulli, got 1.5 in row 5, place 1"),
+        (lambda: known()[0].fit(data(3), data(3)), "fit takes neither targets nor weights"),
+        (lambda: known()[0].fit(data(3), sample_weight=np.ones(64)), "fit takes neither targets nor weights"),
         (broken, "prior must have the methods log_prob and sample, got Prior without log_prob"),
         (lambda: broken(prior=None, likelihood="gamma"), "likelihood must be one of bernoulli, normal, logistic"),
         (lambda: broken(prior=None, samples=5, beta=0.5), "samples must be at least 1, and 1 with beta or free_bits, got 5"),
