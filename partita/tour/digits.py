@@ -111,8 +111,8 @@ def _blocks(models: dict[str, Any], test: np.ndarray, label: np.ndarray, numbers
     rows = [[name, f"{found['error']:.3f}", f"{found['neighbours']:.0%}"] for name, found in numbers.items()]
     return [
         Words(
-            """1,797 handwritten digits of 8 × 8 pixels go through three models that write each as two numbers and read it back. The VAE bounds
-            the integral: its loss is the error of reading back plus what the two numbers say beyond the prior. In the adversarial
+            """1,797 handwritten digits of 8 × 8 pixels go through three models that write each as two numbers and read it back. The VAE
+            bounds the integral: its loss is the error of reading back plus what the two numbers say beyond the prior. In the adversarial
             auto-encoder a second net watches that the two numbers look like the prior's. In ALI it sees the digit and the numbers together,
             and nothing measures the error of reading back: that a digit returns as itself is a consequence.""",
             "Bounded, and both: digits as two numbers",

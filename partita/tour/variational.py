@@ -118,7 +118,7 @@ def _ring(toy: variational.Modes, watched: dict[str, Any], numbers: dict[str, An
         Table(
             ["", "modes at the end", "points within 3σ of a mode"],
             rows,
-            f"Of 2,500 points after {(looks - 1) * LOOK} rounds, one figure a seed. The setting is made to show the difference; the guide has a "
-            "better one.",
+            f"Of 2,500 points after {(looks - 1) * LOOK} rounds, one figure a seed. The setting is made to show the difference; the guide "
+            "has a better one.",
         ),
     ]
