@@ -49,7 +49,7 @@ def vae(x):
     """Ours: an epoch under `fit`."""
     encoder = mlp(UNITS, UNITS, 2 * LATENT, first=PIXELS, activation="tanh")
     decoder = mlp(UNITS, UNITS, PIXELS, first=LATENT, activation="tanh")
-    model = variational.VAE(encoder, decoder, variational.Bernoulli(binarize=True), seed=0)
+    model = variational.VAE(encoder, decoder, variational.BernoulliLikelihood(binarize=True), seed=0)
     model.compile(keras.optimizers.Adam(1e-3))
     return lambda: model.fit(x, batch_size=VAE_BATCH, verbose=0)
 

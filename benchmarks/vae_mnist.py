@@ -29,7 +29,7 @@ def model(steps: int, seed: int = 0) -> variational.VAE:
     layers = keras.layers
     encoder = keras.Sequential([keras.Input((784,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh"), layers.Dense(2 * LATENT)])
     decoder = keras.Sequential([keras.Input((LATENT,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh"), layers.Dense(784)])
-    vae = variational.VAE(encoder, decoder, variational.Bernoulli(binarize=True), seed=seed)
+    vae = variational.VAE(encoder, decoder, variational.BernoulliLikelihood(binarize=True), seed=seed)
     vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)))
     return vae
 

@@ -18,7 +18,7 @@ from partita.variational.gaussian import (
     reparametrize,
     split_gaussian,
 )
-from partita.variational.likelihood import Bernoulli, DiscretizedLogistic, Likelihood, Normal
+from partita.variational.likelihood import BernoulliLikelihood, Likelihood, LogisticLikelihood, NormalLikelihood
 from partita.variational.measures import Coverage, Modes, grid, mmd, mode_coverage, ring
 from partita.variational.mixture import GaussianMixture
 from partita.variational.rounds import Rounds
@@ -30,13 +30,13 @@ __all__ = [
     "ALI",
     "GAN",
     "VAE",
-    "Bernoulli",
+    "BernoulliLikelihood",
     "Coverage",
-    "DiscretizedLogistic",
     "GaussianMixture",
     "Likelihood",
+    "LogisticLikelihood",
     "Modes",
-    "Normal",
+    "NormalLikelihood",
     "Rounds",
     "StandardNormal",
     "TrainingStoppedWarning",

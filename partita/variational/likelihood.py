@@ -21,7 +21,7 @@ class Likelihood(keras.layers.Layer, ABC):
     """p(x|z) given the decoder's output: the contract of what a `VAE` ends with.
 
     Example:
-        >>> issubclass(Bernoulli, Likelihood)
+        >>> issubclass(BernoulliLikelihood, Likelihood)
         True
     """
 
@@ -56,7 +56,7 @@ class Likelihood(keras.layers.Layer, ABC):
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Bernoulli(Likelihood):
+class BernoulliLikelihood(Likelihood):
     """Ones and zeros; the decoder gives log-odds.
 
     Args:
@@ -65,7 +65,7 @@ class Bernoulli(Likelihood):
 
     Example:
         >>> x, log_odds = np.array([[1.0, 0.0]], "float32"), np.zeros((1, 2), "float32")
-        >>> float(Bernoulli().log_prob(x, log_odds)[0])
+        >>> float(BernoulliLikelihood().log_prob(x, log_odds)[0])
         -1.386...
     """
 
@@ -115,7 +115,7 @@ class _Scaled(Likelihood, ABC):
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Normal(_Scaled):
+class NormalLikelihood(_Scaled):
     """Any real numbers: N(x; mean, scale²).
 
     Args:
@@ -128,7 +128,7 @@ class Normal(_Scaled):
 
     Example:
         >>> x = np.zeros((1, 3), "float32")
-        >>> float(Normal(scale=1.0).log_prob(x, x)[0])
+        >>> float(NormalLikelihood(scale=1.0).log_prob(x, x)[0])
         -2.756...
     """
 
@@ -145,7 +145,7 @@ class Normal(_Scaled):
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class DiscretizedLogistic(_Scaled):
+class LogisticLikelihood(_Scaled):
     """Levels of grey k / (levels − 1) in [0, 1]: the probability of a cell under a logistic law; the ends take the tails.
 
     P(x) = σ((x + ½w − m)/s) − σ((x − ½w − m)/s), w the distance of two levels. The decoder gives m in the units of x.
@@ -163,7 +163,7 @@ class DiscretizedLogistic(_Scaled):
 
     Example:
         >>> levels = np.linspace(0, 1, 4, dtype="float32")[:, None]
-        >>> log_prob = DiscretizedLogistic(scale=0.2, levels=4).log_prob(levels, 0 * levels + 0.4)
+        >>> log_prob = LogisticLikelihood(scale=0.2, levels=4).log_prob(levels, 0 * levels + 0.4)
         >>> round(float(np.exp(np.array(log_prob)).sum()), 4)
         1.0
     """
@@ -196,7 +196,7 @@ class DiscretizedLogistic(_Scaled):
         return ops.round(ops.clip(x, 0.0, 1.0) * (self.levels - 1)) / (self.levels - 1)
 
 
-NAMED = {"bernoulli": Bernoulli, "normal": Normal, "logistic": DiscretizedLogistic}
+NAMED = {"bernoulli": BernoulliLikelihood, "normal": NormalLikelihood, "logistic": LogisticLikelihood}
 
 
 def check_range(x: np.ndarray, likelihood: Likelihood, what: str = "x") -> None:

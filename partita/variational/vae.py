@@ -187,7 +187,7 @@ class VAE(keras.Model):
     def log_prob(self, x: Any, samples: int = 5000, seed: int | None = None) -> np.ndarray:
         """Estimate log q(x) `(rows,)` in nats, by importance weights; with one sample, a draw of the evidence lower bound.
 
-        On average too low, and the less so the more samples. With `Bernoulli(binarize=True)`, x is taken as it is.
+        On average too low, and the less so the more samples. With `BernoulliLikelihood(binarize=True)`, x is taken as it is.
 
         Args:
             x: Data, or [x, condition].

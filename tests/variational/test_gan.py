@@ -31,8 +31,8 @@ def test_the_losses_are_their_formulas(name, discriminator, generator):
     assert 0 <= float(rule.certainty(*SCORES)) <= 1
 
 
-@pytest.mark.parametrize("loss", ADVERSARIES)
-def test_each_loss_trains(loss):
+@pytest.mark.parametrize("loss", ["wasserstein", "relativistic"])  # each kind of penalty, and a loss of pairs
+def test_losses_train_with_a_penalty(loss):
     model = gan(loss=loss, penalty=None if loss == "wasserstein" else 0.5)
     model.compile()
     assert np.isfinite([*model.fit(data(2), batch_size=32, verbose=0).history.values()]).all()

@@ -58,7 +58,7 @@ def test_vae_and_em_and_exact_likelihood_reach_the_same_optimum():
 def known(likelihood=None, width=1.3, **options):
     """A VAE whose log q(x) is known: x = z w + noise of 0.7, with a posterior that is the same for all x, of a standard deviation."""
     keras.utils.set_random_seed(0)
-    vae = variational.VAE(mlp(4, first=3), mlp(3, first=2), likelihood or variational.Normal(scale=0.7), seed=0, **options)
+    vae = variational.VAE(mlp(4, first=3), mlp(3, first=2), likelihood or variational.NormalLikelihood(scale=0.7), seed=0, **options)
     vae.encoder.set_weights([np.zeros((3, 4)), np.r_[0, 0, [2 * np.log(width)] * 2]])
     kernel, bias = (ops.convert_to_numpy(weight) for weight in vae.decoder.weights)
     return vae, stats.multivariate_normal(bias, kernel.T.astype(float) @ kernel + 0.49 * np.eye(3))
@@ -97,9 +97,9 @@ def test_more_samples_tighten_the_bound():
     "options",
     [
         {"likelihood": "bernoulli"},
-        {"likelihood": variational.Bernoulli(binarize=True), "free_bits": 0.1},
-        {"likelihood": variational.DiscretizedLogistic("output"), "beta": keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)},
-        {"likelihood": variational.Normal("output"), "samples": 3},
+        {"likelihood": variational.BernoulliLikelihood(binarize=True), "free_bits": 0.1},
+        {"likelihood": variational.LogisticLikelihood("output"), "beta": keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)},
+        {"likelihood": variational.NormalLikelihood("output"), "samples": 3},
     ],
 )
 def test_every_decoder_trains_saves_and_loads(options, tmp_path):
@@ -207,7 +207,7 @@ def broken(**options):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (outside, "x must hold numbers from 0 to 1 for Bernoulli, got 1.5 in row 5, place 1"),
+        (outside, "x must hold numbers from 0 to 1 for BernoulliLikelihood, got 1.5 in row 5, place 1"),
         (lambda: known()[0].fit(data(3), data(3)), "fit takes neither targets nor weights"),
         (lambda: known()[0].fit(data(3), sample_weight=np.ones(64)), "fit takes neither targets nor weights"),
         (broken, "prior must have the methods log_prob and sample, got Prior without log_prob"),
