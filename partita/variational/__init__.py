@@ -15,7 +15,7 @@ from partita.variational.gaussian import (
     kl_between,
     kl_to_standard,
     normal_log_prob,
-    reparametrize,
+    reparameterize,
     split_gaussian,
 )
 from partita.variational.likelihood import BernoulliLikelihood, Likelihood, LogisticLikelihood, NormalLikelihood
@@ -47,7 +47,7 @@ __all__ = [
     "mmd",
     "mode_coverage",
     "normal_log_prob",
-    "reparametrize",
+    "reparameterize",
     "ring",
     "split_gaussian",
 ]

@@ -1,4 +1,4 @@
-"""Gaussian heads: a net's output read as mean and log-variance, drawn from by reparametrisation.
+"""Gaussian heads: a net's output read as mean and log-variance, drawn from by reparameterisation.
 
 z = μ + σ ε,   KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − log σ² − 1)
 """
@@ -35,7 +35,7 @@ def widen(x: Tensor) -> Tensor:
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
 
-def reparametrize(mean: Tensor, log_variance: Tensor, seed: Any) -> Tensor:
+def reparameterize(mean: Tensor, log_variance: Tensor, seed: Any) -> Tensor:
     """A draw from N(mean, exp(log_variance)), as a differentiable function of both.
 
     Args:
@@ -46,7 +46,7 @@ def reparametrize(mean: Tensor, log_variance: Tensor, seed: Any) -> Tensor:
     Source: Kingma, Welling 2014.
 
     Example:
-        >>> z = reparametrize(np.zeros((2, 3), "float32"), np.zeros((2, 3), "float32"), seed=0)
+        >>> z = reparameterize(np.zeros((2, 3), "float32"), np.zeros((2, 3), "float32"), seed=0)
         >>> tuple(z.shape)
         (2, 3)
     """

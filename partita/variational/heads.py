@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from partita.variational import nets
-from partita.variational.gaussian import reparametrize, split_gaussian, widen
+from partita.variational.gaussian import reparameterize, split_gaussian, widen
 
 
 class Head:
@@ -33,7 +33,7 @@ class Head:
         if not self.stochastic:
             return widen(output)
         mean, log_variance = split_gaussian(output)
-        return mean if seed is None else reparametrize(mean, log_variance, seed)
+        return mean if seed is None else reparameterize(mean, log_variance, seed)
 
     def run(self, x: Any, condition: Any = None, seed: int | None = None) -> np.ndarray:
         """The same for arrays, of any number of rows."""

@@ -13,7 +13,7 @@ from keras import ops
 
 from partita.backend import compiled
 from partita.variational import nets
-from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparametrize, split_gaussian
+from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparameterize, split_gaussian
 from partita.variational.likelihood import NAMED, Likelihood, check_range
 
 _PARTS = ("encoder", "decoder", "likelihood", "beta", "prior")
@@ -151,7 +151,7 @@ class VAE(keras.Model):
             return rows if samples == 1 or rows is None else ops.repeat(rows, samples, axis=0)
 
         means, log_variances = repeated(mean), repeated(log_variance)
-        z = reparametrize(means, log_variances, self._draws)  # (batch · samples, latent)
+        z = reparameterize(means, log_variances, self._draws)  # (batch · samples, latent)
         output = nets.give(self.decoder, z, repeated(condition), training)
         log_likelihood = ops.reshape(self.likelihood.log_prob(repeated(x), output), (-1, samples))
         prior = self.prior or StandardNormal(self.latent)

@@ -25,7 +25,7 @@ def test_log_prob_is_scipys():
 
 def test_draws_have_the_moments():
     """10,000 draws: each bound is five standard errors wide, a false alarm in about 10⁻⁶."""
-    z = ops.convert_to_numpy(variational.reparametrize(np.full(10_000, 2.0, "float32"), np.full(10_000, np.log(9.0), "float32"), seed=1))
+    z = ops.convert_to_numpy(variational.reparameterize(np.full(10_000, 2.0, "float32"), np.full(10_000, np.log(9.0), "float32"), seed=1))
     assert abs(z.mean() - 2) < 5 * 3 / 100
     assert abs(z.std() - 3) < 5 * 3 / np.sqrt(20_000)
 

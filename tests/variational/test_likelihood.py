@@ -19,7 +19,7 @@ def test_bernoulli():
     assert set(np.unique(ops.convert_to_numpy(BernoulliLikelihood().draw(OUTPUT, 0)))) <= {0.0, 1.0}
 
 
-def test_binarizing_draws_ones_with_the_datas_probability():
+def test_binarizing_draws_ones_with_the_probability_of_the_data():
     """4,000 draws of probability 0.3: within five standard errors, a false alarm in about 10⁻⁶."""
     drawn = ops.convert_to_numpy(BernoulliLikelihood(binarize=True).prepare(np.full((4000, 1), 0.3, "float32"), 1))
     assert abs(drawn.mean() - 0.3) < 5 * np.sqrt(0.21 / 4000)
@@ -86,7 +86,7 @@ def test_config_makes_the_same(likelihood):
             lambda: check_range(np.array([[0.5, 0.2], [0.1, 1.5]]), BernoulliLikelihood()),
             r"from 0 to 1 for BernoulliLikelihood, got 1.5 in row 1, place 1",
         ),
-        (lambda: check_range(np.array([[np.nan]]), NormalLikelihood()), "x must hold finite numbers for NormalLikelihood, got nan in row 0"),
+        (lambda: check_range(np.array([[np.nan]]), NormalLikelihood()), "finite numbers for NormalLikelihood, got nan in row 0"),
     ],
 )
 def test_what_does_not_fit_is_named(make, words):
