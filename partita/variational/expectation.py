@@ -91,7 +91,7 @@ def log_densities(x: Any, gaussians: Gaussians) -> Any:
     else:
         roots = np.linalg.cholesky(gaussians.covariances)
         away = x[:, None, :] - ops.cast(means, dtype)  # (rows, k, d)
-        white = ops.einsum("nkd,ked->nke", away, ops.cast(np.linalg.inv(roots), dtype))
+        white = ops.einsum("rki,kji->rkj", away, ops.cast(np.linalg.inv(roots), dtype))
         log_scale = np.log(np.einsum("kdd->kd", roots)).sum(axis=1)
     with np.errstate(divide="ignore"):
         constant = np.log(gaussians.proportions) - log_scale - 0.5 * means.shape[1] * _LOG_2PI
@@ -153,7 +153,7 @@ def _completed(batch: tuple[np.ndarray, np.ndarray], gaussians: Gaussians) -> Mo
     by_pattern = np.zeros((len(spread), owned.shape[1]))
     np.add.at(by_pattern, pattern, owned)
     weighted = owned[:, :, None] * filled  # (rows, k, d)
-    second = np.einsum("nkd,nke->kde", weighted, filled, optimize=True) + np.einsum("pk,pkde->kde", by_pattern, spread)
+    second = np.einsum("rki,rkj->kij", weighted, filled, optimize=True) + np.einsum("pk,pkde->kde", by_pattern, spread)
     if gaussians.covariances.ndim == 2:
         second = np.einsum("kdd->kd", second)
     return Moments(float((top + np.log(total)).sum()), owned.sum(axis=0), weighted.sum(axis=0), second)
@@ -174,10 +174,10 @@ def _conditional(x, missing, gaussians):
     fill = covariances @ precisions
     spread = np.where(seen[..., None] | seen[..., None, :], 0.0, covariances - fill @ covariances)
     away = np.where(missing[:, None, :], 0.0, np.where(missing, 0.0, x)[:, None, :] - means)  # (rows, k, d)
-    distance = np.einsum("nkd,nkde,nke->nk", away, precisions[pattern], away, optimize=True)
+    distance = np.einsum("rki,rkij,rkj->rk", away, precisions[pattern], away, optimize=True)
     log_det = np.linalg.slogdet(shown)[1][pattern]
     with np.errstate(divide="ignore"):
         log_proportions = np.maximum(np.log(gaussians.proportions), -1e30)
     scores = log_proportions - 0.5 * (distance + log_det + (~missing).sum(axis=1, keepdims=True) * _LOG_2PI)
-    filled = np.where(missing[:, None, :], means + np.einsum("nkde,nke->nkd", fill[pattern], away, optimize=True), 0.0)
+    filled = np.where(missing[:, None, :], means + np.einsum("rkij,rkj->rki", fill[pattern], away, optimize=True), 0.0)
     return scores, filled + np.where(missing, 0.0, x)[:, None, :], pattern, spread

@@ -171,7 +171,7 @@ class GaussianMixture(keras.Model):
             label = kmeans2(x, self.num_components, iter=20, minit="++" if spread else "points", rng=rng)[1]
         owned = np.eye(self.num_components)[label] + 1e-3 / self.num_components
         diagonal = self.covariance in ("diagonal", "spherical")
-        second = owned.T @ x**2 if diagonal else np.einsum("nk,nd,ne->kde", owned, x, x, optimize=True)
+        second = owned.T @ x**2 if diagonal else np.einsum("rk,ri,rj->kij", owned, x, x, optimize=True)
         return self._maximize(Moments(0.0, owned.sum(axis=0), owned.T @ x, second), None)
 
     def _checked(self, initial: tuple[npt.ArrayLike, ...], size: int, shift: np.ndarray) -> Gaussians:
@@ -259,7 +259,7 @@ class GaussianMixture(keras.Model):
         if gaussians.covariances.ndim == 2:
             return (gaussians.means[which] + np.sqrt(gaussians.covariances)[which] * noise).astype("float32")
         roots = np.linalg.cholesky(gaussians.covariances)
-        return (gaussians.means[which] + np.einsum("nde,ne->nd", roots[which], noise)).astype("float32")
+        return (gaussians.means[which] + np.einsum("rij,rj->ri", roots[which], noise)).astype("float32")
 
     def save_own_variables(self, store):
         for name in ("proportions", "means", "covariances"):
