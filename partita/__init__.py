@@ -5,10 +5,10 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from partita import contrast, crf, flows, ode, reactions, training
+    from partita import contrast, crf, flows, ode, reactions, training, variational
 
 __version__ = "0.1.0"
-__all__ = ("contrast", "crf", "flows", "ode", "reactions", "training")  # each imported on first use: `import partita` alone is light
+__all__ = ("contrast", "crf", "flows", "ode", "reactions", "training", "variational")  # each imported on first use
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -123,3 +123,9 @@ def test_a_class_is_a_contract_or_final():
         if not getattr(vars(above)[name], "__isabstractmethod__", False)
     ]
     assert not overrides
+
+
+def test_every_class_is_loaded_as_itself():
+    keras = import_module("keras")
+    names = {cls: keras.saving.get_registered_name(cls) for cls in own_classes()}
+    assert not [name for cls, name in names.items() if name.startswith("partita>") and keras.saving.get_registered_object(name) is not cls]

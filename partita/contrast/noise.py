@@ -81,7 +81,7 @@ class Uniform:
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable(package="partita")
+@keras.saving.register_keras_serializable(package="partita", name="NormalNoise")  # the flows have a Normal, too
 class Normal:
     """A normal distribution with any covariance.
 

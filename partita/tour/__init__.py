@@ -15,7 +15,7 @@ from partita import __version__
 from partita.backend import choose
 from partita.tour.page import Study, page, write_whole
 
-STUDIES = ("crf", "flows", "contrast", "reactions", "ode", "training")  # in the order of the page, each the file of that name
+STUDIES = ("crf", "flows", "contrast", "variational", "reactions", "ode", "training")  # in the order of the page, each a file
 TITLE = "A tour of partita"
 INTRODUCTION = """A model that scores instead of normalising, p(x) = exp(G(x)) / Z, leaves one question: what happens to the sum Z?
 Each part of partita is one answer, and each study on this page shows one part at work. Every number here was measured when the page
@@ -41,7 +41,7 @@ def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int =
     Example:
         >>> run(only=["cfr"])
         Traceback (most recent call last):
-        ValueError: only must name studies out of crf, flows, contrast, reactions, ode, training; got cfr
+        ValueError: only must name studies out of crf, flows, contrast, variational, reactions, ode, training; got cfr
     """
     unknown = [name for name in only or () if name not in STUDIES]
     if unknown:

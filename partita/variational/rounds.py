@@ -1,0 +1,347 @@
+"""Training in rounds: two players, each with variables, a loss, an optimizer and a number of steps; all that depends on the backend.
+
+a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  then  θ_G ← θ_G − ∇L_G(θ_D, θ_G)  `generator_steps` times
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+from keras import ops
+
+from partita.variational import nets
+from partita.variational.watchdog import Watchdog
+
+_POOL = 2**16  # draws of a prior that is not sampled on the device
+_PLAYERS = ("discriminator", "generator")
+_SURE = 0.998
+
+
+class Player(NamedTuple):
+    """Who plays: the nets it may change, and how often it moves in a round."""
+
+    nets: tuple[Any, ...]
+    steps: int
+
+
+class RoundsOptimizer(keras.optimizers.Optimizer):
+    """The players' optimizers as one, for Keras to carry, save and restore; each steps by itself."""
+
+    def __init__(self, optimizers: Sequence[Any], groups: Sequence[Sequence[Any]]):
+        super().__init__(learning_rate=0.0, name="rounds")
+        # Within a function: variables that an optimizer has as attributes become its own.
+        self._parts = lambda: zip(optimizers, groups, strict=True)
+
+    def build(self, variables):
+        for optimizer, group in self._parts():
+            if not optimizer.built:
+                optimizer.build(group)
+        super().build(variables)
+
+    @property
+    def variables(self):
+        return [*self._variables, *(variable for optimizer, _ in self._parts() for variable in optimizer.variables)]
+
+    @property
+    def learning_rate(self):
+        raise AttributeError("two optimizers have no one learning rate: see generator_optimizer and discriminator_optimizer")
+
+    def finalize_variable_values(self, var_list):
+        for optimizer, group in self._parts():
+            optimizer.finalize_variable_values(group)
+
+
+class Streak(keras.metrics.Metric):
+    """For how many updates in a row something has been true; a new epoch does not interrupt it."""
+
+    def __init__(self, name: str):
+        super().__init__(name=name)
+        self.count = self.add_variable((), initializer="zeros", name="count", dtype="float32")
+
+    def update_state(self, is_true, sample_weight=None):
+        self.count.assign((self.count + 1.0) * ops.cast(is_true, "float32"))
+
+    def result(self):
+        return self.count + 0.0
+
+    def reset_state(self):
+        pass
+
+
+class Rounds(keras.Model, ABC):
+    """The contract of a model that trains in rounds, under `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
+
+    A round takes one batch of the data. Every step of both players sees all of it, with latents of its own: first the discriminator's
+    steps, then the generator's. On JAX and TensorFlow a round is compiled as one piece. Both optimizers' states, and that of the draws, are
+    saved with the model and restored.
+
+    Logs hold "discriminator_loss" and "generator_loss" (means over the steps), and "pinned", the rounds in a row in which the discriminator
+    was sure of everything. `evaluate` gives the same losses without a step. A `Watchdog` comes along.
+
+    A condition goes in as `fit([x, condition])`, where nets have two inputs.
+
+    Example:
+        >>> from partita.variational import GAN
+        >>> issubclass(GAN, Rounds)
+        True
+    """
+
+    conditional = False
+
+    def __init__(self, players: Mapping[str, Player], prior: Any, latent_shape: tuple[Any, ...], seed: int | None, **kwargs: Any):
+        super().__init__(**kwargs)
+        for name, player in players.items():
+            if player.steps < 1:
+                raise ValueError(f"{name}_steps must be at least 1, got {player.steps}")
+        if prior is not None and not callable(getattr(prior, "sample", None)):
+            raise ValueError(f"prior must have a method sample(n, seed=), got {type(prior).__name__}")
+        self.players = players
+        self.prior, self.latent_shape, self.seed = prior, latent_shape, seed
+        self._draws = keras.random.SeedGenerator(seed)
+        self._pool: Any = None
+        self._measured = {name: keras.metrics.Mean(name=f"{name}_loss") for name in _PLAYERS}
+        self._pinned = Streak("pinned")
+        self.built = True
+
+    @abstractmethod
+    def player_loss(self, name: str, x: Any, condition: Any, training: bool, before: Mapping[int, Any] | None) -> tuple[Any, Any]:
+        """The loss of a player, a scalar, and how sure the discriminator is (None for the generator).
+
+        `before` has, by `id` of the variable, the values at the start of the round; None outside of one.
+        """
+
+    @abstractmethod
+    def split(self, data: Any) -> tuple[Any, Any]:
+        """(x, condition) of a batch; raises what is wrong with its shapes."""
+
+    def compile(self, generator_optimizer: Any = None, discriminator_optimizer: Any = None, **options: Any) -> None:
+        """Say how to train.
+
+        Args:
+            generator_optimizer, discriminator_optimizer: Keras optimizers, or their names; by default Adam, 1e-3, β₁ = 0.5.
+            options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`: see `keras.Model.compile`.
+
+        Raises:
+            ValueError: if both are the same object.
+        """
+        chosen = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
+        if generator_optimizer is not None and generator_optimizer is discriminator_optimizer and not isinstance(generator_optimizer, str):
+            raise ValueError("discriminator_optimizer must be an optimizer of its own, got the generator's")
+        if unknown := options.keys() - {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}:
+            raise ValueError(f"compile takes two optimizers and options of execution, got {', '.join(sorted(unknown))}")
+        scaled = options.pop("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
+        given = {
+            name: keras.optimizers.Adam(1e-3, beta_1=0.5) if optimizer is None else keras.optimizers.get(optimizer)
+            for name, optimizer in chosen.items()
+        }
+        self._steppers = {
+            name: keras.optimizers.LossScaleOptimizer(optimizer)
+            if scaled and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            else optimizer
+            for name, optimizer in given.items()
+        }
+        self._movable = {name: [v for net in player.nets for v in net.trainable_variables] for name, player in self.players.items()}
+        rounds = RoundsOptimizer([self._steppers[name] for name in self.players], [self._movable[name] for name in self.players])
+        super().compile(rounds, auto_scale_loss=False, **options)
+        self._compiled_with = {**{f"{name}_optimizer": optimizer for name, optimizer in given.items()}, **options}
+
+    @property
+    def generator_optimizer(self) -> Any:
+        """The optimizer of all nets but the discriminator."""
+        return self._steppers["generator"]
+
+    @property
+    def discriminator_optimizer(self) -> Any:
+        """The optimizer of the discriminator."""
+        return self._steppers["discriminator"]
+
+    @property
+    def metrics(self):
+        return [metric for metric in super().metrics if metric.name != "loss"]  # a sum over players says nothing
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
+        """What `evaluate` measures: both losses, without a step."""
+        x, condition = self._data(x, y, sample_weight)
+        losses = {name: self.player_loss(name, x, condition, False, None)[0] for name in self.players}
+        for name, loss in losses.items():
+            self._measured[name].update_state(loss)
+        return losses["discriminator"]
+
+    def fit(self, x=None, y=None, **options):
+        nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach a step
+        callbacks = options.pop("callbacks", None)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks = [*(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks is not None else [])]
+            if not any(isinstance(callback, Watchdog) for callback in callbacks):
+                callbacks.append(Watchdog())
+        return super().fit(x, y, callbacks=callbacks, **options)
+
+    def make_train_function(self, force=False):
+        if self.prior is not None and (self._pool is None or self.train_function is None or force):
+            # Drawn here, once: what `sample` does need not be anything that a compiled round could hold.
+            self._pool = ops.convert_to_tensor(self.draw_prior(_POOL, self.seed or 0))
+        return super().make_train_function(force)
+
+    def draw_prior(self, n: int, seed: int | None) -> np.ndarray:
+        """`n` latents `(n, ...)` of the prior, float32.
+
+        Raises:
+            ValueError: if the prior gives another shape.
+        """
+        if self.prior is None:
+            return np.random.default_rng(seed).normal(size=(n, *self.latent_shape)).astype("float32")
+        z = np.asarray(ops.convert_to_numpy(self.prior.sample(n, seed=seed)), "float32")
+        if z.shape != (n, *self.latent_shape):
+            raise ValueError(f"prior must give latents of the shape {(n, *self.latent_shape)}, got {z.shape}")
+        return z
+
+    def draw_latents(self, like: Any) -> Any:
+        """As many latents of the prior as there are rows in the batch, in the course of a step."""
+        n = ops.shape(like)[0]
+        if self.prior is None:
+            return keras.random.normal((n, *self.latent_shape), seed=self._draws)
+        if self._pool is None:
+            self._pool = ops.convert_to_tensor(self.draw_prior(_POOL, self.seed or 0))
+        return ops.take(self._pool, keras.random.randint((n,), 0, _POOL, seed=self._draws), axis=0)
+
+    def at_start(self, net: Any, before: Mapping[int, Any], inputs: Any) -> Any:
+        """What a net made of the inputs with its weights of the start of the round."""
+        weights = [before[id(variable)] for variable in net.trainable_variables]
+        states = [variable.value for variable in net.non_trainable_variables]
+        return ops.stop_gradient(net.stateless_call(weights, states, inputs, training=True)[0])
+
+    def _data(self, x, y, sample_weight):
+        nets.refuse_targets(y, sample_weight)
+        return self.split(x)
+
+    def _loss(self, name, x, condition, before):
+        loss, certainty = self.player_loss(name, x, condition, True, before)
+        self._measured[name].update_state(loss)
+        if certainty is not None:
+            self._pinned.update_state(certainty > _SURE)
+        return loss + sum(ops.cast(ops.sum(penalty), loss.dtype) for net in self.players[name].nets for penalty in net.losses)
+
+    def train_step(self, *args):
+        step: Any = {"jax": self._train_jax, "tensorflow": self._train_tensorflow, "torch": self._train_torch}[keras.backend.backend()]
+        return step(*args)
+
+    def _train_jax(self, state, data):
+        import jax
+
+        x, condition = self._data(*keras.utils.unpack_x_y_sample_weight(data))
+        movable, fixed = self.trainable_variables, self.non_trainable_variables
+        place = {id(variable): index for index, variable in enumerate(movable)}
+        before = {id(variable): value for variable, value in zip(movable, state[0], strict=True)}
+        for name, player in self.players.items():
+            mine = [place[id(variable)] for variable in self._movable[name]]
+            stepper = self._steppers[name]
+            held = {id(variable): index for index, variable in enumerate(self.optimizer.variables)}
+            slots = [held[id(variable)] for variable in stepper.variables]
+
+            def loss_of(values, state, name=name, mine=mine, stepper=stepper):
+                weights, states, optimizer, metrics = state
+                weights = _replaced(weights, mine, values)
+                carried = [*movable, *fixed, *self.metrics_variables, *self.optimizer.variables]
+                with keras.StatelessScope([*zip(carried, [*weights, *states, *metrics, *optimizer], strict=True)]) as scope:
+                    loss = stepper.scale_loss(self._loss(name, x, condition, before))
+                states, metrics = ([scope.get_current_value(v) for v in group] for group in (fixed, self.metrics_variables))
+                return loss, (states, metrics)
+
+            def step(state, _, mine=mine, slots=slots, stepper=stepper, loss_of=loss_of):
+                weights, _, optimizer, _ = state
+                values = [weights[index] for index in mine]
+                gradients, (states, metrics) = jax.grad(loss_of, has_aux=True)(values, state)
+                values, own = stepper.stateless_apply([optimizer[index] for index in slots], gradients, values)
+                return (_replaced(weights, mine, values), states, _replaced(optimizer, slots, own), metrics), None
+
+            state = tuple([*part] for part in state)
+            state, _ = jax.lax.scan(step, state, length=player.steps) if player.steps > 1 else step(state, None)
+        with keras.StatelessScope([*zip(self.metrics_variables, state[3], strict=True)]):
+            logs = self.get_metrics_result()
+        return logs, state
+
+    def _train_tensorflow(self, data):
+        import tensorflow as tf
+
+        def move(name, x, condition, before):
+            sources = [variable.value for variable in self._movable[name]]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(sources)
+                loss = self._steppers[name].scale_loss(self._loss(name, x, condition, before))
+            gradients = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            self._steppers[name].apply(gradients, self._movable[name])
+
+        return self._train_in_place(data, move, tf.identity)
+
+    def _train_torch(self, data):
+        import torch
+
+        def move(name, x, condition, before):
+            sources = [variable.value for variable in self._movable[name]]
+            loss = self._steppers[name].scale_loss(self._loss(name, x, condition, before))
+            gradients = torch.autograd.grad(loss, sources, allow_unused=True, materialize_grads=True)
+            with torch.no_grad():
+                self._steppers[name].apply([*gradients], self._movable[name])
+
+        return self._train_in_place(data, move, lambda value: value.detach().clone())
+
+    def _train_in_place(self, data: Any, move: Callable[..., None], copy: Callable[[Any], Any]) -> dict[str, Any]:
+        x, condition = self._data(*keras.utils.unpack_x_y_sample_weight(data))
+        before = {id(variable): copy(variable.value) for variable in self.trainable_variables}
+        for name, player in self.players.items():
+            for _ in range(player.steps):
+                move(name, x, condition, before)
+        return self.get_metrics_result()
+
+    def get_compile_config(self):
+        return {name: keras.saving.serialize_keras_object(value) for name, value in getattr(self, "_compiled_with", {}).items()}
+
+    def compile_from_config(self, config):
+        if config:
+            self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+            self.optimizer.build(self.trainable_variables)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["draws"] = ops.convert_to_numpy(self._draws.state)  # Keras saves no seeds: a resumed run would repeat its draws
+
+    def load_own_variables(self, store):
+        self._draws.state.assign(store["draws"])
+        super().load_own_variables({name: store[name] for name in set(store.keys()) - {"draws"}})
+
+
+def _replaced(values, places, new):
+    values = [*values]
+    for place, value in zip(places, new, strict=True):
+        values[place] = value
+    return values
+
+
+def gradient_norms(score: Callable[[Any], Any], x: Any) -> Any:
+    """‖∂ score/∂x‖² of each row `(batch,)`, to be differentiated in turn; a row's score depends on that row alone.
+
+    Example:
+        >>> norms = gradient_norms(lambda x: ops.sum(x**2, axis=-1), ops.ones((3, 2)))
+        >>> ops.convert_to_numpy(norms).tolist()
+        [8.0, 8.0, 8.0]
+    """
+    if keras.backend.backend() == "jax":
+        import jax
+
+        slope = jax.grad(lambda x: ops.sum(score(x)))(x)
+    elif keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = ops.sum(score(x))
+        slope = tape.gradient(total, x)
+    else:
+        import torch
+
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(ops.sum(score(x)), x, create_graph=True)
+    return ops.sum(ops.reshape(slope, (ops.shape(slope)[0], -1)) ** 2, axis=-1)
