@@ -211,6 +211,7 @@ def test_ctrl_c_returns_what_is_done():
         os.kill(os.getpid(), signal.SIGINT)
 
     simulate(NET, [0.1], 20, seed=0)  # compiled
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever other tests brought along
     pressed = []
     thread = threading.Thread(target=press)
     thread.start()
