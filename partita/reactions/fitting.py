@@ -43,6 +43,9 @@ def fit(
     known = np.array([float(network.initial[name]) for name in network.species])
     initial = np.where(np.isnan(observed[0]), known, observed[0])
 
+    from partita.backend import choose
+
+    choose()
     from keras import ops
 
     from partita import ode

@@ -2,6 +2,9 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
 from contextlib import redirect_stderr, redirect_stdout
 
 import numpy as np
@@ -83,3 +86,10 @@ def test_what_cannot_be_fitted_is_named(decay, arguments, message):
     code, _, err = partita("fit", model, decay, *options)
     assert code == 2
     assert message in err
+
+
+def test_it_runs_where_nobody_has_chosen_a_backend(decay, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | {"KERAS_HOME": str(tmp_path)}
+    code = f"from partita.cli import main; main(['fit', {NETWORK!r}, {str(decay)!r}, '--starts', '1'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
