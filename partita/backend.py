@@ -156,7 +156,7 @@ def add_rows(variable: Any, rows: Any, values: Any) -> Any:
         >>> import keras
         >>> from keras import ops
         >>> counts = keras.Variable([0.0, 0.0, 0.0])
-        >>> [float(row) for row in add_rows(counts, ops.array([0, 2, 0]), ops.array([1.0, 5.0, 1.0]))]
+        >>> ops.convert_to_numpy(add_rows(counts, ops.array([0, 2, 0]), ops.array([1.0, 5.0, 1.0]))).tolist()
         [2.0, 5.0, 2.0]
     """
     import keras
