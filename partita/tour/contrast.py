@@ -30,7 +30,7 @@ class Quartic(keras.layers.Layer):
         return -self.a * x[:, 0] ** 2 - self.b * x[:, 0] ** 4
 
 
-def study(seed: int = 0, num_points: int = 20_000, num_sentences: int = 12_000, epochs: int = 15) -> Study:
+def study(seed: int = 0, num_points: int = 20_000, num_sentences: int = 12_000, epochs: int = 100) -> Study:
     """Fit the density, the landscape and the vectors.
 
     Args:
