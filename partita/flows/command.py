@@ -15,21 +15,11 @@ from partita.flows.files import Rows, read_rows
 from partita.flows.flow import Flow
 from partita.flows.ranges import Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
+from partita.options import ending
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COUNT = click.IntRange(min=1)
 _DEPTHS = {"nice": 5, "real_nvp": 2, "neural_spline": 2}  # hidden layers of the nets
-
-
-def _ending(*endings: str) -> Any:
-    def check(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
-        if path is not None and path.suffix not in endings:
-            raise click.BadParameter(f"want a file that ends in {' or '.join(endings)}, got '{path}'.")
-        if path is not None and not path.parent.is_dir():
-            raise click.BadParameter(f"folder '{path.parent}' does not exist.")
-        return path
-
-    return check
 
 
 @click.group(epilog="Example: partita flow score table.keras new.csv")
@@ -39,7 +29,7 @@ def flow() -> None:
 
 @flow.command(short_help="Fit a flow to data.", epilog="Example: partita flow fit table.csv --out table.keras")
 @click.argument("data", type=_INPUT)
-@click.option("--out", type=click.Path(path_type=Path), required=True, callback=_ending(".keras"), help="The model file, *.keras.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, callback=ending(".keras"), help="The model file, *.keras.")
 @click.option("--recipe", type=click.Choice([*_DEPTHS, "glow"]), help="Default: neural_spline for a table, nice for images.")
 @click.option("--width", type=_COUNT, help="Units of each hidden layer of the nets. Default: the recipe's.")
 @click.option("--epochs", type=_COUNT, default=30, show_default=True)
@@ -132,7 +122,7 @@ class Progress(keras.callbacks.Callback):
 @click.option("--rows", type=_COUNT, default=64, show_default=True)
 @click.option("--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="Below 1: only what is likely.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same rows.")
-@click.option("--out", type=click.Path(path_type=Path), callback=_ending(".csv", ".npz", ".png"), help="Default: standard output.")
+@click.option("--out", type=click.Path(path_type=Path), callback=ending(".csv", ".npz", ".png"), help="Default: standard output.")
 def sample(model: str, rows: int, temperature: float, seed: int | None, out: Path | None) -> None:
     """Draw rows from the flow in MODEL: as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png)."""
     fitted = _load(model)
@@ -155,7 +145,7 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
 @click.argument("model", type=_INPUT)
 @click.argument("data", type=_INPUT)
 @click.option("--lowest", type=click.IntRange(min=0), default=5, show_default=True, help="Print so many rows of the lowest density.")
-@click.option("--out", type=click.Path(path_type=Path), callback=_ending(".csv"), help="Write the log-density of every row: *.csv.")
+@click.option("--out", type=click.Path(path_type=Path), callback=ending(".csv"), help="Write the log-density of every row: *.csv.")
 def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
     """Print how likely DATA is under the flow in MODEL: mean log-density in nats, bits per dimension, and the rows that fit least.
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import click
 import numpy as np
 
-from partita.reactions.command import TextMayBeginWithAnArrow, ending, read_network
+from partita.options import ending
+from partita.reactions.command import TextMayBeginWithAnArrow, read_network
 from partita.reactions.network import Network
 
 
