@@ -27,3 +27,17 @@ def data_folder():
     if not folder.is_dir():
         pytest.skip(f"no data at {folder}: set PARTITA_DATA")
     return folder
+
+
+@pytest.fixture
+def run(capsys):
+    """What a command line ends with: exit code, standard output, standard error."""
+
+    from partita import cli
+
+    def run(*arguments):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([*map(str, arguments)])
+        return (stop.value.code or 0, *capsys.readouterr())
+
+    return run

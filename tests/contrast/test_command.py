@@ -1,17 +1,6 @@
 import pytest
 
-from partita import cli
 from partita.contrast import WordVectors
-
-
-@pytest.fixture
-def run(capsys):
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([*map(str, arguments)])
-        return (stop.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 @pytest.fixture

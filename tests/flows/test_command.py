@@ -5,20 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from partita import cli
 from partita.flows.files import read_rows
-
-
-@pytest.fixture
-def run(capsys):
-    """What a command line ends with: exit code, standard output, standard error."""
-
-    def run(*arguments):
-        with pytest.raises(SystemExit) as stop:
-            cli.main([*map(str, arguments)])
-        return (stop.value.code or 0, *capsys.readouterr())
-
-    return run
 
 
 def idx(array):
