@@ -9,23 +9,11 @@ import numpy as np
 
 from benchmarks.harness import Report
 from partita.contrast import EnergyModel, Normal
+from partita.tour.contrast import A, B, Quartic
 
-A, B = 0.5, 0.25
 GRID = np.linspace(-6.0, 6.0, 200_001)
 WEIGHT = np.exp(-A * GRID**2 - B * GRID**4)
 LOG_Z = float(np.log(WEIGHT.sum() * (GRID[1] - GRID[0])))
-
-
-class Quartic(keras.layers.Layer):
-    """G = −a x² − b x⁴."""
-
-    def __init__(self, **kwargs):
-        super().__init__(**kwargs)
-        self.a = self.add_weight(name="a", shape=(), initializer="zeros")
-        self.b = self.add_weight(name="b", shape=(), initializer="ones")
-
-    def call(self, x):
-        return -self.a * x[:, 0] ** 2 - self.b * x[:, 0] ** 4
 
 
 def points(n: int, seed: int) -> np.ndarray:
