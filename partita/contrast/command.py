@@ -5,11 +5,11 @@ corpus → stream of ids → SkipGram → vectors.bin
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from partita.contrast.skipgram import SkipGram
-from partita.contrast.vectors import WordVectors
 
 _COUNT = click.IntRange(min=1)
 
@@ -41,12 +41,12 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
 @click.option("--threads", type=_COUNT, default=1, show_default=True, help="With one, the same seed gives the same vectors.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--near", multiple=True, metavar="WORD", help="Print the words nearest to this one. May be given several times.")
-def embed(corpus: Path, out: Path, near: tuple[str, ...], **settings: float) -> None:
+def embed(corpus: Path, out: Path, near: tuple[str, ...], **settings: Any) -> None:
     """Make vectors of the words of CORPUS, by skip-gram with negative sampling.
 
     CORPUS has one sentence a line, words parted by white space; it may be packed as .gz, and larger than memory.
     """
-    vectors: WordVectors = SkipGram(**settings).fit(corpus, progress=True)  # type: ignore[arg-type]
+    vectors = SkipGram(**settings).fit(corpus, progress=True)
     vectors.save(out)
     click.echo(f"{len(vectors)} words: {out}", err=True)
     for word in near:

@@ -170,7 +170,7 @@ def test_the_learning_rates_are_those_of_the_optimizers():
     model.compile(keras.optimizers.SGD(0.5), "adam")
     assert float(model.generator_optimizer.learning_rate) == 0.5
     with pytest.raises(AttributeError, match="see generator_optimizer and discriminator_optimizer"):
-        model.optimizer.learning_rate  # noqa: B018
+        _ = model.optimizer.learning_rate
 
 
 @pytest.mark.parametrize(
