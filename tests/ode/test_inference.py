@@ -41,9 +41,7 @@ def chained(k, q, start=5.0, times=TIMES):
     return np.stack([first, start * k / (q - k) * (np.exp(-k * times) - np.exp(-q * times))], axis=-1)
 
 
-@pytest.mark.skipif(
-    SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow"
-)
+@pytest.mark.skipif(SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow")
 @pytest.mark.parametrize("seed", range(3))
 def test_two_species_from_three_times_off(seed):
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(BEST))
@@ -56,9 +54,7 @@ def test_two_species_from_three_times_off(seed):
     assert found.history[-1] < found.history[0]
 
 
-@pytest.mark.skipif(
-    SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow"
-)
+@pytest.mark.skipif(SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow")
 def test_lynx_and_hare(data_folder):
     """Within the 80 % intervals of the Stan case study; the scatter of both species is alike."""
     rows = np.loadtxt(data_folder / "lynx-hare" / "hudson-bay-lynx-hare.csv", delimiter=",", skiprows=3)
@@ -86,9 +82,7 @@ def test_several_experiments_at_their_own_times():
     np.testing.assert_allclose(found.solution(late)[1], data[1], atol=1e-5)
 
 
-@pytest.mark.skipif(
-    SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow"
-)
+@pytest.mark.skipif(SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow")
 def test_errors_are_those_of_repeated_experiments():
     """The scatter of 30 estimates agrees with the mean of their standard errors; a ratio outside is a matter of 4 σ."""
     rng, exact = np.random.default_rng(0), 5 * np.exp(-1.5 * TIMES)[:, None]
