@@ -85,15 +85,19 @@ def _log_slope(piece, steepness, place, product, denominator):
 
 
 def _bin_of(x, raw, bins, bound, by_height):
+    raw = ops.convert_to_tensor(raw)
     widths, heights = (
         2 * bound * (MIN_BIN + (1 - MIN_BIN * bins) * ops.softmax(part, axis=-1)) for part in (raw[..., :bins], raw[..., bins : 2 * bins])
     )
-    slopes = MIN_SLOPE + ops.softplus(raw[..., 2 * bins :] + _SLOPE_1)  # (..., bins - 1): those between two bins
-    ones = ops.ones_like(x)[..., None]
-    lefts, bottoms = (ops.cumsum(sizes, axis=-1) - sizes - bound for sizes in (widths, heights))
-    starts = bottoms if by_height else lefts
-    reached = ops.cast(x[..., None] >= starts[..., 1:], x.dtype)  # (..., bins - 1): 1 for every bin that begins below x
+    inner = raw[..., 2 * bins :]  # (..., bins - 1): the slopes between two bins
+    before = ops.triu(ops.ones((bins, bins - 1), x.dtype))
+    ends = ops.matmul(heights if by_height else widths, before) - bound  # a cumulative sum, and faster
+    reached = ops.cast(x[..., None] >= ends, x.dtype)  # (..., bins - 1): 1 for every bin that ends below x
+    none = ops.zeros_like(x)[..., None]
+    passed = ops.concatenate([reached, none], axis=-1)
     # Sums with a row of zeros and one 1: indexing would be as exact, and its gradient a slow scatter.
-    chosen = ops.concatenate([ones, reached], axis=-1) - ops.concatenate([reached, ops.zeros_like(ones)], axis=-1)
-    before, after = ops.concatenate([ones, slopes], axis=-1), ops.concatenate([slopes, ones], axis=-1)
-    return Bin(*(ops.sum(chosen * values, axis=-1) for values in (lefts, widths, bottoms, heights, before, after)))
+    chosen = ops.concatenate([none + 1, reached], axis=-1) - passed
+    left, bottom = (ops.sum(passed * sizes, axis=-1) - bound for sizes in (widths, heights))
+    width, height = (ops.sum(chosen * sizes, axis=-1) for sizes in (widths, heights))
+    slopes = (ops.sum(part * inner, axis=-1) for part in (chosen[..., 1:], chosen[..., :-1]))  # 0 at both ends of the domain: a slope of 1
+    return Bin(left, width, bottom, height, *(MIN_SLOPE + ops.softplus(slope + _SLOPE_1) for slope in slopes))
