@@ -10,7 +10,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .venv/ready: contents := -e '.[jax,dev]'
 .venv-torch/ready: contents := -e '.[torch,dev]'
 .venv-tensorflow/ready: contents := $(TENSORFLOW) -e '.[dev]'
-.venv-bench/ready: contents := -e '.[jax,cli,sbml,bench]'
+.venv-bench/ready: contents := $(TENSORFLOW) -e '.[jax,cli,sbml,bench]'
 
 .PHONY: help tour test test-backends test-torch test-tensorflow lint types bench clean
 .NOTPARALLEL:
