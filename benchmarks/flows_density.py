@@ -18,7 +18,7 @@ from benchmarks.harness import Report
 from partita import flows
 from partita.flows.files import read_rows
 
-EPOCHS = 25
+EPOCHS = 20
 
 
 def run(report: Report) -> None:

@@ -45,6 +45,10 @@ def peers(report: Report, images: np.ndarray, targets: np.ndarray) -> None:
     """One batch."""
     import tensorflow as tf
     import torch
+
+    # A wheel of torchvision built for CUDA cannot load its own operators beside PyTorch for CPUs, and then fails for want of these.
+    for name in ("nms", "qnms"):
+        torch.library.define(f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
     from timm.data import Mixup as TimmMixup
     from torchvision.transforms.v2 import MixUp as TorchMixup
 

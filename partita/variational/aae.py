@@ -11,7 +11,7 @@ from keras import ops
 
 from partita.variational import nets
 from partita.variational.adversary import adversary
-from partita.variational.gan import check_discriminator, discriminator_penalty
+from partita.variational.gan import check_discriminator, discriminator_loss
 from partita.variational.gaussian import widen
 from partita.variational.heads import Head
 from partita.variational.rounds import Player, Rounds
@@ -108,26 +108,16 @@ class AAE(Rounds):
 
     def player_loss(self, name, x, condition, training, before):
         z = self._head.read(nets.give(self.encoder, x, condition, training), self._draws)
-        rule = self._rule
+        rule, real = self._rule, self.draw_latents(x)
 
-        def score(rows):
-            return widen(nets.give(self.discriminator, rows, condition, training))
+        def score(parts, training=training):
+            return widen(nets.give(self.discriminator, parts[0], condition, training))
 
         if name == "generator":
             distance = ops.mean(nets.sum_rows((widen(x) - widen(nets.give(self.decoder, z, condition, training))) ** 2))
             self._distance.update_state(distance)
-            real_scores = score(self.draw_latents(x)) if rule.in_pairs else None
-            return rule.generator(real_scores, score(z)) + self.reconstruction * distance, None
-        real, z = self.draw_latents(x), ops.stop_gradient(z)
-        real_scores, fake_scores = score(real), score(z)
-        loss = rule.discriminator(real_scores, fake_scores)
-        strength = rule.default_penalty if self.penalty is None else self.penalty
-        if strength:
-            # Without dropout: what it draws could not leave the gradient.
-            loss = loss + discriminator_penalty(
-                rule, strength, lambda rows: nets.give(self.discriminator, rows[0], condition), [real], [z], self._draws
-            )
-        return loss, rule.certainty(real_scores, fake_scores)
+            return rule.generator(score([real]) if rule.in_pairs else None, score([z])) + self.reconstruction * distance, None
+        return discriminator_loss(rule, self.penalty, score, [real], [ops.stop_gradient(z)], self._draws)
 
     def encode(self, x: Any, seed: int | None = None) -> np.ndarray:
         """z `(rows, d)` of x or [x, labels]; of a stochastic encoder the mean, or a draw if there is a seed."""

@@ -11,7 +11,7 @@ from keras import ops
 
 from partita.variational import nets
 from partita.variational.adversary import adversary
-from partita.variational.gan import check_discriminator, check_inertia, discriminator_penalty
+from partita.variational.gan import check_discriminator, check_inertia, discriminator_loss
 from partita.variational.gaussian import widen
 from partita.variational.heads import Head
 from partita.variational.rounds import Player, Rounds
@@ -125,12 +125,7 @@ class ALI(Rounds):
                     loss = loss + inertia * ops.mean(nets.sum_rows((head.read(output) - head.read(start)) ** 2))
             return loss, None
         real, fake = [x, ops.stop_gradient(encoded)], [ops.stop_gradient(generated), z]
-        real_scores, fake_scores = score(real), score(fake)
-        loss = rule.discriminator(real_scores, fake_scores)
-        if self.penalty:
-            # Without dropout: what it draws could not leave the gradient.
-            loss = loss + discriminator_penalty(rule, self.penalty, lambda pair: score(pair, False), real, fake, self._draws)
-        return loss, rule.certainty(real_scores, fake_scores)
+        return discriminator_loss(rule, self.penalty, score, real, fake, self._draws)
 
     def encode(self, x: Any, seed: int | None = None) -> np.ndarray:
         """z `(rows, d)`; of a stochastic encoder the mean, or a draw if there is a seed."""

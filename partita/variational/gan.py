@@ -3,6 +3,7 @@
 E_z[−log D(G(z)) + λ ‖G(z) − G°(z)‖²],   G° the generator at the start of the round
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -65,6 +66,21 @@ def discriminator_penalty(rule: Adversary, strength: float, score: Any, real: li
     where = keras.random.uniform((ops.shape(real_rows)[0], 1), seed=seed)
     norms = gradient_norms(score_flat, where * real_rows + (1 - where) * fake_rows)
     return strength * ops.mean((ops.sqrt(norms + 1e-12) - 1) ** 2)
+
+
+def discriminator_loss(
+    rule: Adversary, penalty: float | None, score: Callable[..., Any], real: list[Any], fake: list[Any], seed: Any
+) -> tuple[Any, Any]:
+    """The loss of the discriminator with its penalty (None: the rule's own), and how sure it is.
+
+    `score(inputs)` gives scores as in training; `score(inputs, False)` without dropout, for what it draws could not leave the gradient.
+    """
+    real_scores, fake_scores = score(real), score(fake)
+    loss = rule.discriminator(real_scores, fake_scores)
+    strength = rule.default_penalty if penalty is None else penalty
+    if strength:
+        loss = loss + discriminator_penalty(rule, strength, lambda parts: score(parts, False), real, fake, seed)
+    return loss, rule.certainty(real_scores, fake_scores)
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -155,23 +171,13 @@ class GAN(Rounds):
         start = self.at_start(self.generator, before, z if condition is None else [z, condition]) if inertia else None
         fake = nets.give(self.generator, z, condition, training)
 
-        def score(rows):
-            return widen(nets.give(self.discriminator, rows, condition, training))
+        def score(parts, training=training):
+            return widen(nets.give(self.discriminator, parts[0], condition, training))
 
-        rule = self._rule
         if name == "generator":
-            loss = rule.generator(score(x) if rule.in_pairs else None, score(fake))
+            loss = self._rule.generator(score([x]) if self._rule.in_pairs else None, score([fake]))
             return (loss + inertia * ops.mean(nets.sum_rows((widen(fake) - widen(start)) ** 2)) if inertia else loss), None
-        fake = ops.stop_gradient(fake)
-        real_scores, fake_scores = score(x), score(fake)
-        loss = rule.discriminator(real_scores, fake_scores)
-        strength = rule.default_penalty if self.penalty is None else self.penalty
-        if strength:
-            # Without dropout: what it draws could not leave the gradient.
-            loss = loss + discriminator_penalty(
-                rule, strength, lambda rows: nets.give(self.discriminator, rows[0], condition), [x], [fake], self._draws
-            )
-        return loss, rule.certainty(real_scores, fake_scores)
+        return discriminator_loss(self._rule, self.penalty, score, [x], [ops.stop_gradient(fake)], self._draws)
 
     def sample(self, n: int, seed: int | None = None, condition: Any = None) -> np.ndarray:
         """`n` draws of x, `(n, ...)`; the same seed gives the same ones. `condition` is `(n, ...)` for a conditional model."""

@@ -18,6 +18,13 @@ def test_the_density_agrees_with_quadrature(made):
         assert abs(numbers["found"][name] - truth) < 4 * numbers["errors"][name]
 
 
+def test_more_noise_costs_less(made):
+    """The estimates of variances are themselves off by a few percent on 1000 points."""
+    ratios = made.numbers["variance_ratios"]
+    assert all(few > many for few, many in zip(ratios[1], ratios[10], strict=True))
+    assert all(0.75 < ratio < 1.25 for ratio in ratios[100])
+
+
 def test_the_landscape_holds_about_all_mass(made):
     assert made.numbers["moons_mass"] == pytest.approx(1, abs=0.25)
     assert made.numbers["moons_held_out"] > -2.5
@@ -30,5 +37,5 @@ def test_scores_follow_the_mutual_information(made):
 
 def test_the_page_shows_it(made):
     html = page("A tour", "Introduction.", {"contrast": (made, 1.0)}, "Footer.")
-    assert html.count("<svg") == 2
+    assert html.count("<svg") == 3
     assert "A landscape" in html
