@@ -33,7 +33,7 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
 )
 @click.option("--dim", type=_COUNT, default=100, show_default=True, help="Length of a vector.")
 @click.option("--window", type=_COUNT, default=5, show_default=True, help="Words on either side, at most.")
-@click.option("--negatives", type=_COUNT, default=5, show_default=True, help="Words of noise for a window.")
+@click.option("--negatives", type=_COUNT, default=5, show_default=True, help="Words of noise for each side of a window.")
 @click.option("--min-count", type=_COUNT, default=5, show_default=True, help="Rarer words are left out.")
 @click.option("--sample", type=click.FloatRange(min=0), default=1e-3, show_default=True, help="Share above which a word is thinned out.")
 @click.option("--epochs", type=_COUNT, default=5, show_default=True)

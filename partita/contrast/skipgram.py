@@ -29,7 +29,7 @@ class SkipGram:
     Args:
         dim: Length of a vector.
         window: Words on either side at most; how many it is is drawn for each word anew.
-        negatives: Words of noise that a window is told from.
+        negatives: Words of noise that each side of a window is told from.
         min_count: Words seen less often are left out, as if they were not there.
         sample: Words more frequent than this share of all are left out at random (0: none are).
         power: The noise is the words' frequencies to this power.
@@ -42,7 +42,7 @@ class SkipGram:
     Raises:
         ValueError: if a setting is out of its range.
 
-    Source: Mikolov et al. 2013; negatives shared by a window: Ji et al. 2016; threads without locks: Recht et al. 2011.
+    Source: Mikolov et al. 2013; negatives shared by several words: Ji et al. 2016; threads without locks: Recht et al. 2011.
 
     Example:
         >>> text = [["the", "cat", "sat"], ["the", "dog", "sat"], ["a", "bird", "flew"]] * 50

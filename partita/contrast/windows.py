@@ -2,8 +2,8 @@
 
     u_c += r Σ_t (y_t − σ(⟨u_c, v_t⟩)) v_t,   v_t += r Σ_c (y_t − σ(⟨u_c, v_t⟩)) u_c,   y = 1 for the word in the middle, 0 for negatives
 
-All words c of a window meet the same targets t: the word in the middle and one set of negatives. So the sums are products of small
-matrices, and a window touches few rows of the tables (Ji et al. 2016).
+All words c on one side of a window meet the same targets t: the word in the middle and one set of negatives. So the sums are products of
+small matrices, and a window touches few rows of the tables (Ji et al. 2016). One set for both sides would be faster, but worse vectors.
 """
 
 import numpy as np
@@ -29,7 +29,7 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
         thresholds, others: Alias table of the negatives.
         vectors, contexts: Rows of words in and out, `(size, dim)` float32; changed.
         window: Words on either side, at most.
-        negatives: How many a window.
+        negatives: How many for each side of a window.
         rate: Learning rate.
         state: Of the random numbers, `(1,)` uint64, not 0; changed.
     """
@@ -60,35 +60,36 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
             high = middle + reach + 1 if middle + reach < length else length
             if high - low < 2:
                 continue
-            targets[0] = sentence[middle]
-            for t in range(1, num_targets):
-                targets[t] = targets[0]
-                while targets[t] == targets[0] and size > 1:
-                    bits = _next(state)
-                    drawn = np.int64(((bits >> np.uint64(32)) * size) >> np.uint64(32))
-                    targets[t] = drawn if _unit(bits << np.uint64(32)) < thresholds[drawn] else others[drawn]
-            for t in range(num_targets):
-                context, row, change = contexts[targets[t]], rows[t], changes[t]
-                for d in range(dim):
-                    row[d] = context[d]
-                    change[d] = np.float32(0)
-            for c in range(low, high):
-                if c == middle:
+            for begin, end in ((low, middle), (middle + 1, high)):
+                if begin == end:
                     continue
-                vector = vectors[sentence[c]]
-                for t in range(0, num_rows, TILE):
-                    _score(vector, rows, scores, t)
+                targets[0] = sentence[middle]
+                for t in range(1, num_targets):
+                    targets[t] = targets[0]
+                    while targets[t] == targets[0] and size > 1:
+                        bits = _next(state)
+                        drawn = np.int64(((bits >> np.uint64(32)) * size) >> np.uint64(32))
+                        targets[t] = drawn if _unit(bits << np.uint64(32)) < thresholds[drawn] else others[drawn]
                 for t in range(num_targets):
-                    step = np.int64(min(max((scores[t] + np.float32(REACH)) * scale, np.float32(0)), top))
-                    errors[t] = rate * (np.float32(t == 0) - SIGMOID[step])
-                for t in range(0, num_rows, TILE):
-                    _change_contexts(vector, changes, errors, t)
-                for t in range(0, num_rows, TILE):
-                    _change_vector(vector, rows, errors, t)
-            for t in range(num_targets):
-                context, change = contexts[targets[t]], changes[t]
-                for d in range(dim):
-                    context[d] += change[d]
+                    context, row, change = contexts[targets[t]], rows[t], changes[t]
+                    for d in range(dim):
+                        row[d] = context[d]
+                        change[d] = np.float32(0)
+                for c in range(begin, end):
+                    vector = vectors[sentence[c]]
+                    for t in range(0, num_rows, TILE):
+                        _score(vector, rows, scores, t)
+                    for t in range(num_targets):
+                        step = np.int64(min(max((scores[t] + np.float32(REACH)) * scale, np.float32(0)), top))
+                        errors[t] = rate * (np.float32(t == 0) - SIGMOID[step])
+                    for t in range(0, num_rows, TILE):
+                        _change_contexts(vector, changes, errors, t)
+                    for t in range(0, num_rows, TILE):
+                        _change_vector(vector, rows, errors, t)
+                for t in range(num_targets):
+                    context, change = contexts[targets[t]], changes[t]
+                    for d in range(dim):
+                        context[d] += change[d]
 
 
 @njit(inline="always")

@@ -87,7 +87,7 @@ def links(bijection: Bijection) -> Iterator[Bijection]:
         yield bijection
 
 
-def image_grid(images: Any, columns: int | None = None, path: str | Path | None = None) -> np.ndarray:
+def image_grid(images: Any, columns: int | None = None, path: str | Path | None = None, gap: int = 0) -> np.ndarray:
     """Images side by side on one sheet, `(height, width)` or `(height, width, 3)` bytes; written as PNG if a path is given.
 
     Args:
@@ -95,13 +95,14 @@ def image_grid(images: Any, columns: int | None = None, path: str | Path | None 
             to 1, others are cut.
         columns: Images in a row; by default the sheet is about square.
         path: Where to write, `*.png`; this needs Matplotlib.
+        gap: Pixels of zeros between two images.
 
     Raises:
-        ValueError: if the images have another shape.
+        ValueError: if the images have another shape, or the gap is negative.
 
     Example:
-        >>> image_grid(np.ones((6, 4)), columns=3).shape
-        (4, 6)
+        >>> image_grid(np.ones((6, 4)), columns=3).shape, image_grid(np.ones((6, 4)), columns=3, gap=1).shape
+        ((4, 6), (5, 8))
     """
     images = np.asarray(ops.convert_to_numpy(images))
     side = math.isqrt(images.shape[-1])
@@ -114,10 +115,13 @@ def image_grid(images: Any, columns: int | None = None, path: str | Path | None 
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = -(-n // columns)
-    sheet = np.zeros((rows * columns, height, width, channels))
-    sheet[:n] = np.clip(np.nan_to_num(images), 0.0, 1.0)
-    sheet = sheet.reshape(rows, columns, height, width, channels).transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, channels)
-    sheet = np.round(255 * sheet).astype("uint8")
+    if gap < 0:
+        raise ValueError(f"gap must not be negative, got {gap}")
+    tiles = np.zeros((rows * columns, height + gap, width + gap, channels))
+    tiles[:n, :height, :width] = np.clip(np.nan_to_num(images), 0.0, 1.0)
+    tiles = tiles.reshape(rows, columns, height + gap, width + gap, channels).transpose(0, 2, 1, 3, 4)
+    sheet = np.round(255 * tiles.reshape(rows * (height + gap), columns * (width + gap), channels)).astype("uint8")
+    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
     sheet = sheet[..., 0] if channels == 1 else sheet
     if path is not None:
         from matplotlib.image import imsave

@@ -185,7 +185,7 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     blocks = [
         Words(
             f"""Words are told from noise as well: which word stands near this one, and which was only drawn at random, {NEGATIVES} for
-            each window? The score is the product of two vectors. From {len(sentences):,} sentences of the standard library's
+            each side of a window? The score is the product of two vectors. From {len(sentences):,} sentences of the standard library's
             docstrings, words that are used alike come to lie near one another.""",
             "Words",
         ),

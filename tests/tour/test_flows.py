@@ -17,7 +17,7 @@ def made():
 
 def test_the_flow_learns(made):
     bits = made.numbers["bits_per_pixel"]
-    assert len(bits) == 4
+    assert len(bits) == 5
     assert all(2.3 < value < math.log2(LEVELS) + 1 for value in bits.values())
     assert made.numbers["reach_largest"] > made.numbers["reach_smallest"] > 0
 
