@@ -1,0 +1,96 @@
+"""A CRF on any encoder: a Transformer block or an LSTM finds the spaces that were taken out of English prose.
+
+    embedding → mixup of embeddings → encoder → scores → CRF,   the loss −log P(tags|x) of both mixed sentences
+
+`Evaluate` measures the F1 of whole words after each epoch and keeps the best weights.
+"""
+
+import keras
+import numpy as np
+from keras import layers, ops
+from matplotlib.figure import Figure
+
+from partita import crf, training
+from partita.tour.prose import gather
+
+TAGS = ["b", "m", "e", "s"]
+LENGTH, WIDTH = 64, 64
+
+
+def data(count, seed):
+    """Words of sentences, and for training ids of characters and tags `(sentences, LENGTH)`, zeros and −1 at padding."""
+    sentences = [words for group in gather(count, seed).values() for words in group]
+    sentences = [words for words in sentences if 2 <= sum(map(len, words)) <= LENGTH]
+    letters = {letter: i + 2 for i, letter in enumerate(sorted({letter for words in sentences for word in words for letter in word}))}
+    ids = np.zeros((len(sentences), LENGTH), "int32")
+    tags = np.full((len(sentences), LENGTH), -1, "int32")
+    for row, words in enumerate(sentences):
+        text = "".join(words)
+        ids[row, : len(text)] = [letters[letter] for letter in text]
+        tags[row, : len(text)] = [TAGS.index(tag) for tag in crf.words_to_tags(words)]
+    return sentences, ids, tags
+
+
+def transformer(h):
+    """Where each character stands, then one block of self-attention and two dense layers."""
+    places = layers.Embedding(LENGTH, WIDTH)(ops.arange(LENGTH))
+    h = layers.Conv1D(WIDTH, 5, padding="same", activation="relu")(h + places)
+    seen = layers.MultiHeadAttention(4, WIDTH // 4)(h, h)
+    h = layers.LayerNormalization()(h + seen)
+    return layers.LayerNormalization()(h + layers.Dense(WIDTH)(layers.Dense(2 * WIDTH, "relu")(h)))
+
+
+def lstm(h):
+    """Both ways."""
+    return layers.Bidirectional(layers.LSTM(WIDTH // 2, return_sequences=True))(h)
+
+
+def model(encoder, size, mixed, seed):
+    """Ids → scores that carry their mask; the loss is the CRF's, of both sentences where two were mixed."""
+    keras.utils.set_random_seed(seed)
+    ids = keras.Input((LENGTH,), dtype="int32")
+    real = ops.not_equal(ids, 0)
+    h = layers.Embedding(size, WIDTH)(ids)
+    mix = training.MixHidden(alpha=0.2, seed=seed) if mixed else None
+    h = encoder(mix(h) if mixed else h)
+    chain = crf.CRF(len(TAGS), crf.legal(TAGS, "bmes"))
+    scores = chain(layers.Dense(len(TAGS))(h), mask=real)
+    whole = keras.Model(ids, scores)
+    whole.compile(keras.optimizers.Adam(3e-3), mix.loss(chain.loss) if mixed else chain.loss)
+    return whole, chain
+
+
+def run(count=4000, epochs=12, seed=0, kinds=("LSTM", "Transformer", "Transformer with mixup"), path="spaces_by_a_transformer.png"):
+    """F1 of whole words on held-out sentences: the best epoch's, and that of each epoch."""
+    sentences, ids, tags = data(count, seed)
+    cut = len(sentences) * 9 // 10
+    found = {}
+    for kind in kinds:
+        encoder = lstm if kind == "LSTM" else transformer
+        whole, chain = model(encoder, int(ids.max()) + 1, "mixup" in kind, seed)
+
+        def score(whole, chain=chain):
+            best = ops.convert_to_numpy(chain.decode(ops.convert_to_tensor(whole.predict(ids[cut:], verbose=0))))
+            cuts = [
+                crf.tags_to_words("".join(words), [TAGS[tag] for tag in row if tag >= 0])
+                for words, row in zip(sentences[cut:], best, strict=True)
+            ]
+            return crf.segmentation_f1(sentences[cut:], cuts).f1
+
+        keep = training.Evaluate(score, "f1")
+        whole.fit(ids[:cut], tags[:cut], batch_size=64, epochs=epochs, verbose=0, callbacks=[keep])
+        found[kind] = {"best": keep.best, "epochs": keep.values}
+    if path:
+        figure = Figure(figsize=(5.5, 3.6), layout="constrained")
+        axes = figure.add_subplot()
+        for kind, marker in zip(found, "os^", strict=False):
+            axes.plot(np.arange(1, epochs + 1), found[kind]["epochs"], marker=marker, markersize=4, label=kind)
+        axes.set(xlabel="epoch", ylabel="F1 of held-out words")
+        axes.legend()
+        figure.savefig(path, dpi=120)
+    return found
+
+
+if __name__ == "__main__":
+    for kind, value in run().items():
+        print(f"{kind:<24} F1 {value['best']:.4f}")
