@@ -5,6 +5,7 @@ a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  th
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
@@ -142,7 +143,8 @@ class Rounds(keras.Model, ABC):
             else optimizer
             for name, optimizer in given.items()
         }
-        self._movable = {name: [v for net in player.nets for v in net.trainable_variables] for name, player in self.players.items()}
+        movable = {name: [v for net in player.nets for v in net.trainable_variables] for name, player in self.players.items()}
+        self._movable = MappingProxyType(movable)  # what Keras sees in a dict becomes the model's own, and is saved twice
         rounds = RoundsOptimizer([self._steppers[name] for name in self.players], [self._movable[name] for name in self.players])
         super().compile(rounds, auto_scale_loss=False, **options)
         self._compiled_with = {**{f"{name}_optimizer": optimizer for name, optimizer in given.items()}, **options}
