@@ -31,7 +31,7 @@ class Tagger(keras.Model):
         lexicon: The `Lexicon` that turned text into ids, to be saved with the model; or None.
 
     Raises:
-        ValueError: if targets or sample weights do not have the shape of a batch of sequences.
+        ValueError: if an argument is of another kind, or targets or sample weights do not have the shape of a batch of sequences.
 
     Example:
         >>> import keras
@@ -46,6 +46,8 @@ class Tagger(keras.Model):
 
     def __init__(self, encoder: keras.layers.Layer, crf: CRF, padding: int | None = 0, lexicon: Lexicon | None = None, **kwargs: Any):
         super().__init__(**kwargs)
+        if not isinstance(encoder, keras.layers.Layer) or not isinstance(crf, CRF):
+            raise ValueError(f"encoder must be a Keras layer or model and crf a CRF, got {encoder!r} and {crf!r}")
         self.encoder = encoder
         self.crf = crf
         self.padding = padding
