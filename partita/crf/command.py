@@ -29,6 +29,8 @@ from partita.crf.lexicon import COLUMNS, Lexicon
 from partita.crf.metrics import Score, segmentation_f1, span_f1
 from partita.crf.tagger import Tagger
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
+from partita.files import replacing
+from partita.loading import read_model
 
 ENCODERS: dict[str, Callable[..., keras.Model]] = {"cnn": cnn, "bilstm": bilstm}
 MAX_SHAPES = {"train": 8, "apply": 5}  # each takes time to compile, and saves less padding than the one before
@@ -211,10 +213,7 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
 
 
 def _load(path: str) -> tuple[Tagger, Lexicon]:
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a file of another kind may fail anywhere in Keras
-        raise click.ClickException(f"{path} is no model file that can be read: {error}") from error
+    model = read_model(path)
     if not isinstance(model, Tagger) or model.lexicon is None:
         raise click.ClickException(f"{path} holds no tagger with a lexicon: want one from 'partita tag train'")
     return model, model.lexicon
@@ -334,16 +333,11 @@ def _ctrl_c() -> Iterator[Callable[[], None]]:
 
 @contextmanager
 def _written(path: str) -> Iterator[IO[str]]:
-    """A file that takes its place when all is written; standard output, and what is no regular file, is written at once."""
-    if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+    """A file that takes its place when all is written, or standard output."""
+    if path == "-":
         with click.open_file(path, "w", encoding="utf-8") as file:
             yield file
             file.flush()
     else:
-        beside = Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
-        try:
-            with beside.open("w", encoding="utf-8", newline="\n") as file:
-                yield file
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+            yield file

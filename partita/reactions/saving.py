@@ -8,6 +8,7 @@ A chunk's file gets its name only once it is whole, and so does the result: when
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -41,11 +42,14 @@ class Journal:
 
     def earlier(self) -> dict[str, Any] | None:
         """The call that the result or the chunks there belong to, or None."""
-        if self.path.exists():
-            with self._open() as finished:
-                return json.loads(finished.attrs.get("call", "{}"))
         record = self.folder / "call.json"
-        return json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
+        try:
+            if self.path.exists():
+                with self._open() as finished:
+                    return dict(json.loads(finished.attrs.get("call", "{}")))
+            return dict(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else None
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.path} cannot be gone on with, remove it and {self.folder.name}, or save elsewhere: {error}") from error
 
     def begin(self) -> None:
         """Make the folder, or make sure that it belongs to the same call."""
@@ -74,9 +78,13 @@ class Journal:
 
     def get(self, first: int) -> Runs:
         """Read a chunk back."""
-        with np.load(self._chunk(first)) as content:
-            tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
-            return Runs(first, tables, content["status"], content["events"], content["end"], [str(m) for m in content["messages"]])
+        path = self._chunk(first)
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+                tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
+                return Runs(first, tables, content["status"], content["events"], content["end"], [str(m) for m in content["messages"]])
+        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is damaged, remove it to compute it again: {error}") from error
 
     def finish(self, chunks: Iterator[xr.Dataset], num_trajectories: int) -> None:
         """Make the result of datasets in order, and remove the chunks."""
