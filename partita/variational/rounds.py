@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.seeds import load_seeds, save_seeds
 from partita.variational import nets
 from partita.variational.watchdog import Watchdog
 
@@ -307,11 +308,10 @@ class Rounds(keras.Model, ABC):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        store["draws"] = ops.convert_to_numpy(self._draws.state)  # Keras saves no seeds: a resumed run would repeat its draws
+        save_seeds(self, store)
 
     def load_own_variables(self, store):
-        self._draws.state.assign(store["draws"])
-        super().load_own_variables({name: store[name] for name in set(store.keys()) - {"draws"}})
+        super().load_own_variables(load_seeds(self, store))
 
 
 def _replaced(values, places, new):
