@@ -8,6 +8,7 @@ from partita import contrast, crf, flows, ode, training, variational
 ROWS = 64
 RNG = np.random.default_rng(0)
 POINTS = RNG.normal(size=(ROWS, 4)).astype("float32")
+IMAGES = RNG.integers(0, 256, (ROWS, 4, 4, 1)).astype("float32") / 255
 CLASSES = RNG.integers(0, 3, ROWS)
 IDS = RNG.integers(1, 9, (ROWS, 6)) * (np.arange(6) < RNG.integers(2, 7, (ROWS, 1)))  # padded with 0
 TAGS = RNG.integers(0, 3, (ROWS, 6))
@@ -59,7 +60,7 @@ def flow():
 def flow_of_images():
     model = flows.glow((4, 4, 1), steps=1, scales=1, width=4)
     model.compile("sgd")
-    return model, RNG.integers(0, 256, (ROWS, 4, 4, 1)).astype("float32") / 255, None
+    return model, IMAGES, None
 
 
 def energy():
