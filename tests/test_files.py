@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file(write, name, run, tmp_path, monkeypatch
     write(path, 1, run)
     old, files = path.read_bytes(), {*tmp_path.iterdir()}
     assert len(old) > 20_000
-    with full_disk(), pytest.raises(OSError, match="File too large|requested and .* written|Can't .* data|[Ee]rrno"):
+    with full_disk(), pytest.raises(OSError, match=r"File too large|[Ee]rrno|written"):
         write(path, 2, run)
     assert (path.read_bytes(), {*tmp_path.iterdir()}) == (old, files)
     write(path, 2, run)
@@ -132,7 +132,7 @@ def test_a_run_that_met_a_full_disk_goes_on(suffix, tmp_path):
     network, path = Network.from_text("A = 3000; A -> @ 1"), tmp_path / f"runs{suffix}"
     settings = {"trajectories": 400, "seed": 1, "chunk": 100, "save": path}
     times = np.arange(1, 300) / 100
-    with full_disk(), pytest.raises(OSError, match="File too large|[Ee]rrno|written"):
+    with full_disk(), pytest.raises(OSError, match=r"File too large|[Ee]rrno|written"):
         network.simulate(times, **settings)
     assert not path.exists()
     with network.simulate(times, **settings) as runs:
