@@ -1,4 +1,4 @@
-"""Files that are whole or as they were: write beside, then rename."""
+"""Files out, whole or as they were; files in, or an error that names them."""
 
 import os
 from collections.abc import Iterator
@@ -31,3 +31,21 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(what: object) -> Iterator[None]:
+    """Where a damaged file is a `ValueError` that begins with `what`, its path say, whatever NumPy, gzip or zipfile make of it.
+
+    Example:
+        >>> with reading("a.txt"):
+        ...     raise EOFError("ends early")
+        Traceback (most recent call last):
+        ValueError: a.txt: ends early
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Exception as error:  # NumPy's header is Python that is tokenised, zip files have offsets: there is no list of what they raise
+        raise ValueError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error

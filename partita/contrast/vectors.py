@@ -4,7 +4,6 @@ cos(a, b) = ⟨a, b⟩ / (‖a‖ ‖b‖)
 """
 
 import os
-import zipfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from partita.files import replacing
+from partita.files import reading, replacing
 
 Words = str | Sequence[str]
 
@@ -168,12 +167,9 @@ class WordVectors:
 
     @classmethod
     def _load_npz(cls, path: Path) -> "WordVectors":
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                known = {name: arrays[name] for name in ("contexts", "counts") if name in arrays}
-                return cls(arrays["words"].tobytes().decode().split("\0"), arrays["vectors"], **known)
-        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} holds no word vectors: {error}") from None
+        with reading(f"{path} holds no word vectors"), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            known = {name: arrays[name] for name in ("contexts", "counts") if name in arrays}
+            return cls(arrays["words"].tobytes().decode().split("\0"), arrays["vectors"], **known)
 
 
 def _as_words(words):

@@ -7,12 +7,12 @@ import csv
 import gzip
 import math
 import zipfile
-import zlib
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from partita.files import reading
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 8  # NumPy takes 64, and images have 3
@@ -48,7 +48,7 @@ def read_rows(path: str | Path) -> Rows:
     if kind == ".npz":
         values = _read_npz(path)
     elif kind == ".npy":
-        with _read_whole(path), _opened(path) as file:
+        with reading(path), _opened(path) as file:
             values = np.load(file, allow_pickle=False)
     else:
         values = _read_idx(path)
@@ -59,21 +59,12 @@ def read_rows(path: str | Path) -> Rows:
     return Rows(values[..., None] if values.ndim == 3 else values, None, levels)
 
 
-@contextmanager
-def _read_whole(path):
-    """Where what is wrong with the file's format names the file."""
-    try:
-        yield
-    except (EOFError, MemoryError, ValueError, csv.Error, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
 def _opened(path):
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
 
 
 def _read_npz(path):
-    with _read_whole(path), _opened(path) as file:
+    with reading(path), _opened(path) as file:
         if not zipfile.is_zipfile(file):
             raise ValueError("is no .npz file")
         file.seek(0)
@@ -85,7 +76,7 @@ def _read_npz(path):
 
 
 def _read_idx(path):
-    with _read_whole(path), _opened(path) as file:
+    with reading(path), _opened(path) as file:
         data = file.read()
     if len(data) < 8 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
         raise ValueError(f"{path}: want a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them")
@@ -98,14 +89,14 @@ def _read_idx(path):
 
 
 def _read_table(path):
-    with _read_whole(path), _opened(path) as file:
+    with reading(path), _opened(path) as file:
         lines = file.read().decode("utf-8-sig").splitlines()
     filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not filled:
         raise ValueError(f"{path}: is empty")
     mark = max(",;\t", key=filled[0][1].count)
     if mark in filled[0][1]:
-        with _read_whole(path):
+        with reading(path):
             cells = [[cell.strip() for cell in row] for row in csv.reader([line for _, line in filled], delimiter=mark)]
     else:
         cells = [line.split() for _, line in filled]

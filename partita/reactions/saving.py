@@ -8,7 +8,6 @@ A chunk's file gets its name only once it is whole, and so does the result: when
 import json
 import os
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator
 from os import PathLike
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from partita.files import reading
 from partita.reactions.engine import Runs
 
 SUFFIXES = (".zarr", ".nc")
@@ -79,12 +79,10 @@ class Journal:
     def get(self, first: int) -> Runs:
         """Read a chunk back."""
         path = self._chunk(first)
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
-                tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
-                return Runs(first, tables, content["status"], content["events"], content["end"], [str(m) for m in content["messages"]])
-        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is damaged, remove it to compute it again: {error}") from error
+        damaged = f"{path} is damaged, remove it to compute it again"
+        with reading(damaged), path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
+            return Runs(first, tables, content["status"], content["events"], content["end"], [str(m) for m in content["messages"]])
 
     def finish(self, chunks: Iterator[xr.Dataset], num_trajectories: int) -> None:
         """Make the result of datasets in order, and remove the chunks."""
