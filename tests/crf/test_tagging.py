@@ -66,12 +66,8 @@ def test_the_command(model, files, tmp_path, run):
     assert (code, out, err.splitlines()[0]) == (0, "", "2 of 2 files to be tagged")
     assert read([tmp_path / "cut" / "1.txt"])[0] == run("tag", "apply", model, files[1])[1]
     assert run("tag", "apply", model, *files[:2], "--out", tmp_path / "cut")[2] == "0 of 2 files to be tagged\n"
-    for arguments in (
-        [*files[:2]],
-        [files[0], "-", "--out", tmp_path / "cut"],
-        [*files[:2], "--out", files[3]],
-        [files[0], "--dask", "local"],
-    ):
+    two = files[:2]
+    for arguments in (two, [*two, "-", "--out", tmp_path / "cut"], [*two, "--out", files[3]], [files[0], "--dask", "local"]):
         code, _, err = run("tag", "apply", model, *arguments)
         assert (code, err.count("\n")) == (2, 1)
         assert "need a folder: --out FOLDER" in err
@@ -126,8 +122,10 @@ def test_a_cluster_is_found_by_its_address(monkeypatch):
     distributed = pytest.importorskip("distributed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster:
-            with command._cluster(cluster.scheduler_address) as client:
-                assert client.submit(sum, [1, 2]).result() == 3
+        with (
+            distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+            command._cluster(cluster.scheduler_address) as client,
+        ):
+            assert client.submit(sum, [1, 2]).result() == 3
     with command._cluster(None) as client:
         assert client is None
