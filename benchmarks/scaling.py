@@ -30,14 +30,13 @@ class Growth(NamedTuple):
     Args:
         what: Of the part and the size.
         sizes: What is tried.
-        make: A size → what is timed, called without arguments and waiting for its result.
+        make: A size → what is timed, called without arguments and waiting for its result, and its bytes.
         order: What the algorithm does at each size, as an exponent: the slope for large sizes.
-        compiled: Whether XLA can say what memory it takes: `make` then gives a pair, the call and what was compiled.
     """
 
     what: str
     sizes: Sequence[int]
-    make: Callable[[int], tuple[Callable[[], object], float | None]]
+    make: Callable[[int], tuple[Callable[[], object], float]]
     order: float
 
 
@@ -178,7 +177,7 @@ def _measured(growth: Growth, rounds: int) -> Iterator[tuple[int, float, float]]
             start = perf_counter()
             call()
             times.append(perf_counter() - start)
-        yield size, median(times), memory or 0.0
+        yield size, median(times), memory
 
 
 def draw(measured: Sequence[tuple[Growth, Sequence[tuple[int, float, float]]]], path: Path) -> None:
@@ -195,7 +194,9 @@ def draw(measured: Sequence[tuple[Growth, Sequence[tuple[int, float, float]]]], 
             axis.loglog(sizes / sizes[0], values / values[0], label=growth.what, **style)
     for axis, name in zip(axes, ("time", "memory"), strict=True):
         axis.set(xlabel="size, in the smallest", ylabel=f"{name}, in that of the smallest")
+        ends = np.array([1.0, max(points[-1][0] / points[0][0] for _, points in measured)])
         for order in (1, 2):
-            axis.axline((1, 1), slope=order, color="0.8", zorder=0, transform=axis.transData)
+            axis.loglog(ends, ends**order, color="0.8", zorder=0)
+            axis.annotate(("size", "size²")[order - 1], (ends[1] ** (1 / order), ends[1]), color="0.5", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     figure.savefig(path)
