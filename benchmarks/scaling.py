@@ -62,7 +62,7 @@ def tagging(time: int, tags: int) -> tuple[Callable[[], object], float]:
     rng = np.random.default_rng(0)
     scores, transitions = rng.normal(size=(8, time, tags)).astype("float32"), rng.normal(size=(tags, tags)).astype("float32")
     mask = np.ones((8, time), bool)
-    return jitted(jax.value_and_grad(lambda s, g: crf.log_partition(s, g, mask).sum(), argnums=(0, 1)), scores, transitions)
+    return jitted(jax.value_and_grad(lambda s, g, mask: crf.log_partition(s, g, mask).sum(), argnums=(0, 1)), scores, transitions, mask)
 
 
 def density(features: int) -> tuple[Callable[[], object], float]:

@@ -237,3 +237,16 @@ def test_a_command_says_in_one_line_why_it_refuses_a_file(name, commands, run, t
     assert not (tmp_path / "canary").exists()
     (tmp_path / "short.keras").write_bytes(path.read_bytes()[:-100])
     assert "zip file" in said(tmp_path / "short.keras")
+
+
+def test_safe_mode_reaches_the_parts_and_can_be_left(tmp_path):
+    """A Lambda layer inside a net inside a model of ours: refused, unless whoever loads it says that the file is trusted."""
+    doubled = keras.layers.Lambda(lambda x: 2 * x, output_shape=lambda shape: shape)
+    model = flows.Flow(flows.Chain([flows.AdditiveCoupling(keras.Sequential([keras.Input((2,)), doubled]))]))
+    model.build((None, 4))
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="safe_mode=False"):
+        keras.saving.load_model(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras", safe_mode=False)
+    x = np.ones((2, 4), "float32")
+    np.testing.assert_array_equal(again.log_prob(x), model.log_prob(x))
