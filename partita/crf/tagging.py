@@ -63,7 +63,8 @@ def tag_files(
         The path of each result.
 
     Raises:
-        ValueError: if the model or a file cannot be read, two files have one name, or the folder was tagged in another way.
+        ValueError: if the model or a file cannot be read, two files have one name, the folder was tagged in another way, or a file
+            costs one worker after the other.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -94,12 +95,15 @@ def tag_files(
             tag_file(*job)
             say(source)
         return targets
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     futures = {client.submit(tag_file, *job, pure=False): source for source, job in jobs.items()}
     try:
         for future in as_completed(futures):
-            future.result()
+            try:
+                future.result()
+            except KilledWorker as error:
+                raise ValueError(f"{futures[future]}: every worker that tagged it was lost") from error
             say(futures[future])
     finally:
         client.cancel([*futures])

@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -118,7 +119,13 @@ def _kill_after_the_first(folder, pid):
     os.kill(pid, signal.SIGKILL)
 
 
-def test_a_cluster_is_found_by_its_address(monkeypatch):
+def _lose(*job):
+    from distributed import KilledWorker
+
+    raise KilledWorker("task", SimpleNamespace(address="there"), 3)
+
+
+def test_a_cluster_is_found_by_its_address(model, files, tmp_path, monkeypatch):
     distributed = pytest.importorskip("distributed")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -127,5 +134,8 @@ def test_a_cluster_is_found_by_its_address(monkeypatch):
             command._cluster(cluster.scheduler_address) as client,
         ):
             assert client.submit(sum, [1, 2]).result() == 3
+            monkeypatch.setattr(tagging, "tag_file", _lose)
+            with pytest.raises(ValueError, match=r"0\.txt: every worker that tagged it was lost"):
+                crf.tag_files(model, files[:1], tmp_path / "lost", client)
     with command._cluster(None) as client:
         assert client is None
