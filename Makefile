@@ -12,7 +12,7 @@ export TF_CPP_MIN_LOG_LEVEL ?= 2
 .venv-tensorflow/ready: contents := $(TENSORFLOW) -e '.[dev]'
 .venv-bench/ready: contents := $(TENSORFLOW) -e '.[jax,cli,sbml,bench]'
 
-.PHONY: help tour test test-backends test-torch test-tensorflow lint types bench clean
+.PHONY: help tour test test-backends test-torch test-tensorflow coverage lint types bench clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -29,6 +29,11 @@ test-backends: test-torch test-tensorflow ## run the same tests on PyTorch and o
 test-torch test-tensorflow: test-%: .venv-%/ready
 	KERAS_BACKEND=$* .venv-$*/bin/python $(PYTEST)
 
+coverage: .venv/ready ## show the lines that no test reaches on JAX
+	KERAS_BACKEND=jax .venv/bin/coverage run -m pytest -q
+	.venv/bin/coverage combine --quiet
+	.venv/bin/coverage report
+
 lint: .venv/ready ## check style, format and spelling
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
@@ -41,7 +46,7 @@ bench: .venv-bench/ready ## list the benchmarks, or run one: make bench NAME=...
 	.venv-bench/bin/python -m benchmarks $(NAME)
 
 clean: ## remove the venvs and every cache
-	rm -rf .venv* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/ready .venv-torch/ready .venv-tensorflow/ready .venv-bench/ready: %/ready: pyproject.toml constraints.txt

@@ -100,7 +100,7 @@ class SampledSoftmax(keras.layers.Layer):
         self.table = self.add_weight(name="table", shape=(self.size, width), initializer="glorot_uniform", **settings)
         self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros", **settings)
         if self.loss_name != "negative_sampling":
-            self.bias.assign(self._log_q)  # as if the input said nothing
+            self.bias.assign(self._log_q + 0.0)  # as if the input said nothing; a copy, for JAX gives a step each array once
         if not owned:
             self._squares = self.add_weight(name="squares", shape=(self.size,), initializer="zeros", **settings)
         self.built = True

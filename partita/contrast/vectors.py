@@ -4,7 +4,6 @@ cos(a, b) = ⟨a, b⟩ / (‖a‖ ‖b‖)
 """
 
 import os
-import zipfile
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
+
+from partita.files import reading, replacing
 
 Words = str | Sequence[str]
 
@@ -122,13 +123,8 @@ class WordVectors:
         path = Path(path)
         if path.suffix != ".npz" and (stray := next((word for word in self.words if word.split() != [word]), None)) is not None:
             raise ValueError(f"the formats of word2vec cannot hold the word {stray!r}: save as .npz")
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with beside.open("wb") as file:
-                self._write(file, path.suffix)
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(path) as beside, beside.open("wb") as file:
+            self._write(file, path.suffix)
 
     def _write(self, file: IO[bytes], suffix: str) -> None:
         if suffix == ".npz":
@@ -171,12 +167,9 @@ class WordVectors:
 
     @classmethod
     def _load_npz(cls, path: Path) -> "WordVectors":
-        try:
-            with path.open("rb") as file, np.load(file) as arrays:
-                known = {name: arrays[name] for name in ("contexts", "counts") if name in arrays}
-                return cls(arrays["words"].tobytes().decode().split("\0"), arrays["vectors"], **known)
-        except (EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} holds no word vectors: {error}") from None
+        with reading(f"{path} holds no word vectors"), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            known = {name: arrays[name] for name in ("contexts", "counts") if name in arrays}
+            return cls(arrays["words"].tobytes().decode().split("\0"), arrays["vectors"], **known)
 
 
 def _as_words(words):
@@ -218,4 +211,6 @@ def _from_binary(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarra
         words.append(body[place:space].lstrip(b"\n").decode())  # some writers put a line feed after each vector
         vectors[row] = np.frombuffer(body[space + 1 : end], "<f4")
         place = end
+    if body[place:].strip():
+        raise ValueError(f"{size} words are announced and more is there")
     return words, vectors

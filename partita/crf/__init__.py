@@ -17,6 +17,7 @@ from partita.crf.metrics import Score, illegal_share, segmentation_f1, span_f1
 from partita.crf.paths import path_score, sample, viterbi
 from partita.crf.recursion import entropy, log_partition, marginals
 from partita.crf.tagger import Tagger
+from partita.crf.tagging import tag_files
 from partita.crf.tags import Constraints, Span, legal, spans_to_tags, tags_to_spans, tags_to_words, words_to_tags
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "segmentation_f1",
     "span_f1",
     "spans_to_tags",
+    "tag_files",
     "tags_to_spans",
     "tags_to_words",
     "viterbi",

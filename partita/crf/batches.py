@@ -32,6 +32,7 @@ class Batches(keras.utils.PyDataset):
 
     Attributes:
         shapes: The `(rows, time)` that occur.
+        trained: Epochs that a `Tagger` was trained on.
         order: Sentence of each row of the batches in turn, −1 for a row of padding, `(rows,)`.
 
     Raises:
@@ -80,7 +81,7 @@ class Batches(keras.utils.PyDataset):
             ladder.append(2 * ladder[-1])
         self._times = np.array(ladder)[np.searchsorted(ladder, self._lengths)]  # (sentences,)
         self.shapes = [(self._rows(time), time) for time in np.unique(self._times).tolist()]
-        self._epoch = 0
+        self._epoch = self.trained = 0
         self._arrange()
 
     def __len__(self) -> int:
@@ -98,6 +99,12 @@ class Batches(keras.utils.PyDataset):
     def on_epoch_end(self) -> None:
         self._epoch += 1
         self._arrange()
+
+    def arrange(self, epoch: int) -> None:
+        """Take the order of an epoch, counted from 0: a training that is resumed gets those that it would have had."""
+        if epoch != self._epoch:
+            self._epoch = epoch
+            self._arrange()
 
     def restore(self, predictions: np.ndarray) -> list[np.ndarray]:
         """Part the rows of a prediction over all batches into sentences, without padding and in their first order.

@@ -1,39 +1,35 @@
 """`partita tag`: train a tagger on a corpus, apply it to text of any length, score it.
 
     corpus → sentences, tags → Lexicon → Batches → Tagger → model file
-    text → chunks of sentences → Batches → tags → text
 
 Scheme bmes means words: its corpora are segmented text, its tokens characters. The others mean columns, the tag last.
 """
 
 import os
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import IO, Any
 
 import click
 import keras
-import numpy as np
 
 from partita.crf.batches import Batches
 from partita.crf.corpus import read_columns, read_segmented
 from partita.crf.encoder import bilstm, cnn
 from partita.crf.heldout import HeldOut
 from partita.crf.layer import CRF
-from partita.crf.lexicon import COLUMNS, Lexicon
+from partita.crf.lexicon import Lexicon
 from partita.crf.metrics import Score, segmentation_f1, span_f1
 from partita.crf.tagger import Tagger
+from partita.crf.tagging import ctrl_c, load_tagger, num_columns, tag_files, tagged, tagged_text
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
+from partita.files import replacing
 
 ENCODERS: dict[str, Callable[..., keras.Model]] = {"cnn": cnn, "bilstm": bilstm}
-MAX_SHAPES = {"train": 8, "apply": 5}  # each takes time to compile, and saves less padding than the one before
-CHUNK = 2**20  # tokens that are read, tagged and written at a time
-CELLS = 2**13  # of a batch when applying: fewer are slower, more are no faster and fill up with more padding
+MAX_SHAPES = 8  # each takes time to compile, and saves less padding than the one before
 
 _INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 _MODEL = click.Path(exists=True, dir_okay=False)
@@ -109,7 +105,7 @@ def train(
     lexicon = Lexicon.fit(sentences, tags, scheme, names)
     if dev is not None:
         dev_sentences, dev_tags = _read_tagged(dev, scheme, names, lexicon.tag_id)
-    num_shapes = min(MAX_SHAPES["train"], 2 + epochs * sum(map(len, tags)) // 2**20)  # to compile one takes as long as that many tokens
+    num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20)  # to compile one takes as long as that many tokens
     batches = Batches([*map(lexicon.encode, sentences, tags)], [*map(lexicon.encode_tags, tags)], batch_size, num_shapes, seed=seed)
     dev_batches = Batches([*map(lexicon.encode, dev_sentences)], None, batch_size, num_shapes, shuffle=False)
     held_out = HeldOut(dev_batches, lambda ids: _score(scheme, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1, path=out)
@@ -117,7 +113,7 @@ def train(
     click.echo(f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}", err=True)
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
     try:
-        with _ctrl_c() as check:
+        with ctrl_c() as check:
             tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Progress(check)])
     except KeyboardInterrupt:
         click.echo("\nstopped", err=True)
@@ -154,36 +150,58 @@ class Progress(keras.callbacks.Callback):
         return "  ".join([f"epoch {self._epoch}/{self.params['epochs']}", *values, f"{time.monotonic() - self._start:.0f} s"])
 
 
-@tag.command(short_help="Tag a file.", epilog="Example: partita tag apply words.keras book.txt --out book.cut.txt")
+@tag.command(short_help="Tag files.", epilog="Example: partita tag apply words.keras book.txt --out book.cut.txt")
 @click.argument("model", type=_MODEL)
-@click.argument("file", type=_INPUT)
+@click.argument("files", type=_INPUT, nargs=-1, required=True)
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, allow_dash=True),
+    type=click.Path(allow_dash=True),
     default="-",
     show_default="standard output",
-    help="Where to write; all of it or nothing.",
+    help="Where to write, all of a file or nothing; for several FILES a folder.",
 )
 @click.option("--batch-size", type=_COUNT, default=256, show_default=True, help="Sentences at most.")
 @click.option("--confidence", is_flag=True, help="Add the probability of each tag; of a word's tags the least, as in word/0.987.")
 @click.option("--separator", default=" ", help="What parts words or columns in the output. Default: a space.")
-def apply(model: str, file: str, out: str, batch_size: int, confidence: bool, separator: str) -> None:
-    """Tag FILE (- for standard input) with MODEL, a piece at a time, so that it may be of any size.
+@click.option("--dask", metavar="ADDRESS", help="Spread FILES over a Dask cluster: its scheduler's address, or 'local' for this machine.")
+def apply(model: str, files: tuple[str, ...], out: str, batch_size: int, confidence: bool, separator: str, dask: str | None) -> None:
+    """Tag FILES (- for standard input) with MODEL, a piece at a time, so that each may be of any size.
 
     Where MODEL cuts text into words: one line out for each line in. White space in a line stays a boundary between words; what
-    stands between is cut as a sentence of its own. Otherwise: FILE has columns, the word first, and a column of tags is added.
+    stands between is cut as a sentence of its own. Otherwise: FILES have columns, the word first, and a column of tags is added.
+
+    Several FILES go into the folder --out, each under its own name. Those that are finished are not done again when the same command
+    is given once more; with --dask, a worker that is lost costs no more than the file it was at.
     """
-    tagger, lexicon = _load(model)
-    of_words = lexicon.scheme == "bmes"
-    sentences: Iterable[tuple[Any, str]]
-    if of_words:
-        sentences = _pieces(read_segmented(file), separator)
+    if len(files) == 1 and dask is None and not os.path.isdir(out):
+        tagger, lexicon = load_tagger(model)
+        with _written(out) as target:
+            for piece in tagged_text(tagger, lexicon, files[0], batch_size, confidence, separator):
+                target.write(piece)
+        return
+    if out == "-" or "-" in files or (os.path.exists(out) and not os.path.isdir(out)):
+        raise click.UsageError("several FILES, or --dask, need a folder: --out FOLDER, and no standard input.")
+    settings: dict[str, Any] = {"batch_size": batch_size, "confidence": confidence, "separator": separator}
+    with _cluster(dask) as client:
+        tag_files(model, files, out, client, **settings, report=lambda line: click.echo(line, err=True))
+
+
+@contextmanager
+def _cluster(address: str | None) -> Iterator[Any]:
+    """A Dask client, or None without an address."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client, LocalCluster
+    except ModuleNotFoundError:
+        raise click.UsageError("--dask needs Dask: pip install 'partita[dask]'") from None
+    if address == "local":
+        with LocalCluster(threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+            yield client
     else:
-        sentences = ((rows, "\n") for rows in read_columns(file, min_columns=_num_columns(lexicon.features)))
-    show: Callable[..., str] = _show_words if of_words else _show_rows
-    with _written(out) as target:
-        for (tokens, ending), ids, sure in _tagged(tagger, lexicon, sentences, batch_size, confidence):
-            target.write(show(tokens, lexicon.decode_tags(ids.tolist()), sure, separator) + ending)
+        with Client(address) as client:
+            yield client
 
 
 @tag.command(short_help="Compare with a corpus.", epilog="Example: partita tag score words.keras test.txt")
@@ -196,12 +214,12 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
 
     Precision, recall and F1 count words by the characters they cover, and labelled spans by their ends and label.
     """
-    tagger, lexicon = _load(model)
+    tagger, lexicon = load_tagger(model)
     if known is not None and lexicon.scheme != "bmes":
         raise click.UsageError("--known is for models that cut text into words.")
     known_words = None if known is None else {word for words in read_segmented(known) for word in words}
     sentences, tags = _read_tagged(gold, lexicon.scheme, lexicon.features, lexicon.tag_id)
-    found = _tagged(tagger, lexicon, ((tokens, "") for tokens in sentences), batch_size)
+    found = tagged(tagger, lexicon, ((tokens, "") for tokens in sentences), batch_size)
     result = _score(lexicon.scheme, sentences, tags, (lexicon.decode_tags(ids) for _, ids, _ in found), known_words)
     shares = {"precision": result.precision, "recall": result.recall, "F1": result.f1, "recall of unknown words": result.oov_recall}
     for name, share in shares.items():
@@ -210,29 +228,13 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     click.echo(f"{'sentences':<24}{len(sentences)}")
 
 
-def _load(path: str) -> tuple[Tagger, Lexicon]:
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a file of another kind may fail anywhere in Keras
-        raise click.ClickException(f"{path} is no model file that can be read: {error}") from error
-    if not isinstance(model, Tagger) or model.lexicon is None:
-        raise click.ClickException(f"{path} holds no tagger with a lexicon: want one from 'partita tag train'")
-    return model, model.lexicon
-
-
 def _read_tagged(source: str, scheme: str | None, features: Sequence[str] | str, check: Callable[[str], object]) -> tuple[list, list]:
     """Sentences and their tags."""
     if scheme == "bmes":
         lines = [words for words in read_segmented(source) if words]
         return ["".join(words) for words in lines], [words_to_tags(words) for words in lines]
-    sentences = [*read_columns(source, min_columns=_num_columns(features) + 1, check=check)]
+    sentences = [*read_columns(source, min_columns=num_columns(features) + 1, check=check)]
     return [[row[:-1] for row in rows] for rows in sentences], [[row[-1] for row in rows] for rows in sentences]
-
-
-def _num_columns(features: Sequence[str] | str) -> int:
-    """How many columns a token must have, its tag not counted."""
-    columns = (name.partition("_")[0] for name in features)
-    return 1 + max((COLUMNS.index(column) for column in columns if column in COLUMNS), default=0)
 
 
 def _score(
@@ -243,107 +245,13 @@ def _score(
     return span_f1(gold, predicted)
 
 
-def _pieces(lines: Iterable[list[str]], separator: str) -> Iterator[tuple[str, str]]:
-    """What stands between white space, and what comes after it in the output."""
-    for pieces in lines:
-        *first, last = pieces or [""]
-        yield from ((piece, separator) for piece in first)
-        yield last, "\n"
-
-
-def _tagged(
-    tagger: Tagger, lexicon: Lexicon, sentences: Iterable[tuple[Any, str]], batch_size: int, confidence: bool = False
-) -> Iterator[tuple[tuple[Any, str], np.ndarray, np.ndarray | None]]:
-    """Each sentence with the ids of its tags and, if asked for, their probabilities."""
-    lengths: list[int] | None = None
-    with _ctrl_c() as check:
-        for chunk in _chunks(sentences):
-            ids = [lexicon.encode(tokens) for tokens, _ in chunk]
-            num_shapes = min(MAX_SHAPES["apply"], 1 + sum(map(len, ids)) * MAX_SHAPES["apply"] // CHUNK)
-            batches = Batches(ids, None, batch_size, num_shapes, lengths, max_tokens=CELLS, shuffle=False)
-            lengths = lengths or [length for _, length in batches.shapes]  # later chunks compile nothing
-            for sentence, found in zip(chunk, _decoded(tagger, batches, confidence, check), strict=True):
-                yield sentence, *found
-
-
-def _chunks(sentences: Iterable[tuple[Any, str]]) -> Iterator[list[tuple[Any, str]]]:
-    chunk, size = [], 0
-    for sentence in sentences:
-        chunk.append(sentence)
-        size += len(sentence[0]) + 1  # a blank line takes memory as well
-        if size >= CHUNK:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
-
-
-def _decoded(tagger: Tagger, batches: Batches, confidence: bool, check: Callable[[], None]) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Tag ids and probabilities of each sentence, `(time,)`. Batch by batch: one long sentence does not pad all others."""
-    found: list[Any] = [None] * len(batches.sequences)
-    order = iter(batches.order.tolist())
-    for (ids,) in (batches[index] for index in range(len(batches))):
-        check()
-        if confidence:
-            scores = tagger(ids, training=False)
-            tags = keras.ops.convert_to_numpy(tagger.crf.decode(scores))
-            marginals = keras.ops.convert_to_numpy(tagger.crf.marginals(scores))
-            sure = np.take_along_axis(marginals, np.maximum(tags, 0)[..., None], axis=-1)[..., 0]  # (rows, time)
-        else:
-            tags, sure = tagger.predict_on_batch(ids), None
-        for row, sentence in zip(range(len(ids)), order, strict=False):
-            if sentence >= 0:
-                length = len(batches.sequences[sentence])
-                found[sentence] = tags[row, :length], None if sure is None else sure[row, :length]
-    return found
-
-
-def _show_words(characters: str, tags: list[str], sure: np.ndarray | None, separator: str) -> str:
-    words = tags_to_words(characters, tags)
-    if sure is not None:
-        spans = pairwise(accumulate(map(len, words), initial=0))
-        words = [f"{word}/{sure[start:end].min():.3f}" for word, (start, end) in zip(words, spans, strict=True)]
-    return separator.join(words)
-
-
-def _show_rows(rows: list[tuple[str, ...]], tags: list[str], sure: np.ndarray | None, separator: str) -> str:
-    ends = [(name,) for name in tags] if sure is None else [(name, f"{p:.3f}") for name, p in zip(tags, sure, strict=True)]
-    return "".join(separator.join(row + end) + "\n" for row, end in zip(rows, ends, strict=True))
-
-
-@contextmanager
-def _ctrl_c() -> Iterator[Callable[[], None]]:
-    """A function that raises `KeyboardInterrupt` once Ctrl-C was pressed: NumPy drops the exception while it waits for a tensor."""
-    pressed = False
-
-    def press(number, frame):
-        nonlocal pressed
-        pressed = True
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 @contextmanager
 def _written(path: str) -> Iterator[IO[str]]:
-    """A file that takes its place when all is written; standard output, and what is no regular file, is written at once."""
-    if path == "-" or (os.path.exists(path) and not os.path.isfile(path)):
+    """A file that takes its place when all is written, or standard output."""
+    if path == "-":
         with click.open_file(path, "w", encoding="utf-8") as file:
             yield file
             file.flush()
     else:
-        beside = Path(path).with_name(f".{Path(path).name}.{os.getpid()}")
-        try:
-            with beside.open("w", encoding="utf-8", newline="\n") as file:
-                yield file
-            beside.replace(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(path) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+            yield file

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from partita.crf.batches import Batches
+from partita.files import replacing
 
 
 class HeldOut(keras.callbacks.Callback):
@@ -67,19 +68,9 @@ class HeldOut(keras.callbacks.Callback):
             self.best, self.best_epoch = value, epoch
             self._weights = self.model.get_weights()
             if self.path is not None:
-                save_whole(self.model, self.path)
+                with replacing(self.path) as beside:
+                    self.model.save(beside)
 
     def on_train_end(self, logs=None):
         if self._weights is not None:
             self.model.set_weights(self._weights)
-
-
-def save_whole(model: keras.Model, path: str | os.PathLike[str]) -> None:
-    """Save to a file beside `path` and rename it: a stop or a full disk on the way leaves the old file as it was."""
-    path = Path(path)
-    beside = path.with_name(f".{path.stem}.{os.getpid()}.keras")
-    try:
-        model.save(beside)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -4,15 +4,18 @@ loss = −log P(tags | encoder(x)),   prediction = the best path
 """
 
 from collections.abc import Iterable
+from inspect import signature
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops, tree
 
+from partita.crf.batches import Batches
 from partita.crf.layer import CRF
 from partita.crf.lexicon import Lexicon
 from partita.crf.recursion import INFINITY
+from partita.seeds import load_seeds, save_seeds
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -31,7 +34,7 @@ class Tagger(keras.Model):
         lexicon: The `Lexicon` that turned text into ids, to be saved with the model; or None.
 
     Raises:
-        ValueError: if targets or sample weights do not have the shape of a batch of sequences.
+        ValueError: if an argument is of another kind, or targets or sample weights do not have the shape of a batch of sequences.
 
     Example:
         >>> import keras
@@ -46,6 +49,8 @@ class Tagger(keras.Model):
 
     def __init__(self, encoder: keras.layers.Layer, crf: CRF, padding: int | None = 0, lexicon: Lexicon | None = None, **kwargs: Any):
         super().__init__(**kwargs)
+        if not isinstance(encoder, keras.layers.Layer) or not isinstance(crf, CRF):
+            raise ValueError(f"encoder must be a Keras layer or model and crf a CRF, got {encoder!r} and {crf!r}")
         self.encoder = encoder
         self.crf = crf
         self.padding = padding
@@ -89,6 +94,17 @@ class Tagger(keras.Model):
         self._right.update_state(best == y, sample_weight=ops.cast((best >= 0) & (y >= 0), "float32"))
         return ops.sum(loss) / ops.maximum(rows, 1.0) + sum(self.losses)
 
+    def fit(self, *args, **options):
+        given = signature(super().fit).bind_partial(*args, **options).arguments
+        if isinstance(given.get("x"), Batches):
+            given.setdefault("shuffle", False)  # they are, by themselves: what Keras draws besides would be another in a resumed training
+            callbacks = given.get("callbacks")
+            if isinstance(callbacks, keras.callbacks.CallbackList):
+                callbacks.append(_Follow(given["x"]))
+            else:
+                given["callbacks"] = [*tree.flatten(callbacks), _Follow(given["x"])]
+        return super().fit(**given)
+
     def predict_step(self, *args):
         # Where Keras traces the step of `predict`, whatever the backend's arguments, `call` goes on to the best path.
         self._decoding = True
@@ -112,6 +128,13 @@ class Tagger(keras.Model):
         padded = [np.pad(row, [(0, 0), (0, longest - row.shape[1])], constant_values=-1) for row in rows]
         return np.concatenate(padded) if rows else np.zeros((0, 0), "int32")
 
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        save_seeds(self, store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(load_seeds(self, store))
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -128,3 +151,17 @@ class Tagger(keras.Model):
         parts = {part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects) for part in ("encoder", "crf")}
         lexicon = None if config["lexicon"] is None else Lexicon.from_config(config["lexicon"])
         return cls(**{**config, **parts, "lexicon": lexicon})
+
+
+class _Follow(keras.callbacks.Callback):
+    """Keeps the batches in step with the epochs, which Keras itself does not tell them, and which begin later in a resumed training."""
+
+    def __init__(self, batches: Batches):
+        super().__init__()
+        self._batches, self._before = batches, batches.trained
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._batches.arrange(self._before + epoch)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._batches.trained = self._before + epoch + 1

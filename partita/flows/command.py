@@ -10,11 +10,13 @@ import click
 import keras
 import numpy as np
 
+from partita.files import replacing
 from partita.flows.explore import image_grid, links
 from partita.flows.files import Rows, read_rows
 from partita.flows.flow import Flow
 from partita.flows.ranges import Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
+from partita.loading import read_model
 from partita.options import ending
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -104,12 +106,8 @@ class Progress(keras.callbacks.Callback):
         better = logs["val_loss"] < self.best
         if better:
             self.best, self.bits, self.epoch = float(logs["val_loss"]), float(logs["val_bits_per_dim"]), epoch + 1
-            beside = self.path.with_name(f".{self.path.name}")
-            try:
-                self.model.save(beside.with_suffix(".keras"))
-                beside.replace(self.path)
-            finally:
-                beside.unlink(missing_ok=True)
+            with replacing(self.path) as beside:
+                self.model.save(beside)
         click.echo(
             f"epoch {epoch + 1}: {logs['loss']:.4f} nats, held out {logs['val_loss']:.4f}, "
             f"{logs['val_bits_per_dim']:.4f} bits per dimension{' *' if better else ''}",
@@ -127,18 +125,21 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
     """Draw rows from the flow in MODEL: as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png)."""
     fitted = _load(model)
     drawn = fitted.sample(rows, temperature, seed)
-    if out is not None and out.suffix == ".png":
-        image_grid(drawn, path=out)
-    elif out is not None and out.suffix == ".npz":
-        is_bytes = fitted.dequantize is not None
-        np.savez_compressed(out, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn)
-    else:
-        flat = drawn.reshape(rows, -1)
-        names = _names(fitted) or [f"x{place}" for place in range(flat.shape[1])]
-        with click.open_file("-" if out is None else str(out), "w", encoding="utf-8") as file:
-            np.savetxt(file, flat, "%.7g", delimiter=",", header=",".join(names), comments="")
-    if out is not None:
-        click.echo(f"written: {out}")
+    flat = drawn.reshape(rows, -1)
+    header = ",".join(_names(fitted) or [f"x{place}" for place in range(flat.shape[1])])
+    if out is None:
+        with click.open_file("-", "w", encoding="utf-8") as file:
+            np.savetxt(file, flat, "%.7g", delimiter=",", header=header, comments="")
+        return
+    with replacing(out) as beside:
+        if out.suffix == ".png":
+            image_grid(drawn, path=beside)
+        elif out.suffix == ".npz":
+            is_bytes = fitted.dequantize is not None
+            np.savez_compressed(beside, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn)
+        else:
+            np.savetxt(beside, flat, "%.7g", delimiter=",", header=header, comments="", encoding="utf-8")
+    click.echo(f"written: {out}")
 
 
 @flow.command(short_help="Score data with a flow.", epilog="Example: partita flow score table.keras new.csv --lowest 10")
@@ -167,15 +168,13 @@ def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
     for row in np.argsort(log_prob)[:lowest]:
         click.echo(f"row {row + 1}: {log_prob[row]:.4f}")
     if out is not None:
-        np.savetxt(out, log_prob, "%.6f", header="log_prob", comments="")
+        with replacing(out) as beside:
+            np.savetxt(beside, log_prob, "%.6f", header="log_prob", comments="")
         click.echo(f"written: {out}")
 
 
 def _load(path: str | Path) -> Flow:
-    try:
-        model = keras.saving.load_model(path, compile=False)
-    except Exception as error:  # a file of another kind may fail anywhere in Keras
-        raise click.ClickException(f"{path} is no model file that can be read: {error}") from error
+    model = read_model(path)
     if not isinstance(model, Flow):
         raise click.ClickException(f"{path} holds no flow: want one from 'partita flow fit'")
     return model

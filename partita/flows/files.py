@@ -5,13 +5,17 @@ file → (rows, features) with names, or images (rows, height, width, channels) 
 
 import csv
 import gzip
+import math
 import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from partita.files import reading
+
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_MOST_AXES = 8  # NumPy takes 64, and images have 3
 
 
 class Rows(NamedTuple):
@@ -44,7 +48,7 @@ def read_rows(path: str | Path) -> Rows:
     if kind == ".npz":
         values = _read_npz(path)
     elif kind == ".npy":
-        with _opened(path) as file:
+        with reading(path), _opened(path) as file:
             values = np.load(file, allow_pickle=False)
     else:
         values = _read_idx(path)
@@ -60,39 +64,40 @@ def _opened(path):
 
 
 def _read_npz(path):
-    with _opened(path) as file:
+    with reading(path), _opened(path) as file:
         if not zipfile.is_zipfile(file):
-            raise ValueError(f"{path}: is no .npz file")
+            raise ValueError("is no .npz file")
         file.seek(0)
         with np.load(file, allow_pickle=False) as arrays:
             names = arrays.files if len(arrays.files) == 1 else [name for name in ("x", "images") if name in arrays.files]
             if not names:
-                raise ValueError(f"{path}: holds {', '.join(arrays.files) or 'nothing'}: want one array, or one named x or images")
+                raise ValueError(f"holds {', '.join(arrays.files) or 'nothing'}, want one array, or one named x or images")
             return arrays[names[0]]
 
 
 def _read_idx(path):
-    with _opened(path) as file:
+    with reading(path), _opened(path) as file:
         data = file.read()
     if len(data) < 8 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
         raise ValueError(f"{path}: want a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them")
     dtype, ndim = np.dtype(_IDX_TYPES[data[2]]), data[3]
-    shape = np.frombuffer(data, ">i4", ndim, offset=4)
     start = 4 + 4 * ndim
-    if len(data) != start + dtype.itemsize * int(np.prod(shape)):
-        raise ValueError(f"{path}: want {int(np.prod(shape))} numbers of the shape {tuple(shape.tolist())}, and the file is not that long")
+    shape = tuple(int.from_bytes(data[place : place + 4]) for place in range(4, start, 4))
+    if len(data) != start + dtype.itemsize * math.prod(shape) or ndim > _MOST_AXES:
+        raise ValueError(f"{path}: want {math.prod(shape)} numbers of the shape {shape}, and the file is not that long")
     return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
 
 
 def _read_table(path):
-    with _opened(path) as file:
+    with reading(path), _opened(path) as file:
         lines = file.read().decode("utf-8-sig").splitlines()
     filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
     if not filled:
         raise ValueError(f"{path}: is empty")
     mark = max(",;\t", key=filled[0][1].count)
     if mark in filled[0][1]:
-        cells = [[cell.strip() for cell in row] for row in csv.reader([line for _, line in filled], delimiter=mark)]
+        with reading(path):
+            cells = [[cell.strip() for cell in row] for row in csv.reader([line for _, line in filled], delimiter=mark)]
     else:
         cells = [line.split() for _, line in filled]
     names = None if any(map(_is_number, cells[0])) else cells[0]

@@ -60,6 +60,8 @@ class Flow(keras.Model):
         dtype: Any = None,
         **kwargs: Any,
     ):
+        if not isinstance(bijection, Bijection) or not isinstance(base, Distribution | None):
+            raise ValueError(f"bijection must be a Bijection and base a Distribution, got {bijection!r} and {base!r}")
         super().__init__(dtype=bijection.compute_dtype if dtype is None else dtype, **kwargs)
         self.bijection = bijection
         self.base = Normal(dtype=bijection.compute_dtype) if base is None else base

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from partita.files import replacing
 from partita.options import ending
 from partita.reactions.network import Network
 from partita.reactions.sbml import read_sbml
@@ -97,7 +98,8 @@ def simulate(
     if plot is not None:
         from partita.reactions.plot import draw
 
-        draw(runs).savefig(plot, dpi=150)
+        with replacing(plot) as beside:
+            draw(runs).savefig(beside, dpi=150)
         click.echo(f"drawn: {plot}")
     if out is not None:
         click.echo(f"written: {out}")

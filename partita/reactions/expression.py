@@ -348,7 +348,7 @@ def constant(expression: Expression, values: Mapping[str, float]) -> float:
         >>> constant(Call("/", (Number(1), Name("n"))), {"n": 4})
         0.25
     """
-    if missing := sorted(names(expression) - values.keys()):
+    if missing := sorted(name for name in names(expression) if name not in values):
         raise ValueError(f"{missing[0]!r} has no value here")
     try:
         with np.errstate(all="raise", under="ignore"):

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from partita.files import replacing
 from partita.options import ending
 from partita.reactions.command import TextMayBeginWithAnArrow, read_network
 from partita.reactions.network import Network
@@ -62,14 +63,17 @@ def fit(
     if out is not None:
         values = {key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")}
         errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
-        out.write_text(json.dumps({"network": str(network), **values, "errors": errors, "rmse": found.rmse}, indent=1) + "\n", "utf-8")
+        content = {"network": str(network), **values, "errors": errors, "rmse": found.rmse}
+        with replacing(out) as beside:
+            beside.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
         click.echo(f"written: {out}")
     if plot is not None:
         from matplotlib.figure import Figure
 
         figure = Figure(figsize=(8, 4.5), layout="constrained")
         found.plot([*network.species], axes=figure.add_subplot())
-        figure.savefig(plot, dpi=150)
+        with replacing(plot) as beside:
+            figure.savefig(beside, dpi=150)
         click.echo(f"drawn: {plot}")
 
 
@@ -79,8 +83,11 @@ def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ValueError: with file and line, if the table is not as described.
     """
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: is no table: {error}") from error
     if len(rows) < 3:
         raise ValueError(f"{path}: want a line of names and at least two of numbers, got {len(rows)} lines")
     header = [name.strip() for name in rows[0][1]]

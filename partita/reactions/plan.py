@@ -91,7 +91,8 @@ def plan(network: Network) -> Plan:
     """
     changed = {name for reaction in network.reactions for name in network.change(reaction)}
     assigned = {name for event in network.events for name, _ in event.assignments}
-    counts = [name for name in network.species if name in changed | assigned]
+    changed |= assigned
+    counts = [name for name in network.species if name in changed]
     slots = (*counts, *(name for name in network.parameters if name in assigned))
     index, varying = {name: i for i, name in enumerate(slots)}, {TIME, *slots}
     laws, constants, safe = [], dict[str, Expression](), not network.events
@@ -113,10 +114,11 @@ def plan(network: Network) -> Plan:
         )
         for event in network.events
     )
-    uses = [use for law in laws for use in _uses_of_time(law, frozenset(slots))]
+    moving = frozenset(slots)
+    uses = [use for law in laws for use in _uses_of_time(law, moving)]
     smooth = any(stop is None for _, stop in uses)
     for event, trigger in zip(network.events, triggers, strict=True):
-        for use, stop in _uses_of_time(trigger.condition, frozenset(slots)):
+        for use, stop in _uses_of_time(trigger.condition, moving):
             if stop is None:
                 raise ValueError(
                     f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact simulation takes `t` in a condition "

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from partita.files import reading
 from partita.reactions.engine import Runs
 
 SUFFIXES = (".zarr", ".nc")
@@ -41,11 +42,14 @@ class Journal:
 
     def earlier(self) -> dict[str, Any] | None:
         """The call that the result or the chunks there belong to, or None."""
-        if self.path.exists():
-            with self._open() as finished:
-                return json.loads(finished.attrs.get("call", "{}"))
         record = self.folder / "call.json"
-        return json.loads(record.read_text(encoding="utf-8")) if record.exists() else None
+        try:
+            if self.path.exists():
+                with self._open() as finished:
+                    return dict(json.loads(finished.attrs.get("call", "{}")))
+            return dict(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else None
+        except (KeyError, OSError, TypeError, ValueError) as error:
+            raise ValueError(f"{self.path} cannot be gone on with, remove it and {self.folder.name}, or save elsewhere: {error}") from error
 
     def begin(self) -> None:
         """Make the folder, or make sure that it belongs to the same call."""
@@ -74,7 +78,9 @@ class Journal:
 
     def get(self, first: int) -> Runs:
         """Read a chunk back."""
-        with np.load(self._chunk(first)) as content:
+        path = self._chunk(first)
+        damaged = f"{path} is damaged, remove it to compute it again"
+        with reading(damaged), path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
             return Runs(first, tables, content["status"], content["events"], content["end"], [str(m) for m in content["messages"]])
 

@@ -13,7 +13,8 @@ from time import perf_counter
 
 from partita import __version__
 from partita.backend import choose
-from partita.tour.page import Study, page, write_whole
+from partita.files import replacing
+from partita.tour.page import Study, page
 
 STUDIES = ("crf", "flows", "contrast", "variational", "reactions", "ode", "training")  # in the order of the page, each a file
 TITLE = "A tour of partita"
@@ -61,6 +62,8 @@ def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int =
     made_by = {"partita": __version__, "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
     numbers = {name: {"seconds": round(seconds, 1), **study.numbers} for name, (study, seconds) in studies.items()}
     footer = f"Made by partita {__version__} with seed {seed}, on Python {made_by['python']}, {made_by['machine']}."
-    write_whole(out / "numbers.json", json.dumps({**made_by, "seed": seed, "studies": numbers}, indent=1, allow_nan=False) + "\n")
-    write_whole(out / "index.html", page(TITLE, INTRODUCTION, studies, footer))
+    figures = json.dumps({**made_by, "seed": seed, "studies": numbers}, indent=1, allow_nan=False) + "\n"
+    for name, text in {"numbers.json": figures, "index.html": page(TITLE, INTRODUCTION, studies, footer)}.items():
+        with replacing(out / name) as beside:
+            beside.write_text(text, encoding="utf-8")
     return out / "index.html"

@@ -3,14 +3,12 @@
 study → blocks → HTML,   every text escaped on the way
 """
 
-import os
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -274,16 +272,6 @@ def page(title: str, introduction: str, studies: Mapping[str, tuple[Study, float
 </body>
 </html>
 """
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file beside `path` and rename it: a stop on the way leaves the old file as it was."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _section(name: str, study: Study, seconds: float) -> str:

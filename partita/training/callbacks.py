@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from partita.autodiff import gradients_of_loss
+from partita.files import replacing
 from partita.training.steps import Steps
 
 if TYPE_CHECKING:
@@ -133,8 +134,10 @@ class Evaluate(keras.callbacks.Callback):
             if self.restore_best:
                 self._weights = model.get_weights()
             if self.path is not None:
-                model.save(self.path)
-                _note(self.path).write_text(json.dumps({"name": self.name, "value": self.best, "epoch": self.best_epoch}), encoding="utf-8")
+                with replacing(self.path) as beside:
+                    model.save(beside)
+                with replacing(_note(self.path)) as beside:
+                    beside.write_text(json.dumps({"name": self.name, "value": self.best, "epoch": self.best_epoch}), encoding="utf-8")
 
 
 def _note(path: Path) -> Path:

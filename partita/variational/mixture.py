@@ -267,8 +267,10 @@ class GaussianMixture(keras.Model):
                 store[name] = value
 
     def load_own_variables(self, store):
-        for name in set(store.keys()):
-            setattr(self, name, np.array(store[name]))
+        if "means" in {*store.keys()}:
+            proportions, means, covariances = (np.array(store[name]) for name in ("proportions", "means", "covariances"))
+            self._checked((proportions, means, covariances), (0, *means.shape)[-1], np.zeros(()))
+            self.proportions, self.means, self.covariances = proportions, means, covariances
 
     def get_config(self):
         own = {"num_components": self.num_components, "covariance": self.covariance, "floor": self.floor}

@@ -5,12 +5,14 @@ a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  th
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 
+from partita.seeds import load_seeds, save_seeds
 from partita.variational import nets
 from partita.variational.watchdog import Watchdog
 
@@ -142,7 +144,8 @@ class Rounds(keras.Model, ABC):
             else optimizer
             for name, optimizer in given.items()
         }
-        self._movable = {name: [v for net in player.nets for v in net.trainable_variables] for name, player in self.players.items()}
+        movable = {name: [v for net in player.nets for v in net.trainable_variables] for name, player in self.players.items()}
+        self._movable = MappingProxyType(movable)  # what Keras sees in a dict becomes the model's own, and is saved twice
         rounds = RoundsOptimizer([self._steppers[name] for name in self.players], [self._movable[name] for name in self.players])
         super().compile(rounds, auto_scale_loss=False, **options)
         self._compiled_with = {**{f"{name}_optimizer": optimizer for name, optimizer in given.items()}, **options}
@@ -305,11 +308,10 @@ class Rounds(keras.Model, ABC):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        store["draws"] = ops.convert_to_numpy(self._draws.state)  # Keras saves no seeds: a resumed run would repeat its draws
+        save_seeds(self, store)
 
     def load_own_variables(self, store):
-        self._draws.state.assign(store["draws"])
-        super().load_own_variables({name: store[name] for name in set(store.keys()) - {"draws"}})
+        super().load_own_variables(load_seeds(self, store))
 
 
 def _replaced(values, places, new):

@@ -12,6 +12,7 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled
+from partita.seeds import load_seeds, save_seeds
 from partita.variational import nets
 from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparameterize, split_gaussian
 from partita.variational.likelihood import NAMED, Likelihood, check_range
@@ -269,11 +270,10 @@ class VAE(keras.Model):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        store["draws"] = ops.convert_to_numpy(self._draws.state)  # Keras saves no seeds: a resumed run would repeat its draws
+        save_seeds(self, store)
 
     def load_own_variables(self, store):
-        self._draws.state.assign(store["draws"])
-        super().load_own_variables({name: store[name] for name in set(store.keys()) - {"draws"}})
+        super().load_own_variables(load_seeds(self, store))
 
     def get_config(self):
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}

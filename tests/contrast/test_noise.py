@@ -1,3 +1,6 @@
+import json
+
+import keras
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,3 +93,20 @@ def test_the_same_seed_gives_the_same_points(noise):
 def test_bad_input_is_named(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("noise", "x"),
+    [
+        (Uniform([0, 0], [1, 2]), np.array([[0.5, 0.5], [2, 2]])),
+        (Normal([0.5, -1], [[1, 0.6], [0.6, 0.5]]), np.array([[0.5, 0.5], [2, 2]])),
+        (Unigram([3, 1, 2], power=0.75), np.array([0, 2])),
+        (LogUniform(5), np.array([0, 4])),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_noise_is_saved(noise, x):
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(noise)))
+    again = keras.saving.deserialize_keras_object(config)
+    np.testing.assert_array_equal(again.log_prob(x), noise.log_prob(x))
+    np.testing.assert_array_equal(again.sample(9, seed=1), noise.sample(9, seed=1))

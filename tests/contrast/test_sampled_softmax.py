@@ -92,6 +92,14 @@ def test_sequences_padding_and_saving(tmp_path):
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
 
 
+def test_a_model_that_is_built_beforehand_trains():
+    output = SampledSoftmax(7, 3, Unigram(COUNTS))
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(7, 4), output])
+    model.compile("sgd", loss=output.loss)
+    x = np.arange(20).reshape(4, 5) % 7
+    assert np.isfinite(model.fit(x, x, verbose=0).history["loss"]).all()
+
+
 def test_only_rows_that_are_touched_change():
     output, h, labels = layer(learning_rate=0.1)
     before = ops.convert_to_numpy(output.table).copy()

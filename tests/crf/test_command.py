@@ -15,7 +15,7 @@ import pytest
 
 from partita import crf
 from partita.cli import main
-from partita.crf import command
+from partita.crf import command, tagging
 
 WORDS = ["共同", "创造", "美好", "的", "新世纪", "，"]
 TINY = ["--width", "16", "--batch-size", "8"]
@@ -50,7 +50,11 @@ def columns(num_sentences, seed):
 @pytest.fixture(autouse=True, scope="module")
 def compiled_once():
     """One shape, and each model loaded once, which keeps what it compiled."""
-    with mock.patch.object(command, "MAX_SHAPES", {"train": 1, "apply": 1}), mock.patch.object(command, "_load", cache(command._load)):
+    with (
+        mock.patch.object(command, "MAX_SHAPES", 1),
+        mock.patch.object(tagging, "MAX_SHAPES", 1),
+        mock.patch.object(command, "load_tagger", cache(tagging.load_tagger)),
+    ):
         yield
 
 
@@ -103,7 +107,7 @@ def test_text_is_cut_line_by_line(words, folder):
 def test_text_of_any_length_goes_through_in_pieces(words, folder, monkeypatch):
     raw = (folder / "gold.txt").read_text("utf-8").replace(" ", "")
     whole = partita("tag", "apply", words, "-", stdin=raw.encode())
-    monkeypatch.setattr(command, "CHUNK", 100)
+    monkeypatch.setattr(tagging, "CHUNK", 100)
     assert partita("tag", "apply", words, "-", stdin=raw.encode()) == whole
 
 
@@ -111,8 +115,8 @@ def test_few_shapes_are_compiled(words, monkeypatch):
     seen = set()
     predict = crf.Tagger.predict_on_batch
     monkeypatch.setattr(crf.Tagger, "predict_on_batch", lambda self, ids: seen.add(ids.shape[:2]) or predict(self, ids))
-    monkeypatch.setattr(command, "CHUNK", 100)
-    monkeypatch.setattr(command, "MAX_SHAPES", {"train": 2, "apply": 2})
+    monkeypatch.setattr(tagging, "CHUNK", 100)
+    monkeypatch.setattr(tagging, "MAX_SHAPES", 2)
     lines = ["的" * length for length in [3, 12, 9, 7] * 20]
     _, cut, _ = partita("tag", "apply", words, "-", stdin="\n".join(lines).encode())
     assert [line.replace(" ", "") for line in cut.splitlines()] == lines
@@ -150,7 +154,7 @@ def test_columns(names, folder):
     rows = [*crf.read_columns(tagged.splitlines(), min_columns=3)]
     assert [[row[:2] for row in sentence] for sentence in rows] == [[row[:2] for row in sentence] for sentence in gold]
     assert "Li NN " in tagged
-    assert command._show_rows([("Ada", "NN"), ("so", "X")], ["B-PER", "O"], np.array([0.25, 1]), "\t") == (
+    assert tagging._show_rows([("Ada", "NN"), ("so", "X")], ["B-PER", "O"], np.array([0.25, 1]), "\t") == (
         "Ada\tNN\tB-PER\t0.250\nso\tX\tO\t1.000\n"
     )
     want = crf.span_f1(*([[row[-1] for row in sentence] for sentence in sentences] for sentences in (gold, rows)))
@@ -189,7 +193,7 @@ def test_ctrl_c_keeps_the_best_model(folder, monkeypatch, epoch, code, said):
 
 def test_ctrl_c_is_not_lost_where_someone_drops_it():
     handler = signal.getsignal(signal.SIGINT)
-    with command._ctrl_c() as check:
+    with tagging.ctrl_c() as check:
         check()
         with suppress(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)

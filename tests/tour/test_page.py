@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from partita import tour
-from partita.tour.page import Block, Formula, Lines, Piece, Study, Table, Words, page, picture, write_whole
+from partita.tour.page import Block, Formula, Lines, Piece, Study, Table, Words, page, picture
 
 NASTY = "<script>alert('a' & \"b\")</script>"
 
@@ -131,15 +131,6 @@ def test_new_kinds_of_blocks_find_a_place():
             return f'<hr id="{name}">'
 
     assert '<hr id="a-1">' in page("", "", {"a": (Study("", [Rule()], {}), 0.0)}, "")
-
-
-def test_a_stop_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
-    path = tmp_path / "page"
-    write_whole(path, "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(path, "new \ud800")
-    assert path.read_text() == "old"
-    assert [*tmp_path.iterdir()] == [path]
 
 
 @pytest.fixture

@@ -1,0 +1,51 @@
+"""Files out, whole or as they were; files in, or an error that names them."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Where to write: a name beside `path`, of the same ending, that takes its place when the block ends well.
+
+    An error, a kill or a full disk on the way leaves what was at `path`. What is no regular file, a device say, is itself given.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     path = Path(folder, "a.txt")
+        ...     with replacing(path) as beside:
+        ...         _ = beside.write_text("whole")
+        ...     [found.name for found in Path(folder).iterdir()]
+        ['a.txt']
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        yield path
+        return
+    beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield beside
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def reading(what: object) -> Iterator[None]:
+    """Where a damaged file is a `ValueError` that begins with `what`, its path say, whatever NumPy, gzip or zipfile make of it.
+
+    Example:
+        >>> with reading("a.txt"):
+        ...     raise EOFError("ends early")
+        Traceback (most recent call last):
+        ValueError: a.txt: ends early
+    """
+    try:
+        yield
+    except (FileNotFoundError, IsADirectoryError, PermissionError):
+        raise
+    except Exception as error:  # NumPy's header is Python that is tokenised, zip files have offsets: there is no list of what they raise
+        raise ValueError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error

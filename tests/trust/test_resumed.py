@@ -1,0 +1,77 @@
+"""A training that is killed in the middle of an epoch, and called again, ends with the weights that it would have had."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODELS = {
+    "tagger": """
+rng = np.random.default_rng(0)
+sentences = [rng.integers(1, 20, rng.integers(2, 9)) for _ in range(64)]
+model = crf.Tagger(keras.Sequential([keras.layers.Embedding(20, 8), keras.layers.Dropout(0.3)]), crf.CRF(3))
+data = crf.Batches(sentences, [x % 3 for x in sentences], batch_size=16, num_shapes=1, seed=3)
+model(data[0][0])
+model.compile(keras.optimizers.Adam(0.01))
+options = {}
+""",
+    "gan": """
+def net(first):
+    return keras.Sequential([keras.Input((first,)), keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(2)])
+
+
+nets = [net(first=3), net(first=2)]
+model = variational.GAN(nets[0], keras.Sequential([nets[1], keras.layers.Dense(1)]), inertia=1.0, generator_steps=2, seed=0)
+data = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+model.compile()
+options = {"batch_size": 16, "shuffle": False}
+""",
+}
+TRAINING = """
+import os, signal, sys
+sys.path.insert(0, {root!r})
+import keras, numpy as np
+from partita import crf, variational
+
+keras.utils.set_random_seed(0)
+{model}
+
+
+class Kill(keras.callbacks.Callback):
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (self.epoch, batch) == (2, 1):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+callbacks = [keras.callbacks.BackupAndRestore({folder!r}, delete_checkpoint=False)] + [Kill()] * {kill}
+model.fit(data, epochs=4, verbose=0, callbacks=callbacks, **options)
+np.savez({out!r}, *[keras.ops.convert_to_numpy(v) for v in [*model.variables, *model.optimizer.variables]])
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system kills nobody")
+@pytest.mark.parametrize("name", MODELS)
+def test_killed_and_resumed_it_ends_as_if_it_had_not_been(name, tmp_path):
+    def train(folder, kill):
+        out = str(tmp_path / f"{folder}.npz")
+        code = TRAINING.format(root=str(ROOT), model=MODELS[name], folder=str(tmp_path / folder), kill=int(kill), out=out)
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ}), out
+
+    done, whole = train("whole", kill=False)
+    assert done.returncode == 0, done.stderr
+    done, resumed = train("broken", kill=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    done, resumed = train("broken", kill=False)
+    assert done.returncode == 0, done.stderr
+    with np.load(whole) as left, np.load(resumed) as right:
+        assert left.files == right.files
+        for array in left.files:
+            np.testing.assert_array_equal(left[array], right[array])
