@@ -19,6 +19,7 @@ PARTS = {
     "fit": ("partita.reactions.fitting", "Fit a network's rate equation to a table."),
     "embed": ("partita.contrast.command", "Make vectors of the words of a text."),
 }
+INSIDE = {"tag": ("apply", "score", "train"), "flow": ("fit", "sample", "score")}  # what a shell offers after them, as quickly
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -62,7 +63,14 @@ def commands() -> "click.Group":
     """All commands, as a click group."""
     import click
 
-    @click.group(help="Models around the partition function.", epilog="Example: partita tag train --help")
+    class Parts(click.Group):
+        def resolve_command(self, ctx, args):
+            name, command, rest = super().resolve_command(ctx, args)
+            if name in PARTS and not (ctx.resilient_parsing and name in INSIDE and not rest):
+                command = getattr(import_module(PARTS[name][0]), name)
+            return name, command, rest
+
+    @click.group(cls=Parts, help="Models around the partition function.", epilog="Example: partita tag train --help")
     @click.version_option(__version__, message="%(prog)s %(version)s")
     def partita():
         pass
@@ -77,19 +85,15 @@ def commands() -> "click.Group":
 
         click.echo(f"The page is {run(only or None, out, seed)}")
 
-    for name, (module, summary) in PARTS.items():
-        partita.add_command(_late(name, module, summary))
+    @partita.command(short_help="Say what is installed.", epilog="Example: partita doctor")
+    def doctor() -> None:
+        """Say what partita finds here: versions, the backend and its devices, folders of caches, and what an extra would add."""
+        from partita.doctor import report
+
+        for line in report():
+            click.echo(line)
+
+    for name, (_, summary) in PARTS.items():  # names and summaries alone, until one is used
+        inside = {inner: click.Command(inner) for inner in INSIDE.get(name, ())}
+        partita.add_command(click.Group(name, inside, help=summary))
     return partita
-
-
-def _late(name: str, module: str, summary: str) -> "click.Command":
-    """A command that knows nothing but its name, and hands its arguments over."""
-    import click
-
-    def call(arguments: tuple[str, ...]) -> object:
-        command = getattr(import_module(module), name)
-        return command.main(list(arguments), prog_name=f"partita {name}", standalone_mode=False)
-
-    settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-    everything = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
-    return click.Command(name, settings, call, [everything], help=summary, add_help_option=False)

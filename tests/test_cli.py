@@ -1,5 +1,6 @@
 """The command line as a whole: quick where it can be, one line for whatever goes wrong."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -122,10 +123,54 @@ def test_tour(run, monkeypatch, arguments, handed_over):
     assert asked == [handed_over]
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["tour"], ["tag"], ["tag", "train"], ["tag", "apply"], ["tag", "score"], ["flow"], ["flow", "fit"]]
-)
-def test_every_help_has_an_example(run, command):
-    code, out, err = run(*command, "--help")
+def walk(command, path=()):
+    """Every command with the words it is called by, the late ones as what they are."""
+    yield path, command
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                yield from walk(command.resolve_command(context, [name])[1], (*path, name))
+
+
+COMMANDS = dict(walk(cli.commands()))
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=" ".join(path) or "partita") for path in COMMANDS])
+def test_every_help_has_an_example(run, path):
+    code, out, err = run(*path, "--help")
     assert (code, err) == (0, "")
-    assert "Example: partita " in out
+    assert f"Example: partita {' '.join(path)}" in out
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=" ".join(path)) for path in COMMANDS if path])
+def test_wrong_use_of_every_command_is_one_line(run, path):
+    code, out, err = run(*path, "--no-such-option")
+    assert (code, out) == (2, "")
+    assert err.startswith("partita: No such option '--no-such-option'")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", cli.PARTS)
+def test_what_is_said_of_a_part_without_it_is_true(name):
+    held = sorted(getattr(COMMANDS[(name,)], "commands", ()))
+    assert held == sorted(cli.INSIDE.get(name, ()))
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "imports"),
+    [
+        ("partita ", {"doctor", "embed", "fit", "flow", "simulate", "tag", "tour"}, False),
+        ("partita ta", {"tag"}, False),
+        ("partita tag ", {"apply", "score", "train"}, False),
+        ("partita flow s", {"sample", "score"}, False),
+        ("partita tag apply --s", {"--separator"}, True),
+        ("partita simulate --method ", {"auto", "direct", "sparse", "tau"}, False),
+    ],
+)
+def test_completion(typed, offered, imports):
+    """As bash asks for it. Keras, which takes seconds to load, is left alone for as long as its part is not needed."""
+    environment = os.environ | {"_PARTITA_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    code = "import sys\nfrom partita.cli import main\ntry: main([])\nfinally: print('keras' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert {line.rpartition(",")[2] for line in done.stdout.splitlines()} == offered
+    assert done.stderr.splitlines()[-1] == str(imports)
