@@ -45,7 +45,7 @@ wheel: ## build the wheel and try it in an empty venv: make wheel BACKEND=torch 
 	rm -rf build dist
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 	$(PYTHON) -m venv build/$(BACKEND)
-	build/$(BACKEND)/bin/python -m pip install --quiet -c constraints.txt "$$(echo dist/*.whl)[$(BACKEND),cli]"
+	build/$(BACKEND)/bin/python -m pip install --quiet --no-compile -c constraints.txt "$$(echo dist/*.whl)[$(BACKEND),cli]"
 	build/$(BACKEND)/bin/python -I tests/wheel.py dist/*.whl $(BACKEND)
 
 bench: .venv-bench/ready ## list the benchmarks, or run one: make bench NAME=...
