@@ -39,7 +39,7 @@ types: .venv/ready ## check types
 	.venv/bin/mypy
 
 docs: .venv/ready ## build the pages of the documentation: site/index.html
-	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
 wheel: ## build the wheel and try it in an empty venv: make wheel BACKEND=torch (or tensorflow, or jax)
 	rm -rf build dist

@@ -11,7 +11,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[1]
-PAGES = {"README.md": "index.md", "README.zh.md": "zh.md", "ARCHITECTURE.md": "architecture.md", "CHANGELOG.md": "changelog.md"}
+PAGES = {
+    "README.md": "index.md",
+    "README.zh.md": "zh.md",
+    "ARCHITECTURE.md": "architecture.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "CITATION.cff": "CITATION.cff",
+}
 PARTS = ("crf", "flows", "contrast", "variational", "reactions", "ode", "training")
 
 
@@ -28,7 +35,7 @@ def moved(text: str) -> str:
     """The text with its links as they are from within `docs/`."""
     text = re.sub(r"\]\(docs/", "](", text)
     for source, page in PAGES.items():
-        text = text.replace(f"]({source})", f"]({page})")
+        text = re.sub(rf"\]\({re.escape(source)}(?=[)#])", f"]({page}", text)
     return text
 
 
