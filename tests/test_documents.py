@@ -1,10 +1,13 @@
 """Every Python block of the documents runs, in an empty folder: those of README each by itself, those of a guide one after another."""
 
+import inspect
 import re
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
+import partita
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -41,3 +44,16 @@ def test_both_readmes_have_the_same_blocks_links_and_tables():
     assert re.findall(r"\]\((?!README)([^)]*)\)", chinese) == re.findall(r"\]\((?!README)([^)]*)\)", english)
     assert re.findall(r"^#+ ", chinese, re.MULTILINE) == re.findall(r"^#+ ", english, re.MULTILINE)
     assert chinese.count("\n|") == english.count("\n|")
+
+
+def test_every_contract_is_on_the_page_of_extending():
+    """A public class with abstract methods is a place where something of one's own fits in."""
+    text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    contracts = [
+        name
+        for part in partita.__all__
+        for name, thing in vars(getattr(partita, part)).items()
+        if name in getattr(partita, part).__all__ and isinstance(thing, type) and inspect.isabstract(thing)
+    ]
+    assert len(contracts) >= 4
+    assert not [name for name in contracts if name not in text]
