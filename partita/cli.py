@@ -1,6 +1,7 @@
 """The command `partita`: the commands of the parts, each imported when it is used, and one line for whatever goes wrong."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError:
         _stop("the command line needs click: pip install 'partita[cli]'", 2)
     try:
-        sys.exit(commands().main(arguments, prog_name="partita", standalone_mode=False))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where, **more: _say(str(message))
+            sys.exit(commands().main(arguments, prog_name="partita", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -50,12 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _stop(error.format_message(), error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (ImportError, OSError, ValueError) as error:
-        _stop(str(error), 1)
+    except (ArithmeticError, ImportError, MemoryError, OSError, ValueError) as error:
+        _stop(str(error) or type(error).__name__, 1)
+
+
+def _say(message: str) -> None:
+    print("partita:", " ".join(message.split()), file=sys.stderr)
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print("partita:", " ".join(message.split()), file=sys.stderr)
+    _say(message)
     sys.exit(code)
 
 
@@ -81,8 +88,10 @@ def commands() -> "click.Group":
     @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same studies.")
     def tour(only: tuple[str, ...], out: Path, seed: int) -> None:
         """Run short studies on real input, and write a page that shows what they found."""
-        from partita.tour import run
+        from partita.tour import STUDIES, run
 
+        if unknown := [name for name in only if name not in STUDIES]:
+            raise click.UsageError(f"--only must name studies out of {', '.join(STUDIES)}; got '{unknown[0]}'.")
         click.echo(f"The page is {run(only or None, out, seed)}")
 
     @partita.command(short_help="Say what is installed.", epilog="Example: partita doctor")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -67,6 +68,7 @@ def test_a_group_alone_shows_what_it_holds(run, arguments):
         (["--loud"], "No such option"),
         (["tga"], "No such command 'tga'"),
         (["tour", "--seed", "x"], "'x' is not a valid integer"),
+        (["tour", "--only", "cfr"], "--only must name studies out of crf, flows"),
         (["tag", "train"], "Missing argument 'CORPUS'. (see partita tag train --help)"),
         (["tag", "train", "no.txt", "--scheme", "bmes", "--out", "m.keras"], "File 'no.txt' does not exist"),
     ],
@@ -85,6 +87,8 @@ def test_wrong_use_is_one_line(run, arguments, words):
         (ValueError("corpus.txt:3: want\n  2 columns"), 1, "partita: corpus.txt:3: want 2 columns\n"),
         (PermissionError(13, "Permission denied", "out"), 1, "partita: [Errno 13] Permission denied: 'out'\n"),
         (ImportError("no backend"), 1, "partita: no backend\n"),
+        (FloatingPointError("not finite at t = 3"), 1, "partita: not finite at t = 3\n"),
+        (MemoryError(), 1, "partita: MemoryError\n"),
         (click.ClickException("no model"), 1, "partita: no model\n"),
         (KeyboardInterrupt(), 130, "\n"),
     ],
@@ -107,6 +111,15 @@ def test_arguments_go_to_the_part(run, part):
     assert run("work", "--hard") == (2, "", "partita: No such option '--hard'. (see partita work --help)\n")
 
 
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_a_warning_is_one_line(run, part):
+    def doubt(word):
+        warnings.warn("this may be\n  wrong", UserWarning, stacklevel=1)
+
+    part(doubt)
+    assert run("work", "now") == (0, "", "partita: this may be wrong\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "handed_over"),
     [
@@ -117,6 +130,7 @@ def test_arguments_go_to_the_part(run, part):
 def test_tour(run, monkeypatch, arguments, handed_over):
     asked = []
     tour = ModuleType("partita.tour")
+    tour.STUDIES = ("crf", "ode")
     tour.run = lambda only, out, seed: asked.append((only, out, seed)) or out / "index.html"
     monkeypatch.setitem(sys.modules, "partita.tour", tour)
     assert run("tour", *arguments) == (0, f"The page is {handed_over[1] / 'index.html'}\n", "")
