@@ -2,12 +2,15 @@
 
 import inspect
 import re
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from textwrap import dedent
+from xml.etree.ElementTree import fromstring, tostring
 
 import pytest
 
 import partita
+from partita.tour.page import picture
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -57,3 +60,15 @@ def test_every_contract_is_on_the_page_of_extending():
     ]
     assert len(contracts) >= 4
     assert not [name for name in contracts if name not in text]
+
+
+def test_pictures_stand_alone():
+    spec = spec_from_file_location("pictures", ROOT / "docs" / "pictures.py")
+    pictures = module_from_spec(spec)
+    spec.loader.exec_module(pictures)
+    there = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
+    assert there == {f"{study}-{place}.svg" for study, places in pictures.CHOSEN.items() for place in places}
+    written = picture(lambda figure: figure.add_subplot().plot([0, 1 / 3]), (2, 1), "a < b", "")
+    root = fromstring(pictures.standing_alone(written))
+    assert root.find("{http://www.w3.org/2000/svg}title").text == "a < b"
+    assert "currentColor" not in tostring(root, "unicode")
