@@ -4,15 +4,16 @@ PYTHON ?= python3
 TENSORFLOW ?= tensorflow-cpu
 PYTEST := -m pytest -n 2 --dist worksteal -q -rs
 NAME ?=
+BACKEND ?= jax
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-.venv/ready: contents := -e '.[jax,dev]'
+.venv/ready: contents := -e '.[jax,dev,docs]'
 .venv-torch/ready: contents := -e '.[torch,dev]'
 .venv-tensorflow/ready: contents := $(TENSORFLOW) -e '.[dev]'
 .venv-bench/ready: contents := $(TENSORFLOW) -e '.[jax,cli,sbml,bench]'
 
-.PHONY: help tour test test-backends test-torch test-tensorflow coverage lint types bench clean
+.PHONY: help tour test test-backends test-torch test-tensorflow coverage lint types docs wheel bench clean
 .NOTPARALLEL:
 
 help: ## show this list
@@ -42,11 +43,21 @@ lint: .venv/ready ## check style, format and spelling
 types: .venv/ready ## check types
 	.venv/bin/mypy
 
+docs: .venv/ready ## build the pages of the documentation: site/index.html
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
+
+wheel: ## build the wheel and try it in an empty venv: make wheel BACKEND=torch (or tensorflow, or jax)
+	rm -rf build dist
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/$(BACKEND)
+	build/$(BACKEND)/bin/python -m pip install --quiet --no-compile -c constraints.txt "$$(echo dist/*.whl)[$(BACKEND),cli]"
+	build/$(BACKEND)/bin/python -I tests/wheel.py dist/*.whl $(BACKEND)
+
 bench: .venv-bench/ready ## list the benchmarks, or run one: make bench NAME=...
 	.venv-bench/bin/python -m benchmarks $(NAME)
 
 clean: ## remove the venvs and every cache
-	rm -rf .venv* .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv* build dist site .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/ready .venv-torch/ready .venv-tensorflow/ready .venv-bench/ready: %/ready: pyproject.toml constraints.txt

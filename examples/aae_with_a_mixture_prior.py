@@ -3,6 +3,8 @@
 E_x[−log D(E(x)) + λ ‖x − G(E(x))‖²],   D tells latents from draws of any prior that can be sampled
 """
 
+from partita import variational
+
 import keras
 import numpy as np
 from keras import layers
@@ -11,7 +13,6 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_mutual_info_score
 
-from partita import variational
 
 LATENT, COMPONENTS = 8, 10
 

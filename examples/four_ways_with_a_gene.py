@@ -3,11 +3,12 @@
 The fit's errors then go through the exact simulation: what the next cell will show, given that the rates are known only so well.
 """
 
+from partita import ode, reactions
+
 import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from partita import ode, reactions
 
 TEXT = """
 birth = 20; reading = 2.5; decay = 1; loss = 0.5

@@ -7,12 +7,12 @@ Both give the same number and the same gradient; the library's recursion sums in
 
 from time import perf_counter
 
+from partita import crf, ode
+
 import keras
 import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
-
-from partita import crf, ode
 
 
 def layer(transitions):

@@ -7,12 +7,13 @@
 
 from time import perf_counter
 
+from partita import contrast, flows
+
 import keras
 import numpy as np
 from keras import ops
 from matplotlib.figure import Figure
 
-from partita import contrast, flows
 
 RINGS, RADIUS, WIDTH = 4, 2.0, 0.1
 

@@ -5,11 +5,12 @@
 A gene switches on and off, makes messages while on, and three messages of ten are seen. What do 100 counts say of its rates?
 """
 
+from partita import flows, reactions
+
 import keras
 import numpy as np
 from matplotlib.figure import Figure
 
-from partita import flows, reactions
 
 TEXT = """
 on = 1; off = 1; make = 10

@@ -5,13 +5,14 @@
 `Evaluate` measures the F1 of whole words after each epoch and keeps the best weights.
 """
 
+from partita import crf, training
+from partita.tour.prose import gather
+
 import keras
 import numpy as np
 from keras import layers, ops
 from matplotlib.figure import Figure
 
-from partita import crf, training
-from partita.tour.prose import gather
 
 TAGS = ["b", "m", "e", "s"]
 LENGTH, WIDTH = 64, 64

@@ -3,13 +3,14 @@
 log p(x) ≥ E[log p(x|z) + log p(z) − log q(z|x)],   p(z) = N(0, 1) or a flow
 """
 
+from partita import flows, variational
+
 import keras
 import numpy as np
 from keras import layers
 from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
-from partita import flows, variational
 
 LATENT = 2
 

@@ -19,7 +19,7 @@ _WRITTEN_UNASKED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflo
 
 
 def choose() -> None:
-    """Set `KERAS_BACKEND`, unless Keras is imported already or a backend is chosen by that variable or by `keras.json`.
+    """Set `KERAS_BACKEND` to what is chosen by that variable, by `keras.json` or by what is installed, unless Keras is imported already.
 
     Every part that needs Keras calls this before its first `import keras`.
 
@@ -32,15 +32,31 @@ def choose() -> None:
         >>> keras.backend.backend() in ("jax", "torch", "tensorflow")
         True
     """
-    if "keras" in sys.modules or os.environ.get("KERAS_BACKEND") or _chosen_in_file():
+    if "keras" in sys.modules:
         return
-    installed = next(filter(_is_installed, _BACKENDS), None)
-    if installed is None:
+    name, _ = choice()
+    if not name:
         raise ImportError(
             "partita needs a backend for Keras and finds neither JAX nor PyTorch nor TensorFlow: "
             "pip install 'partita[jax]' (recommended), 'partita[torch]' or 'partita[tensorflow]'."
         )
-    os.environ["KERAS_BACKEND"] = installed
+    os.environ["KERAS_BACKEND"] = name
+
+
+def choice() -> tuple[str, str]:
+    """The backend that Keras will have when it is imported, and how it was chosen; a name of "" where there is none.
+
+    Example:
+        >>> name, reason = choice()
+        >>> name in ("jax", "torch", "tensorflow")
+        True
+    """
+    if name := os.environ.get("KERAS_BACKEND"):
+        return name, "by KERAS_BACKEND"
+    path = keras_home() / "keras.json"
+    if name := _chosen_in_file(path):
+        return name, f"by {path}"
+    return next(filter(_is_installed, _BACKENDS), ""), f"as the first of {', '.join(_BACKENDS)} that is installed"
 
 
 def _is_installed(package: str) -> bool:
@@ -48,20 +64,42 @@ def _is_installed(package: str) -> bool:
     return spec is not None and spec.has_location  # a folder left behind by an uninstalled package has none
 
 
-def _chosen_in_file() -> bool:
+def _chosen_in_file(path: Path) -> str:
     try:
-        settings = json.loads((_keras_home() / "keras.json").read_text())
+        settings = json.loads(path.read_text())
     except (OSError, ValueError):
-        return False
-    return isinstance(settings, dict) and "backend" in settings and settings != _WRITTEN_UNASKED
+        return ""
+    return str(settings["backend"]) if isinstance(settings, dict) and "backend" in settings and settings != _WRITTEN_UNASKED else ""
 
 
-def _keras_home() -> Path:
-    """The folder where Keras itself looks, with its own way out for a home that cannot be written."""
+def keras_home() -> Path:
+    """The folder where Keras itself looks, with its own way out for a home that cannot be written.
+
+    Example:
+        >>> keras_home() == keras_home().absolute()
+        True
+    """
     if "KERAS_HOME" in os.environ:
         return Path(os.environ["KERAS_HOME"])
     home = Path.home()
     return (home if os.access(home, os.W_OK) else Path("/tmp")) / ".keras"
+
+
+def devices() -> list[str]:
+    """What the backend computes on, by its own names.
+
+    Example:
+        >>> len(devices()) > 0
+        True
+    """
+    import keras
+
+    if keras.backend.backend() == "torch":
+        import torch
+
+        found = torch.accelerator.current_accelerator()
+        return ["cpu"] if found is None else [f"{found.type}:{place}" for place in range(torch.accelerator.device_count())]
+    return keras.distribution.list_devices()
 
 
 def compiled(function: Callable) -> Callable:

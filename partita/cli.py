@@ -1,6 +1,7 @@
 """The command `partita`: the commands of the parts, each imported when it is used, and one line for whatever goes wrong."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +20,7 @@ PARTS = {
     "fit": ("partita.reactions.fitting", "Fit a network's rate equation to a table."),
     "embed": ("partita.contrast.command", "Make vectors of the words of a text."),
 }
+INSIDE = {"tag": ("apply", "score", "train"), "flow": ("fit", "sample", "score")}  # what a shell offers after them, as quickly
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
@@ -38,7 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ModuleNotFoundError:
         _stop("the command line needs click: pip install 'partita[cli]'", 2)
     try:
-        sys.exit(commands().main(arguments, prog_name="partita", standalone_mode=False))
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *where, **more: _say(str(message))
+            sys.exit(commands().main(arguments, prog_name="partita", standalone_mode=False))
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
@@ -49,12 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _stop(error.format_message(), error.exit_code)
     except click.Abort:
         sys.exit(130)
-    except (ImportError, OSError, ValueError) as error:
-        _stop(str(error), 1)
+    except (ArithmeticError, ImportError, MemoryError, OSError, ValueError) as error:
+        _stop(str(error) or type(error).__name__, 1)
+
+
+def _say(message: str) -> None:
+    print("partita:", " ".join(message.split()), file=sys.stderr)
 
 
 def _stop(message: str, code: int) -> NoReturn:
-    print("partita:", " ".join(message.split()), file=sys.stderr)
+    _say(message)
     sys.exit(code)
 
 
@@ -62,7 +70,14 @@ def commands() -> "click.Group":
     """All commands, as a click group."""
     import click
 
-    @click.group(help="Models around the partition function.", epilog="Example: partita tag train --help")
+    class Parts(click.Group):
+        def resolve_command(self, ctx, args):
+            name, command, rest = super().resolve_command(ctx, args)
+            if name in PARTS and not (ctx.resilient_parsing and name in INSIDE and not rest):
+                command = getattr(import_module(PARTS[name][0]), name)
+            return name, command, rest
+
+    @click.group(cls=Parts, help="Models around the partition function.", epilog="Example: partita tag train --help")
     @click.version_option(__version__, message="%(prog)s %(version)s")
     def partita():
         pass
@@ -73,23 +88,21 @@ def commands() -> "click.Group":
     @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same studies.")
     def tour(only: tuple[str, ...], out: Path, seed: int) -> None:
         """Run short studies on real input, and write a page that shows what they found."""
-        from partita.tour import run
+        from partita.tour import STUDIES, run
 
+        if unknown := [name for name in only if name not in STUDIES]:
+            raise click.UsageError(f"--only must name studies out of {', '.join(STUDIES)}; got '{unknown[0]}'.")
         click.echo(f"The page is {run(only or None, out, seed)}")
 
-    for name, (module, summary) in PARTS.items():
-        partita.add_command(_late(name, module, summary))
+    @partita.command(short_help="Say what is installed.", epilog="Example: partita doctor")
+    def doctor() -> None:
+        """Say what partita finds here: versions, the backend and its devices, folders of caches, and what an extra would add."""
+        from partita.doctor import report
+
+        for line in report():
+            click.echo(line)
+
+    for name, (_, summary) in PARTS.items():  # names and summaries alone, until one is used
+        inside = {inner: click.Command(inner) for inner in INSIDE.get(name, ())}
+        partita.add_command(click.Group(name, inside, help=summary))
     return partita
-
-
-def _late(name: str, module: str, summary: str) -> "click.Command":
-    """A command that knows nothing but its name, and hands its arguments over."""
-    import click
-
-    def call(arguments: tuple[str, ...]) -> object:
-        command = getattr(import_module(module), name)
-        return command.main(list(arguments), prog_name=f"partita {name}", standalone_mode=False)
-
-    settings = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-    everything = click.Argument(["arguments"], nargs=-1, type=click.UNPROCESSED)
-    return click.Command(name, settings, call, [everything], help=summary, add_help_option=False)

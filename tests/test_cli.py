@@ -1,7 +1,9 @@
 """The command line as a whole: quick where it can be, one line for whatever goes wrong."""
 
+import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -66,6 +68,7 @@ def test_a_group_alone_shows_what_it_holds(run, arguments):
         (["--loud"], "No such option"),
         (["tga"], "No such command 'tga'"),
         (["tour", "--seed", "x"], "'x' is not a valid integer"),
+        (["tour", "--only", "cfr"], "--only must name studies out of crf, flows"),
         (["tag", "train"], "Missing argument 'CORPUS'. (see partita tag train --help)"),
         (["tag", "train", "no.txt", "--scheme", "bmes", "--out", "m.keras"], "File 'no.txt' does not exist"),
     ],
@@ -84,6 +87,8 @@ def test_wrong_use_is_one_line(run, arguments, words):
         (ValueError("corpus.txt:3: want\n  2 columns"), 1, "partita: corpus.txt:3: want 2 columns\n"),
         (PermissionError(13, "Permission denied", "out"), 1, "partita: [Errno 13] Permission denied: 'out'\n"),
         (ImportError("no backend"), 1, "partita: no backend\n"),
+        (FloatingPointError("not finite at t = 3"), 1, "partita: not finite at t = 3\n"),
+        (MemoryError(), 1, "partita: MemoryError\n"),
         (click.ClickException("no model"), 1, "partita: no model\n"),
         (KeyboardInterrupt(), 130, "\n"),
     ],
@@ -106,6 +111,15 @@ def test_arguments_go_to_the_part(run, part):
     assert run("work", "--hard") == (2, "", "partita: No such option '--hard'. (see partita work --help)\n")
 
 
+@pytest.mark.filterwarnings("always::UserWarning")
+def test_a_warning_is_one_line(run, part):
+    def doubt(word):
+        warnings.warn("this may be\n  wrong", UserWarning, stacklevel=1)
+
+    part(doubt)
+    assert run("work", "now") == (0, "", "partita: this may be wrong\n")
+
+
 @pytest.mark.parametrize(
     ("arguments", "handed_over"),
     [
@@ -116,16 +130,61 @@ def test_arguments_go_to_the_part(run, part):
 def test_tour(run, monkeypatch, arguments, handed_over):
     asked = []
     tour = ModuleType("partita.tour")
+    tour.STUDIES = ("crf", "ode")
     tour.run = lambda only, out, seed: asked.append((only, out, seed)) or out / "index.html"
     monkeypatch.setitem(sys.modules, "partita.tour", tour)
     assert run("tour", *arguments) == (0, f"The page is {handed_over[1] / 'index.html'}\n", "")
     assert asked == [handed_over]
 
 
-@pytest.mark.parametrize(
-    "command", [[], ["tour"], ["tag"], ["tag", "train"], ["tag", "apply"], ["tag", "score"], ["flow"], ["flow", "fit"]]
-)
-def test_every_help_has_an_example(run, command):
-    code, out, err = run(*command, "--help")
+def walk(command, path=()):
+    """Every command with the words it is called by, the late ones as what they are."""
+    yield path, command
+    if isinstance(command, click.Group):
+        with click.Context(command) as context:
+            for name in command.list_commands(context):
+                yield from walk(command.resolve_command(context, [name])[1], (*path, name))
+
+
+COMMANDS = dict(walk(cli.commands()))
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=" ".join(path) or "partita") for path in COMMANDS])
+def test_every_help_has_an_example(run, path):
+    code, out, err = run(*path, "--help")
     assert (code, err) == (0, "")
-    assert "Example: partita " in out
+    assert f"Example: partita {' '.join(path)}" in out
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=" ".join(path)) for path in COMMANDS if path])
+def test_wrong_use_of_every_command_is_one_line(run, path):
+    code, out, err = run(*path, "--no-such-option")
+    assert (code, out) == (2, "")
+    assert err.startswith("partita: No such option '--no-such-option'")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", cli.PARTS)
+def test_what_is_said_of_a_part_without_it_is_true(name):
+    held = sorted(getattr(COMMANDS[(name,)], "commands", ()))
+    assert held == sorted(cli.INSIDE.get(name, ()))
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered", "imports"),
+    [
+        ("partita ", {"doctor", "embed", "fit", "flow", "simulate", "tag", "tour"}, False),
+        ("partita ta", {"tag"}, False),
+        ("partita tag ", {"apply", "score", "train"}, False),
+        ("partita flow s", {"sample", "score"}, False),
+        ("partita tag apply --s", {"--separator"}, True),
+        ("partita simulate --method ", {"auto", "direct", "sparse", "tau"}, False),
+    ],
+)
+def test_completion(typed, offered, imports):
+    """As bash asks for it. Keras, which takes seconds to load, is left alone for as long as its part is not needed."""
+    environment = os.environ | {"_PARTITA_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
+    code = "import sys\nfrom partita.cli import main\ntry: main([])\nfinally: print('keras' in sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert {line.rpartition(",")[2] for line in done.stdout.splitlines()} == offered
+    assert done.stderr.splitlines()[-1] == str(imports)

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from benchmarks import harness
+from benchmarks import harness, table
 from benchmarks.__main__ import listing
 from benchmarks.harness import Comparison, Report, compare, compare_commands
 
@@ -109,3 +109,27 @@ def test_modules_that_run_are_listed_without_being_imported(tmp_path):
     (tmp_path / "one.py").write_text('"""Ours against a peer.\n\nMore."""\nimport no_such_peer\ndef run(report): ...\n')
     (tmp_path / "two.py").write_text("def walk(report): ...\n")
     assert listing(tmp_path) == {"one": "Ours against a peer."}
+
+
+def test_saved_reports_become_one_table_in_a_document(tmp_path, monkeypatch):
+    for name, ratio in (("older", 2.0), ("newer", 3.0)):
+        report = Report("speed")
+        report.compare("a | b", Comparison(ours=(1.0,), peer=(ratio,)), at_least=2.5)
+        monkeypatch.setattr(harness, "machine", lambda: {"cpus": 2, "platform": "Linux-6", "python": "3.11", "packages": {"keras": "3.15"}})
+        report.save(tmp_path / f"{name}.json")
+    older = json.loads((tmp_path / "older.json").read_text())
+    (tmp_path / "older.json").write_text(json.dumps({**older, "date": "2020-01-01T00:00:00+00:00"}))
+    document = tmp_path / "page.md"
+    document.write_text(f"Figures:\n\n{table.BEGIN}\n{table.END}\n\nThat is all.\n")
+    arguments = ["table", *map(str, tmp_path.glob("*.json")), "--into", str(document)]
+    for _ in range(2):
+        monkeypatch.setattr(sys, "argv", arguments)
+        table.main()
+    text = document.read_text()
+    assert text.startswith("Figures:")
+    assert text.endswith("That is all.\n")
+    assert "| `speed` | a \\| b | 1 s | 3 s | 3× | ≥ 2.5× | yes |" in text
+    assert text.count("`speed`") == 2
+    assert "2 cores, Linux, Python 3.11, keras 3.15." in text
+    with pytest.raises(ValueError, match="want one line"):
+        table.put("nothing", "new")

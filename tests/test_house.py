@@ -1,6 +1,7 @@
 """The rules of the house that a machine can see."""
 
 import ast
+import inspect
 import pkgutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "partita"
 FILES = sorted(PACKAGE.rglob("*.py"))
 SILENT_NAMES = {"utils", "util", "misc", "core", "base", "helpers", "helper", "common"}
-FREE_TO_IMPORT = {"__init__", "cli", "tour"}
+FREE_TO_IMPORT = {"__init__", "cli", "doctor", "tour"}
 OPEN_TO_ALL = {"autodiff", "backend", "files", "loading", "options", "seeds"}
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
@@ -102,6 +103,28 @@ def test_public_methods_are_described_unless_a_contract_does_so(thing):
         assert not [
             name for name, method in own_methods(thing).items() if not (name.startswith("_") or name in contracts or method.__doc__)
         ]
+
+
+def untyped(function):
+    """Whether a parameter or the result has no type."""
+    function = getattr(function, "fget", None) or getattr(function, "__func__", function)
+    asked = inspect.signature(function)
+    parameters = [parameter for name, parameter in asked.parameters.items() if name not in ("self", "cls")]
+    wants_return = function.__name__ != "__init__"
+    return any(part.annotation is part.empty for part in parameters) or (wants_return and asked.return_annotation is asked.empty)
+
+
+@pytest.mark.parametrize("thing", [*public_names()])
+def test_public_names_are_typed_unless_a_contract_does_so(thing):
+    if isinstance(thing, FunctionType):
+        assert not untyped(thing)
+    elif isinstance(thing, type):
+        above = (*thing.__mro__[1:], import_module("keras").layers.Layer)  # for those that Keras saves and that are no layers
+        contracts = {name for contract in above for name in dir(contract)} - {"__init__"}
+        own = {name: method for name, method in own_methods(thing).items() if name not in contracts and name[0] != "_"}
+        if isinstance(vars(thing).get("__init__"), FunctionType) and thing.__init__.__module__ == thing.__module__:
+            own["__init__"] = thing.__init__
+        assert not [name for name, method in own.items() if untyped(method)]
 
 
 def own_classes():

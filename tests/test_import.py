@@ -80,23 +80,23 @@ def test_keras_already_imported_wins(installed, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("content", "is_choice"),
+    ("content", "taken"),
     [
-        pytest.param(json.dumps({"backend": "torch"}), True, id="torch"),
-        pytest.param(json.dumps({"backend": "tensorflow"}), True, id="tensorflow-written-by-hand"),
-        pytest.param(json.dumps(UNASKED | {"floatx": "float64"}), True, id="tensorflow-kept-in-an-edited-file"),
-        pytest.param(json.dumps(UNASKED | {"backend": "openvino"}), True, id="not-installed-but-asked-for"),
-        pytest.param(json.dumps(UNASKED), False, id="as-keras-writes-it"),
-        pytest.param(json.dumps({"floatx": "float64"}), False, id="without-a-backend"),
-        pytest.param("[]", False, id="not-an-object"),
-        pytest.param("{", False, id="broken"),
+        pytest.param(json.dumps({"backend": "torch"}), "torch", id="torch"),
+        pytest.param(json.dumps({"backend": "tensorflow"}), "tensorflow", id="tensorflow-written-by-hand"),
+        pytest.param(json.dumps(UNASKED | {"floatx": "float64"}), "tensorflow", id="tensorflow-kept-in-an-edited-file"),
+        pytest.param(json.dumps(UNASKED | {"backend": "openvino"}), "openvino", id="not-installed-but-asked-for"),
+        pytest.param(json.dumps(UNASKED), "jax", id="as-keras-writes-it"),
+        pytest.param(json.dumps({"floatx": "float64"}), "jax", id="without-a-backend"),
+        pytest.param("[]", "jax", id="not-an-object"),
+        pytest.param("{", "jax", id="broken"),
     ],
 )
-def test_a_choice_in_keras_json_wins(installed, tmp_path, content, is_choice):
+def test_a_choice_in_keras_json_wins(installed, tmp_path, content, taken):
     installed.add("jax")
     (tmp_path / "keras.json").write_text(content)
     backend.choose()
-    assert os.environ["KERAS_BACKEND"] == ("" if is_choice else "jax")
+    assert os.environ["KERAS_BACKEND"] == taken
 
 
 def test_keras_json_is_sought_in_the_home_folder(installed, monkeypatch, tmp_path):
@@ -105,8 +105,9 @@ def test_keras_json_is_sought_in_the_home_folder(installed, monkeypatch, tmp_pat
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".keras").mkdir()
     (tmp_path / ".keras" / "keras.json").write_text('{"backend": "torch"}')
+    assert backend.choice() == ("torch", f"by {tmp_path / '.keras' / 'keras.json'}")
     backend.choose()
-    assert os.environ["KERAS_BACKEND"] == ""
+    assert os.environ["KERAS_BACKEND"] == "torch"
 
 
 def test_only_a_real_package_counts_as_installed(monkeypatch, tmp_path):

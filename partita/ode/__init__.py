@@ -12,9 +12,22 @@ from partita.ode.layer import Solve
 from partita.ode.recurrence import Recurrent, recurrent
 from partita.ode.result import Fit, IdentifiabilityWarning
 from partita.ode.solver import solve
-from partita.ode.steps import Embedded, dopri5, dopri5_embedded, euler, heun, midpoint, rk4, rodas4, rodas4_embedded, rosenbrock_euler
+from partita.ode.steps import (
+    STEPS,
+    Embedded,
+    dopri5,
+    dopri5_embedded,
+    euler,
+    heun,
+    midpoint,
+    rk4,
+    rodas4,
+    rodas4_embedded,
+    rosenbrock_euler,
+)
 
 __all__ = [
+    "STEPS",
     "Embedded",
     "Fit",
     "IdentifiabilityWarning",

@@ -248,6 +248,8 @@ def refine(moments: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
 def _search(at, origin, weights, starts, spread, warmup, max_iterations, seed):
     rng = np.random.default_rng(seed)
     times_seen = np.flatnonzero((weights > 0).any(axis=(0, 2)))
+    if not times_seen.size:
+        raise ValueError("observed must hold numbers whose squares are finite")
     horizons = [times_seen[min(len(times_seen), share) - 1] for share in _doublings(len(times_seen))]
     ends = []
     for number in range(starts):

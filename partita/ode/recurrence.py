@@ -58,11 +58,20 @@ class Recurrent(keras.layers.Layer):
         True
     """
 
-    def __init__(self, step_function, state_shape, weights=None, return_sequences=False, stateful=False, **kwargs):
+    def __init__(
+        self,
+        step_function: Callable[..., tuple[Tensor, Any]],
+        state_shape: Shape | list[Shape],
+        weights: dict[str, Shape] | None = None,
+        return_sequences: bool = False,
+        stateful: bool = False,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.step_function = step_function
         self.single = not state_shape or isinstance(state_shape[0], int)
-        self.state_shapes = [tuple(shape) for shape in ([state_shape] if self.single else state_shape)]
+        shapes: Any = [state_shape] if self.single else state_shape
+        self.state_shapes = [tuple(shape) for shape in shapes]
         self.shapes = {name: tuple(shape) for name, shape in (weights or {}).items()}
         self.return_sequences = return_sequences
         self.stateful = stateful
@@ -71,7 +80,7 @@ class Recurrent(keras.layers.Layer):
             name: self.add_weight(name=name, shape=shape, initializer="zeros" if len(shape) < 2 else "glorot_uniform")
             for name, shape in self.shapes.items()
         }
-        self._kept = None
+        self._kept: Any = None
 
     def build(self, input_shape):
         if self.stateful:

@@ -32,7 +32,7 @@ def load(source: str) -> Callable:
     """
     called = Path(streams.__file__).read_bytes() + Path(bounds.__file__).read_bytes()
     name = "partita_kernel_" + hashlib.sha256(called + source.encode()).hexdigest()[:24]
-    path = _folder() / f"{name}.py"
+    path = folder() / f"{name}.py"
     if not path.exists():
         descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -49,13 +49,19 @@ def load(source: str) -> Callable:
 
 
 @functools.cache
-def _folder() -> Path:
+def folder() -> Path:
+    """Where the kernels are kept.
+
+    Example:
+        >>> folder().is_dir()
+        True
+    """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(os.environ.get("PARTITA_CACHE") or Path(home) / "partita")
+    lasting = Path(os.environ.get("PARTITA_CACHE") or Path(home) / "partita")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
+        lasting.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=lasting):
+            return lasting
     except OSError:
         private = tempfile.mkdtemp(prefix="partita-")
         atexit.register(shutil.rmtree, private, ignore_errors=True)

@@ -115,7 +115,7 @@ class GAN(Rounds):
     Raises:
         ValueError: if an argument or a shape does not fit.
 
-    Source: Goodfellow et al. 2014; Mescheder et al. 2018 (R₁, R₂); see `docs/variational.md` for the term.
+    Source: Goodfellow et al. 2014; Mescheder et al. 2018 (R₁, R₂); see "One principle" (`docs/principle.md`) for the term.
 
     Example:
         >>> import keras

@@ -162,6 +162,7 @@ def test_the_plot_shows_observations_and_solution():
         ({"sigma": 0.0}, "sigma must be above 0"),
         ({"starts": 0}, "starts must be at least 1, got 0"),
         ({"times": -TIMES}, "times must rise, got falling ones"),
+        ({"observed": np.geomspace(1, 1e300, 9)[:, None]}, "observed must hold numbers whose squares are finite"),
     ],
 )
 def test_what_does_not_fit_is_refused(options, message):
