@@ -9,7 +9,8 @@ from importlib import import_module
 from pathlib import Path
 
 from partita.backend import choose
-from partita.tour.page import Picture, Study, write_whole
+from partita.files import replacing
+from partita.tour.page import Picture, Study
 
 CHOSEN = {  # of each study's pictures, from 0
     "crf": (0, 1),
@@ -37,7 +38,8 @@ def write(name: str, study: Study, folder: Path) -> None:
     """Write the chosen pictures of one study."""
     drawn = [block for block in study.blocks if isinstance(block, Picture)]
     for place in CHOSEN[name]:
-        write_whole(folder / f"{name}-{place}.svg", standing_alone(drawn[place]))
+        with replacing(folder / f"{name}-{place}.svg") as beside:
+            beside.write_text(standing_alone(drawn[place]), encoding="utf-8")
 
 
 if __name__ == "__main__":

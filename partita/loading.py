@@ -22,7 +22,7 @@ def read_model(path: str | os.PathLike[str]) -> keras.Model:
         >>> with NamedTemporaryFile(suffix=".keras") as file:
         ...     read_model(file.name)
         Traceback (most recent call last):
-        ValueError: ....keras is no model file that can be read: File is not a zip file
+        ValueError: ....keras is no model file that can be read: ...
     """
     try:
         with warnings.catch_warnings():

@@ -98,11 +98,11 @@ class Tagger(keras.Model):
         given = signature(super().fit).bind_partial(*args, **options).arguments
         if isinstance(given.get("x"), Batches):
             given.setdefault("shuffle", False)  # they are, by themselves: what Keras draws besides would be another in a resumed training
-            callbacks = given.get("callbacks")
+            callbacks = given.get("callbacks") or []
             if isinstance(callbacks, keras.callbacks.CallbackList):
                 callbacks.append(_Follow(given["x"]))
             else:
-                given["callbacks"] = [*tree.flatten(callbacks), _Follow(given["x"])]
+                given["callbacks"] = [*(callbacks if isinstance(callbacks, list | tuple) else [callbacks]), _Follow(given["x"])]
         return super().fit(**given)
 
     def predict_step(self, *args):
