@@ -10,6 +10,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -162,7 +163,7 @@ class Report:
         ratio = comparison.ratio
         detail = {"ratio_of_medians": comparison.ratio_of_medians, "spread": comparison.spread, **asdict(comparison)}
         bar, met = _judge(ratio, at_least, None, "×")
-        self.rows.append(Row(claim, median(comparison.ours), median(comparison.peer), "s", ratio, bar, met, detail))
+        self._add(Row(claim, median(comparison.ours), median(comparison.peer), "s", ratio, bar, met, detail))
 
     def measure(
         self,
@@ -177,7 +178,11 @@ class Report:
     ) -> None:
         """Add a figure that speaks for itself, a score or a rate. One bar, for `ours`; `detail` goes into the JSON."""
         bar, met = _judge(ours, at_least, at_most, unit and f" {unit}")
-        self.rows.append(Row(claim, ours, peer, unit, None, bar, met, detail))
+        self._add(Row(claim, ours, peer, unit, None, bar, met, detail))
+
+    def _add(self, row: Row) -> None:
+        self.rows.append(row)
+        print(*row.cells(), sep="  ", file=sys.stderr, flush=True)  # should the benchmark be stopped, what it measured is not lost
 
     def table(self) -> str:
         """The rows in aligned columns."""
