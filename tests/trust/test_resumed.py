@@ -14,7 +14,7 @@ MODELS = {
     "tagger": """
 rng = np.random.default_rng(0)
 sentences = [rng.integers(1, 20, rng.integers(2, 9)) for _ in range(64)]
-model = crf.Tagger(keras.Sequential([keras.layers.Embedding(20, 8), keras.layers.Dropout(0.3)]), crf.CRF(3))
+model = crf.Tagger(keras.Sequential([keras.layers.Embedding(20, 8), keras.layers.Dropout(0.3, seed=1)]), crf.CRF(3))
 data = crf.Batches(sentences, [x % 3 for x in sentences], batch_size=16, num_shapes=1, seed=3)
 model(data[0][0])
 model.compile(keras.optimizers.Adam(0.01))
@@ -22,7 +22,8 @@ options = {}
 """,
     "gan": """
 def net(first):
-    return keras.Sequential([keras.Input((first,)), keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.2), keras.layers.Dense(2)])
+    hidden = keras.layers.Dense(8, "relu"), keras.layers.Dropout(0.2, seed=1)
+    return keras.Sequential([keras.Input((first,)), *hidden, keras.layers.Dense(2)])
 
 
 nets = [net(first=3), net(first=2)]
