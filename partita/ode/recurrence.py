@@ -123,7 +123,7 @@ class Recurrent(keras.layers.Layer):
 
         def advance(carry, moment):
             *states, before = carry
-            x, is_real = moment
+            x, is_real = (ops.take(part, moment, axis=0) for part in (steps, real))
             output, new = self._step(x, tuple(states))
 
             def choose(value, otherwise):
@@ -133,7 +133,8 @@ class Recurrent(keras.layers.Layer):
             carry = (*map(choose, new, states), output)
             return carry, carry  # TensorFlow's scan puts out nothing else
 
-        (*states, last), (*_, outputs) = ops.scan(advance, (*states, blank), (steps, real))
+        moments = ops.arange(ops.shape(steps)[0])  # TensorFlow's scan takes one tensor only where their number is unknown
+        (*states, last), (*_, outputs) = ops.scan(advance, (*states, blank), moments)
         if self._kept is not None:
             for kept, state in zip(self._kept, states, strict=True):
                 kept.assign(state)
