@@ -197,7 +197,7 @@ def _cluster(address: str | None) -> Iterator[Any]:
     except ModuleNotFoundError:
         raise click.UsageError("--dask needs Dask: pip install 'partita[dask]'") from None
     if address == "local":
-        with LocalCluster(threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        with LocalCluster(threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
             yield client
     else:
         with Client(address) as client:

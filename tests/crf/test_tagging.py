@@ -83,7 +83,7 @@ def test_a_cluster_that_loses_a_worker_gives_the_same(model, files, tmp_path, mo
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
-            distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+            distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
             distributed.Client(cluster) as client,
         ):
             pids = [*client.run(os.getpid).values()]
@@ -130,7 +130,7 @@ def test_a_cluster_is_found_by_its_address(model, files, tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
-            distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+            distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
             command._cluster(cluster.scheduler_address) as client,
         ):
             assert client.submit(sum, [1, 2]).result() == 3

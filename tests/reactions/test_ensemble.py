@@ -151,7 +151,7 @@ def test_dask_gives_the_same_numbers():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
-            distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None) as cluster,
+            distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
             distributed.Client(cluster) as client,
         ):
             spread = simulate(NET, TIMES, 100, seed=3, client=client, chunk=13)
