@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from numba import njit
 
 from partita.training.sources import source
 
@@ -54,8 +55,8 @@ def mixup(
         True
     """
     batch, rng = _given(x, y, sample_weight), np.random.default_rng(seed)
-    partner = _partners(batch, rng)
-    return _returned(_mixed(batch, _rows(batch, partner), _shares(rng, len(partner), alpha, per), num_classes))
+    rows = _partners(batch, rng)
+    return _returned(_mixed(batch, batch, rows, _shares(rng, len(rows), alpha, per), num_classes))
 
 
 def sample_pairing(x: Any, y: Any = None, sample_weight: Any = None, *, share: float = 0.5, seed: int | None = None) -> Any:
@@ -81,8 +82,8 @@ def sample_pairing(x: Any, y: Any = None, sample_weight: Any = None, *, share: f
         (array([[0.5], [0.5]]), array([7, 8]))
     """
     batch = _given(x, y, sample_weight)
-    partner = _partners(batch, np.random.default_rng(seed))
-    return _returned((_blend_inputs(batch[0], _rows(batch[:1], partner)[0], _checked_share(share)), *batch[1:]))
+    rows = _partners(batch, np.random.default_rng(seed))
+    return _returned((_blend_inputs(batch[0], batch[0], rows, _checked_share(share)), *batch[1:]))
 
 
 class _Pairs(keras.utils.PyDataset):
@@ -109,12 +110,11 @@ class _Pairs(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         rng = np.random.default_rng([self._seed, self._epoch, index])
-        batch, other = self._source.pair(index, self._epoch, lambda batch: _rows(batch, _partners(batch, rng)))
-        return self._mix(batch, other, rng)
+        return self._mix(*self._source.pair(index, self._epoch, lambda batch: _partners(batch, rng)), rng)
 
     @abstractmethod
-    def _mix(self, batch: Batch, other: Batch, rng: np.random.Generator) -> Batch:
-        """The batch to train on."""
+    def _mix(self, batch: Batch, others: Batch, rows: np.ndarray, rng: np.random.Generator) -> Batch:
+        """The batch to train on: mixed with these rows of others."""
 
 
 class Mixup(_Pairs):
@@ -156,8 +156,8 @@ class Mixup(_Pairs):
         super().__init__(data, batch_size, shuffle, steps, seed, **kwargs)
         self._alpha, self._per, self._num_classes = alpha, per, num_classes
 
-    def _mix(self, batch, other, rng):
-        return _mixed(batch, other, _shares(rng, _size(batch), self._alpha, self._per), self._num_classes)
+    def _mix(self, batch, others, rows, rng):
+        return _mixed(batch, others, rows, _shares(rng, _size(batch), self._alpha, self._per), self._num_classes)
 
 
 class SamplePairing(_Pairs):
@@ -206,10 +206,10 @@ class SamplePairing(_Pairs):
         on, off = self._cycle
         return epoch >= self._begin and (self._end is None or epoch < self._end) and (epoch - self._begin) % (on + off) < on
 
-    def _mix(self, batch, other, rng):
+    def _mix(self, batch, others, rows, rng):
         if not self.mixes(self._epoch):
-            other = batch
-        return (_blend_inputs(batch[0], other[0], self._share), *batch[1:])
+            others, rows = batch, np.arange(_size(batch))  # each with itself: the types are those of a mixture
+        return (_blend_inputs(batch[0], others[0], rows, self._share), *batch[1:])
 
 
 def _given(*parts: Any) -> Batch:
@@ -240,10 +240,6 @@ def _partners(batch: Batch, rng: np.random.Generator) -> np.ndarray:
     return partner
 
 
-def _rows(batch: Batch, rows: np.ndarray) -> Batch:
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], batch)
-
-
 def _shares(rng: np.random.Generator, size: int, alpha: float, per: str) -> np.ndarray:
     if not alpha > 0:
         raise ValueError(f"alpha must be above 0, got {alpha}")
@@ -258,37 +254,37 @@ def _checked_share(share: float) -> np.ndarray:
     return np.array([share])
 
 
-def _mixed(batch: Batch, other: Batch, share: np.ndarray, num_classes: int | None) -> Batch:
+def _mixed(batch: Batch, others: Batch, rows: np.ndarray, share: np.ndarray, num_classes: int | None) -> Batch:
     x, *rest = batch
-    mixed = [_blend_inputs(x, other[0], share)]
+    mixed = [_blend_inputs(x, others[0], rows, share)]
     if rest:
-        mixed.append(keras.tree.map_structure(lambda a, b: _blend_targets(a, b, share, num_classes), rest[0], other[1]))
+        mixed.append(keras.tree.map_structure(lambda a, b: _blend_targets(a, b, rows, share, num_classes), rest[0], others[1]))
     if len(rest) == 2:
-        mixed.append(keras.tree.map_structure(lambda a, b: _blend(a, b, share), rest[1], other[2]))
+        mixed.append(keras.tree.map_structure(lambda a, b: _blend(a, b, rows, share), rest[1], others[2]))
     return tuple(mixed)
 
 
-def _blend_inputs(x: Any, other: Any, share: np.ndarray) -> Any:
+def _blend_inputs(x: Any, others: Any, rows: np.ndarray, share: np.ndarray) -> Any:
     def blend(a, b):
         if a.dtype.kind in "iu" and a.dtype != np.uint8:
             raise ValueError(
                 f"x holds whole numbers ({a.dtype}): ids cannot be mixed. Mix their embeddings, with MixHidden after the Embedding layer; "
                 "or make measurements floats, x.astype('float32')"
             )
-        return a | b if a.dtype == bool else _blend(a, b, share)
+        return a | b[rows] if a.dtype == bool else _blend(a, b, rows, share)
 
-    return keras.tree.map_structure(blend, x, other)
+    return keras.tree.map_structure(blend, x, others)
 
 
-def _blend_targets(a: np.ndarray, b: np.ndarray, share: np.ndarray, num_classes: int | None) -> np.ndarray:
+def _blend_targets(a: np.ndarray, b: np.ndarray, rows: np.ndarray, share: np.ndarray, num_classes: int | None) -> np.ndarray:
     if a.dtype.kind in "iub":
         if num_classes is None:
             raise ValueError(
                 f"y holds whole numbers ({a.dtype}): give num_classes if they are classes, for a loss that takes probabilities "
                 "('categorical_crossentropy'), or make them floats"
             )
-        a, b = (_one_hot(part.astype(int), num_classes) for part in (a, b))
-    return _blend(a, b, share)
+        a, b, rows = _one_hot(a.astype(int), num_classes), _one_hot(b[rows].astype(int), num_classes), np.arange(len(a))
+    return _blend(a, b, rows, share)
 
 
 def _one_hot(ids: np.ndarray, num_classes: int) -> np.ndarray:
@@ -298,10 +294,24 @@ def _one_hot(ids: np.ndarray, num_classes: int) -> np.ndarray:
     return np.eye(num_classes, dtype="float32")[ids]
 
 
-def _blend(a: np.ndarray, b: np.ndarray, share: np.ndarray) -> np.ndarray:
+def _blend(a: np.ndarray, b: np.ndarray, rows: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """ε a + (1 − ε) b[rows], in the type of a if that is a float, else in float32."""
     kind = a.dtype if a.dtype.kind == "f" else np.dtype("float32")
-    share = share.astype(kind).reshape(-1, *[1] * (a.ndim - 1))
-    mixed = np.subtract(a, b, dtype=kind)  # ε (a − b) + b, in place
-    mixed *= share
-    mixed += b
-    return mixed
+    if not b.flags.c_contiguous:
+        b, rows = b[rows], np.arange(len(rows))  # or all of b would be copied for a batch
+    if not (a.dtype.isnative and (a.dtype.kind in "biu" or a.dtype in (np.float32, np.float64))):  # others are not known to Numba
+        a, b, rows = a.astype("float64"), b[rows].astype("float64"), np.arange(len(rows))
+    mixed = np.empty(a.shape, kind if kind in (np.float32, np.float64) else "float64")
+    flat = (part.reshape(len(part), -1) for part in (a, b, mixed))
+    _blend_rows(*flat, rows, np.full(len(rows), share, mixed.dtype))
+    return mixed.astype(kind, copy=False)
+
+
+@njit(cache=True, nogil=True)
+def _blend_rows(a, b, mixed, rows, share):
+    """In one pass, where NumPy takes four."""
+    number = mixed.dtype.type
+    for i in range(len(a)):
+        for j in range(a.shape[1]):
+            theirs = number(b[rows[i], j])
+            mixed[i, j] = theirs + share[i] * (number(a[i, j]) - theirs)

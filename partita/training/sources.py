@@ -1,6 +1,6 @@
 """Batches of pairs from whatever `fit` takes.
 
-arrays, PyDataset, tf.data, DataLoader, generator → (batch, its partners)
+arrays, PyDataset, tf.data, DataLoader, generator → (batch, all others, rows of its partners)
 """
 
 from abc import ABC, abstractmethod
@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 Batch = tuple[Any, ...]
-Partners = Callable[[Batch], Batch]
+Partners = Callable[[Batch], np.ndarray]
 
 
 class Source(ABC):
@@ -21,8 +21,8 @@ class Source(ABC):
     any_order: bool
 
     @abstractmethod
-    def pair(self, index: int, epoch: int, partners: Partners) -> tuple[Batch, Batch]:
-        """A batch, and what each of its samples is mixed with; `partners` finds them within the batch."""
+    def pair(self, index: int, epoch: int, partners: Partners) -> tuple[Batch, Batch, np.ndarray]:
+        """A batch, and where each of its samples finds the one it is mixed with: `partners` gives their rows within the batch."""
 
     @abstractmethod
     def begin(self) -> None:
@@ -76,10 +76,8 @@ class _Arrays(Source):
             self._order = epoch, order, others
         first = index * self._batch_size % (-(-self._size // self._batch_size) * self._batch_size)
         rows = order[first : first + self._batch_size]
-        return self._take(rows), self._take(others[rows])
-
-    def _take(self, rows):
-        return tuple(keras.tree.map_structure(lambda leaf: leaf[rows], part) for part in self._arrays)
+        batch = tuple(keras.tree.map_structure(lambda leaf: leaf[rows], part) for part in self._arrays)
+        return batch, self._arrays, others[rows]
 
     def begin(self):
         pass
@@ -99,7 +97,7 @@ class _Indexed(Source):
 
     def pair(self, index, epoch, partners):
         batch = standard(self._dataset[index])
-        return batch, partners(batch)
+        return batch, batch, partners(batch)
 
     def begin(self):
         self._dataset.on_epoch_begin()
@@ -137,7 +135,7 @@ class _Stream(Source):
                 raise ValueError(f"the data end before batch {index} of {self.num_batches}: give fewer steps") from None
             if not self._within:
                 self._seen.append(batch)
-        return batch, partners(batch)
+        return batch, batch, partners(batch)
 
     def begin(self):
         self._within = True

@@ -52,6 +52,16 @@ def test_any_nest_masks_and_pixels():
     np.testing.assert_allclose(y[0][:, :1], y[1])
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", ">f4", "float64", "longdouble"])
+def test_any_float_in_any_layout(kind):
+    kind = np.dtype(getattr(pytest.importorskip("ml_dtypes"), kind)) if kind == "bfloat16" else np.dtype(kind)
+    x = np.asfortranarray(np.linspace(0, 1, 24).reshape(4, 3, 2)).astype(kind)[:, ::-1]
+    for mixed in (mixup(x, seed=0), Mixup((x,), batch_size=4, seed=0)[0][0]):
+        assert mixed.dtype == (kind if kind.kind == "f" else "float32")
+        steps = np.diff(np.asarray(mixed, "float64").reshape(4, 6))  # straight lines stay straight
+        np.testing.assert_allclose(steps, np.tile(np.diff(np.asarray(x[0], "float64").ravel()), (4, 1)), atol=0.01)
+
+
 def test_pairs_keep_the_target_and_the_weight():
     x, y, weight = sample_pairing(X, Y, X[:, 0], share=0.75, seed=0)
     np.testing.assert_array_equal(y, Y)
@@ -131,7 +141,7 @@ def test_whatever_fit_takes(make, options):
     model.compile("sgd", "mse", run_eagerly=True)
     data = Mixup(make(), seed=0, **options)
     inner = data._mix
-    data._mix = lambda batch, other, rng: seen.append(inner(batch, other, rng)) or seen[-1]
+    data._mix = lambda *given: seen.append(inner(*given)) or seen[-1]
     model.fit(data, epochs=2, verbose=0)
     assert data.num_batches == 5
     assert len(seen) >= 10
