@@ -196,6 +196,8 @@ def _share(x, k):
 
 @_compiled
 def _hill(x, k, n):
+    if n[1] < 0.0:
+        x, k, n = k, x, (-n[1], -n[0])
     return _share(_power(x, n), _power(k, n))
 
 

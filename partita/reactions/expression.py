@@ -78,6 +78,12 @@ def _joined(word: str, level: int, function: str) -> Operator:
     )
 
 
+def _hill(xp, x, k, n):
+    # The same with x and k exchanged where n < 0: 1 at x = 0, which to a negative power would be infinite.
+    up, down = xp.where(n < 0, k, x) ** abs(n), xp.where(n < 0, x, k) ** abs(n)
+    return up / (down + up)
+
+
 OPERATORS: Mapping[str, Operator] = {
     "or": _joined("or", 1, "logical_or"),
     "and": _joined("and", 2, "logical_and"),
@@ -106,7 +112,7 @@ OPERATORS: Mapping[str, Operator] = {
     "cos": _named("cos"),
     "tan": _named("tan"),
     "tanh": _named("tanh"),
-    "hill": Operator((3, 3), lambda x, k, n: f"hill({x}, {k}, {n})", lambda xp, x, k, n: x**n / (k**n + x**n)),
+    "hill": Operator((3, 3), lambda x, k, n: f"hill({x}, {k}, {n})", _hill),
     "mm": Operator((3, 3), lambda x, vmax, km: f"mm({x}, {vmax}, {km})", lambda xp, x, vmax, km: vmax * x / (km + x)),
     "if": Operator(
         (3, 3),
@@ -118,7 +124,11 @@ OPERATORS: Mapping[str, Operator] = {
 
 # What generated source must be able to call beside `np`. Functions, so that an argument is written once however deep they nest.
 SCALAR_FUNCTIONS = {
-    "hill": "def hill(x, k, n):\n    power = x**n\n    return power / (k**n + power)\n",
+    "hill": "def hill(x, k, n):\n"
+    "    if n < 0:\n"
+    "        x, k, n = k, x, -n\n"
+    "    power = x**n\n"
+    "    return power / (k**n + power)\n",
     "mm": "def mm(x, vmax, km):\n    return vmax * x / (km + x)\n",
 }
 

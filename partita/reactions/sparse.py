@@ -136,6 +136,8 @@ def _run_program(program, begin, end, constants, x, stack):
             if word == _IF:
                 a = b if a != 0.0 else c
             elif word == _HILL:
+                if c < 0.0:
+                    a, b, c = b, a, -c
                 a = a**c / (b**c + a**c)
             else:
                 a = b * a / (c + a)

@@ -74,6 +74,7 @@ def test_a_condition_is_sure_only_where_it_is(condition, a, first, width):
         ("tan(t / 2)", np.tan(0.5), np.tan(1)),
         ("tanh(t)", np.tanh(1), np.tanh(2)),
         ("hill(t, 2, 2)", 0.2, 0.5),
+        ("hill(t - 1, 2, -2)", 0.8, 1),
         ("mm(t, 6, 2)", 2, 3),
         ("mm(1e300, 1e300, t)", np.nan, np.nan),
         ("exp(1000 * t) * (t - 1.5)", np.nan, np.nan),

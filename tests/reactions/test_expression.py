@@ -34,6 +34,8 @@ def compiled(text):
         ("floor(a) * 10 + ceil(b)", 21.0),
         ("sin(a) ** 2 + cos(a) ** 2 + tan(b) - sin(b) / cos(b) + tanh(0)", 1.0),
         ("hill(a, b, c)", 2.5**3 / (0.75**3 + 2.5**3)),
+        ("hill(a, b, -c)", 0.75**3 / (0.75**3 + 2.5**3)),
+        ("hill(0, b, -c)", 1.0),
         ("mm(a, b, c)", 0.75 * 2.5 / 5.5),
         ("if(a < b or not b >= c and t != 1, a, b)", 2.5),
         ("if(a == 2.5, 1e-3, .5)", 1e-3),
@@ -64,7 +66,7 @@ def test_substitution_removes_a_name(expression, replacement):
 
 def test_keras_computes_the_same():
     ops = pytest.importorskip("keras").ops
-    expression = parse("if(a > 1 and not b > a, hill(a, b, 2) * min(a, b, 3) + a ** 0.5, 0)")
+    expression = parse("if(a > 1 and not b > a, hill(a, b, 2) * min(a, b, 3) + a ** 0.5, hill(a - 0.5, b, 0 - 2))")
     a, b = np.array([0.5, 2.0, 4.0], "float32"), np.array([1.0, 1.0, 9.0], "float32")
     values = {"a": ops.convert_to_tensor(a), "b": ops.convert_to_tensor(b)}
     result = ops.convert_to_numpy(tree.evaluate(expression, values, ops))

@@ -18,7 +18,7 @@ NETWORKS = {
     "dimers": (DIMERS, {"A": 40, "B": 20}, [0.3, 5.0]),
     "laws of all kinds": (
         "X = 5; Y = 3; vmax = 9; -> X @@ vmax * hill(Y + 1, 4, 2) + max(0, 2 - X); X -> Y @@ mm(X, 6, 3) * if(X > 2 and Y < 30, 1, 0.5);"
-        "Y -> @@ sqrt(Y ** 2) * exp(-0.1) + floor(abs(Y) / 4) - min(Y, 0)",
+        "Y -> @@ sqrt(Y ** 2) * exp(-0.1) + floor(abs(Y) / 4) - min(Y, 0); -> X @@ hill(Y, 4, -2)",
         {"X": 60, "Y": 60},
         [1.0, 6.0],
     ),

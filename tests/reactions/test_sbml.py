@@ -1,7 +1,6 @@
 """SBML: what a network can say is taken over, everything else is told by its name."""
 
 import sys
-import time
 from io import BytesIO
 
 import pytest
@@ -388,11 +387,9 @@ BROKEN = {
 def test_a_broken_file_is_told_by_name(data, message, tmp_path):
     path = tmp_path / "broken.xml"
     path.write_bytes(data)
-    begin = time.perf_counter()
     with pytest.raises(ValueError, match=rf"^broken\.xml: (.*?)({message})") as caught:
         read_sbml(path)
     assert "\n" not in str(caught.value)
-    assert time.perf_counter() - begin < 5  # a hang, not a speed: each takes milliseconds
 
 
 def test_a_missing_file_is_missing(tmp_path):

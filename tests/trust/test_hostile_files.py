@@ -149,35 +149,30 @@ def test_the_lambda_of_these_tests_would_run(tmp_path):
     assert (tmp_path / "canary").exists()
 
 
-def shortened(name, content):
-    """Every array of the weights with one number less."""
-    if not name.endswith(".h5"):
-        return content
-    path = Path("weights.h5")
-    path.write_bytes(content)
-    with h5py.File(path, "r+") as file:
-        arrays = []
-        file.visititems(lambda name, item: arrays.append(name) if isinstance(item, h5py.Dataset) else None)
-        for array in arrays:
-            values = file[array][()]
-            del file[array]
-            file[array] = np.zeros((*values.shape, 2))
-    return path.read_bytes()
+def with_arrays(change):
+    """Every array of the weights, given by its shape, replaced by what `change` makes of it."""
+
+    def rewrite(name, content):
+        if not name.endswith(".h5"):
+            return content
+        path = Path("weights.h5")
+        path.write_bytes(content)
+        with h5py.File(path, "r+") as file:
+            arrays = {}
+            file.visititems(lambda name, item: arrays.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None)
+            for array, shape in arrays.items():
+                del file[array]
+                file[array] = change(shape)
+        return path.read_bytes()
+
+    return rewrite
 
 
-def elsewhere(name, content):
-    """Every array of the weights kept in another file."""
-    if not name.endswith(".h5"):
-        return content
-    path = Path("weights.h5")
-    path.write_bytes(content)
-    with h5py.File(path, "r+") as file:
-        arrays = []
-        file.visititems(lambda name, item: arrays.append(name) if isinstance(item, h5py.Dataset) else None)
-        for array in arrays:
-            del file[array]
-            file[array] = h5py.ExternalLink("secret.h5", "/secret")
-    return path.read_bytes()
+BAD_WEIGHTS = {
+    "another shape": with_arrays(lambda shape: np.zeros((*shape, 2))),
+    "in another file": with_arrays(lambda shape: h5py.ExternalLink("secret.h5", "/secret")),
+    "none": lambda name, content: None if name.endswith(".h5") else content,
+}
 
 
 @pytest.mark.parametrize("family", SAVED, ids=lambda family: family.__name__)
@@ -187,9 +182,9 @@ def test_weights_that_do_not_fit_are_refused(family, saved, tmp_path, monkeypatc
     keras.saving.load_model(path, compile=False)
     with h5py.File("secret.h5", "w") as file:
         file["secret"] = np.ones(3)
-    for number, change in enumerate([shortened, elsewhere, lambda name, content: None if name.endswith(".h5") else content]):
-        bad = rewritten(path, tmp_path / f"{number}.keras", change)
-        assert str(refusal(keras.saving.load_model, bad, compile=False) or ""), change
+    for kind, change in BAD_WEIGHTS.items():
+        bad = rewritten(path, tmp_path / f"{kind}.keras", change)
+        assert str(refusal(keras.saving.load_model, bad, compile=False) or ""), kind
         assert {*Watch.seen} <= {str(bad), "/proc/meminfo"}  # whether the weights fit into memory
     content = path.read_bytes()
     for share in (0.0, 0.3, 0.9, 0.999):
