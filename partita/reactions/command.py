@@ -16,6 +16,7 @@ from partita.reactions.network import Network
 from partita.reactions.sbml import read_sbml
 
 _COUNT = click.IntRange(min=1)
+_TIME = click.FloatRange(0, sys.float_info.max, min_open=True)
 
 
 def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
@@ -44,7 +45,7 @@ class TextMayBeginWithAnArrow(click.Command):
     epilog="Example: partita simulate '-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1' --until 10 --plot genes.png",
 )
 @click.argument("model")
-@click.option("--until", type=click.FloatRange(0, sys.float_info.max, min_open=True), required=True, help="The last time, in the unit of the rates.")
+@click.option("--until", type=_TIME, required=True, help="The last time, in the unit of the rates.")
 @click.option("--points", type=_COUNT, default=200, show_default=True, help="Times to record after 0, evenly spaced.")
 @click.option("--trajectories", type=_COUNT, default=1000, show_default=True)
 @click.option(

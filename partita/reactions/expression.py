@@ -124,11 +124,7 @@ OPERATORS: Mapping[str, Operator] = {
 
 # What generated source must be able to call beside `np`. Functions, so that an argument is written once however deep they nest.
 SCALAR_FUNCTIONS = {
-    "hill": "def hill(x, k, n):\n"
-    "    if n < 0:\n"
-    "        x, k, n = k, x, -n\n"
-    "    power = x**n\n"
-    "    return power / (k**n + power)\n",
+    "hill": "def hill(x, k, n):\n    if n < 0:\n        x, k, n = k, x, -n\n    power = x**n\n    return power / (k**n + power)\n",
     "mm": "def mm(x, vmax, km):\n    return vmax * x / (km + x)\n",
 }
 

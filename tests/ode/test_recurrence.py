@@ -46,6 +46,15 @@ def test_it_trains_saves_and_reloads(tmp_path):
     np.testing.assert_array_equal(reloaded.predict(X, verbose=0), model.predict(X, verbose=0))
 
 
+def test_sequences_of_any_length_train_one_model():
+    model = keras.Sequential([keras.Input((None, 3)), ode.recurrent(plain, (4,), SHAPES, return_sequences=True)])
+    model.compile("adam", "mse")
+    for length in (5, 3):
+        loss = model.train_on_batch(X[:, :length], np.zeros((2, length, 4), "float32"))
+        assert np.isfinite(loss)
+        assert model.predict(X[:, :length], verbose=0).shape == (2, length, 4)
+
+
 def test_several_states_and_a_given_start():
     layer = ode.recurrent(add, [(3,), (1,)])
     np.testing.assert_allclose(ops.convert_to_numpy(layer(X)), X.sum(axis=1), rtol=1e-5)
