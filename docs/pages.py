@@ -1,11 +1,12 @@
 """What MkDocs does beyond its settings: pages of the site that are files of the project, and one page of reference for each part.
 
-README.md → index.md, README.zh.md → zh.md, …      partita/PART/__init__.py → api/PART.md
+README.md → index.md, README.zh.md → zh.md, …      examples/*.py → examples.md      partita/PART/__init__.py → api/PART.md
 """
 
 import ast
 import re
 from pathlib import Path
+from textwrap import indent
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -26,6 +27,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the pages that no file of `docs/` holds."""
     for source, page in PAGES.items():
         files.append(File.generated(config, page, content=moved((ROOT / source).read_text(encoding="utf-8"))))
+    files.append(File.generated(config, "examples.md", content=examples()))
     for part in PARTS:
         files.append(File.generated(config, f"api/{part}.md", content=reference(part)))
     return files
@@ -36,7 +38,18 @@ def moved(text: str) -> str:
     text = re.sub(r"\]\(docs/", "](", text)
     for source, page in PAGES.items():
         text = re.sub(rf"\]\({re.escape(source)}(?=[)#])", f"]({page}", text)
-    return text
+    return text.replace("](examples)", "](examples.md)")
+
+
+def examples() -> str:
+    """A page of all examples: what each is for and what it found, its picture, its lines."""
+    page = "# Parts together\n\nEach is one script of `examples/`: `python examples/NAME.py` prints what it finds, and draws it.\n"
+    for path in sorted((ROOT / "examples").glob("*.py")):
+        text = path.read_text(encoding="utf-8")
+        title, name = path.stem.replace("_", " ").capitalize(), path.stem
+        page += f"\n## {title}\n\n{ast.get_docstring(ast.parse(text))}\n\n![{title}](pictures/{name}.png)\n\n"
+        page += f'??? note "examples/{name}.py"\n\n' + indent(f"```python\n{text}```\n", "    ")
+    return page
 
 
 def reference(part: str) -> str:

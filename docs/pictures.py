@@ -1,9 +1,12 @@
-"""`python docs/pictures.py` draws what README and guides show: pictures of the tour, each as a file that needs no page around it.
+"""`python docs/pictures.py [NAME ...]` draws what README, guides and examples show, all of it or those of some studies and examples.
 
-study → its pictures → docs/pictures/STUDY-NUMBER.svg
+study → its pictures, each as a file that needs no page around it → docs/pictures/STUDY-NUMBER.svg
+example → docs/pictures/EXAMPLE.png, and its figures on the screen
 """
 
 import re
+import runpy
+import sys
 from html import escape
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +24,8 @@ CHOSEN = {  # of each study's pictures, from 0
     "ode": (0, 2),
     "training": (0,),
 }
+FOLDER = Path(__file__).parent / "pictures"
+EXAMPLES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "examples").glob("*.py"))}
 INK, PAPER = "#1d2126", "#fdfdfb"
 
 
@@ -34,15 +39,19 @@ def standing_alone(picture: Picture) -> str:
     return f"{opening} {names}><title>{escape(picture.label)}</title>{paper}{rest}\n"
 
 
-def write(name: str, study: Study, folder: Path) -> None:
+def write(name: str, study: Study) -> None:
     """Write the chosen pictures of one study."""
     drawn = [block for block in study.blocks if isinstance(block, Picture)]
     for place in CHOSEN[name]:
-        with replacing(folder / f"{name}-{place}.svg") as beside:
+        with replacing(FOLDER / f"{name}-{place}.svg") as beside:
             beside.write_text(standing_alone(drawn[place]), encoding="utf-8")
 
 
 if __name__ == "__main__":
     choose()
-    for name in CHOSEN:
-        write(name, import_module(f"partita.tour.{name}").study(), Path(__file__).parent / "pictures")
+    for name in sys.argv[1:] or [*CHOSEN, *EXAMPLES]:
+        if name in CHOSEN:
+            write(name, import_module(f"partita.tour.{name}").study())
+        else:
+            found = runpy.run_path(str(EXAMPLES[name]))["run"](path=FOLDER / f"{name}.png")
+            print(name, *(f"{key}: {value}" for key, value in found.items()), sep="\n  ", flush=True)

@@ -15,7 +15,7 @@ from keras import ops
 from matplotlib.figure import Figure
 
 
-RINGS, RADIUS, WIDTH = 4, 2.0, 0.1
+RINGS, RADIUS, WIDTH = 4, 2.0, 0.05
 
 
 class Rings(keras.layers.Layer):

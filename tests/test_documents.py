@@ -67,7 +67,8 @@ def test_pictures_stand_alone():
     pictures = module_from_spec(spec)
     spec.loader.exec_module(pictures)
     there = {path.name for path in (ROOT / "docs" / "pictures").iterdir()}
-    assert there == {f"{study}-{place}.svg" for study, places in pictures.CHOSEN.items() for place in places}
+    of_the_tour = {f"{study}-{place}.svg" for study, places in pictures.CHOSEN.items() for place in places}
+    assert there == of_the_tour | {f"{name}.png" for name in pictures.EXAMPLES}
     written = picture(lambda figure: figure.add_subplot().plot([0, 1 / 3]), (2, 1), "a < b", "")
     root = fromstring(pictures.standing_alone(written))
     assert root.find("{http://www.w3.org/2000/svg}title").text == "a < b"
