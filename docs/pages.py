@@ -46,9 +46,10 @@ def examples() -> str:
     page = "# Parts together\n\nEach is one script of `examples/`: `python examples/NAME.py` prints what it finds, and draws it.\n"
     for path in sorted((ROOT / "examples").glob("*.py")):
         text = path.read_text(encoding="utf-8")
-        title, name = path.stem.replace("_", " ").capitalize(), path.stem
-        page += f"\n## {title}\n\n{ast.get_docstring(ast.parse(text))}\n\n![{title}](pictures/{name}.png)\n\n"
-        page += f'??? note "examples/{name}.py"\n\n' + indent(f"```python\n{text}```\n", "    ")
+        said = ast.get_docstring(ast.parse(text)) or ""
+        title = re.split("[,:]", said)[0]
+        page += f"\n## {title}\n\n{said}\n\n![{title}](pictures/{path.stem}.png)\n\n"
+        page += f'??? note "{path.relative_to(ROOT)}"\n\n' + indent(f"```python\n{text}```\n", "    ")
     return page
 
 

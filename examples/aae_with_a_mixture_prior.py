@@ -1,6 +1,6 @@
 """A mixture of ten as the prior of an adversarial auto-encoder, against the standard normal: how much the latent says of the class.
 
-E_x[−log D(E(x)) + λ ‖x − G(E(x))‖²],   D tells latents from draws of any prior that can be sampled
+    E_x[−log D(E(x)) + λ ‖x − G(E(x))‖²],   D tells latents from draws of any prior that can be sampled
 """
 
 from partita import variational
