@@ -312,6 +312,7 @@ def _blend_rows(a, b, mixed, rows, share):
     """In one pass, where NumPy takes four."""
     number = mixed.dtype.type
     for i in range(len(a)):
+        ours, others, epsilon = a[i], b[rows[i]], share[i]
         for j in range(a.shape[1]):
-            theirs = number(b[rows[i], j])
-            mixed[i, j] = theirs + share[i] * (number(a[i, j]) - theirs)
+            theirs = number(others[j])
+            mixed[i, j] = theirs + epsilon * (number(ours[j]) - theirs)
