@@ -179,7 +179,7 @@ def neural_spline(
     dequantize: int | tuple[float, float] | None = None,
     context: int | None = None,
 ) -> Flow:
-    """Neural spline flow: couplings by rational-quadratic splines, with an invertible matrix before each.
+    """Neural spline flow: couplings by rational-quadratic splines, with an invertible matrix between one pair of them and the next.
 
     Args:
         features: Number of features, at least 2.
@@ -207,7 +207,9 @@ def neural_spline(
     for k in range(couplings):
         split = ("first", "second")[k % 2]
         outputs = num_parameters(bins) * _moved(features, split)
-        links += [InvertibleConv1x1(), SplineCoupling(make(outputs), split, bins, bound)]
+        if k and k % 2 == 0:  # every feature has moved
+            links.append(InvertibleConv1x1())
+        links.append(SplineCoupling(make(outputs), split, bins, bound))
     return _built(Flow(Chain(links), base, dequantize), (features,), context)
 
 
