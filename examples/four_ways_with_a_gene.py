@@ -1,6 +1,7 @@
 """One text of reactions, four uses: simulated exactly, as a rate equation, as a master equation, and fitted to a time course.
 
-The fit's errors then go through the exact simulation: what the next cell will show, given that the rates are known only so well.
+The fit's errors then go through the exact simulation: what the next cell will show, given that the rates are known only so well. Means of
+the three ways at the end: 99.6 of 5000 cells, 99.505, 99.505. The band that is to hold 90% of new cells holds 91%.
 """
 
 from partita import ode, reactions

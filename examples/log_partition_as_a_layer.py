@@ -2,7 +2,8 @@
 
     α_t(j) = x_t(j) + log Σ_i exp(α_{t−1}(i) + A(i, j)),   log Z = log Σ_j exp(α_T(j))
 
-Both give the same number and the same gradient; the library's recursion sums in ordinary numbers, and brings its own gradient.
+Both give the same number and the same gradient; the library's recursion sums in ordinary numbers, and brings its own gradient. It takes
+a half to a sixth of the time.
 """
 
 from time import perf_counter
@@ -70,6 +71,8 @@ def draw(lengths, seconds, path):
     for (name, times), marker in zip(seconds.items(), "os", strict=True):
         axes.plot(lengths, times, marker=marker, label=name)
     axes.set(xscale="log", yscale="log", xlabel="length of the sequences", ylabel="seconds of a batch")
+    axes.set_xticks(lengths, lengths)
+    axes.set_xticks([], minor=True)
     axes.legend()
     figure.savefig(path, dpi=120)
 
