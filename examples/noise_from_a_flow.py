@@ -47,7 +47,7 @@ def log_partition(x, noise, many):
     return model.estimate(x, seed=0, refine=True).log_partition
 
 
-def run(seeds=5, n=4000, epochs=20, noise=(5, 40), path="noise_from_a_flow.png"):
+def run(seeds=5, n=4000, epochs=20, noise=(5, 100), path="noise_from_a_flow.png"):
     """Root mean square errors of log Z, and seconds, of both kinds of noise: with fewer points from the flow, which takes time to train."""
     grid = np.linspace(0, 6, 60_001)
     truth = RINGS * np.log(np.trapezoid(2 * np.pi * grid * np.exp(-0.5 * ((grid - RADIUS) / WIDTH) ** 2), grid))
