@@ -1,8 +1,10 @@
-"""A flow as the noise of noise-contrastive estimation: log Z of four narrow rings, against noise from a normal, in the same time.
+"""A flow as the noise of noise-contrastive estimation: log Z of four narrow rings, against noise from a normal.
 
     p(x) ∝ exp(−½ Σ_k (‖x_k‖ − r)² / w²),   x_k four points of the plane,   log Z by quadrature
 
-`python examples/noise_from_a_flow.py` prints the errors over ten samples and draws the first one.
+Over five samples the root mean square error is 0.25 with 5 points of the flow for each of the data (15 s, the flow's training included) and
+0.26 with 100 points of the normal (8 s); with 40 of them it is 0.51. What a flow saves is evaluations of the energy, nineteen of twenty:
+it pays where these are dear.
 """
 
 from time import perf_counter
@@ -48,7 +50,7 @@ def log_partition(x, noise, many):
 
 
 def run(seeds=5, n=4000, epochs=20, noise=(5, 100), path="noise_from_a_flow.png"):
-    """Root mean square errors of log Z, and seconds, of both kinds of noise: with fewer points from the flow, which takes time to train."""
+    """Root mean square errors of log Z, and seconds, of both kinds of noise: with fewer points from the flow."""
     grid = np.linspace(0, 6, 60_001)
     truth = RINGS * np.log(np.trapezoid(2 * np.pi * grid * np.exp(-0.5 * ((grid - RADIUS) / WIDTH) ** 2), grid))
     errors, seconds = {"normal": [], "flow": []}, {"normal": [], "flow": []}

@@ -2,8 +2,8 @@
 
     embedding → mixup of embeddings → encoder → scores → CRF,   the loss −log P(tags|x) of both mixed sentences
 
-`Evaluate` measures the F1 of whole words after each epoch and keeps the best weights: 0.77 for the LSTM and 0.81 for the Transformer. Mixup
-of embeddings slows a model that does not yet learn its 3,600 sentences by heart: 0.68 after as many epochs.
+`Evaluate` measures the F1 of whole words after each epoch and keeps the best weights: 0.78 for the LSTM, 0.80 for the
+Transformer, 0.81 for the Transformer with mixup.
 """
 
 from partita import crf, training
