@@ -1,6 +1,7 @@
 """Texts that are no network: each ends in one line that names the place, and at once."""
 
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -100,11 +101,13 @@ BROKEN = {
 
 @pytest.mark.parametrize(("text", "line", "column", "message"), BROKEN.values(), ids=BROKEN)
 def test_a_broken_text_is_told_by_line_and_column(text, line, column, message):
+    begin = time.process_time()
     with pytest.raises(ValueError, match=rf"^line {line}, column {column}: ") as caught:
         Network.from_text(text)
     assert any(part in str(caught.value) for part in message.split("|"))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 500
+    assert time.process_time() - begin < 5  # a hang, not a speed: each takes milliseconds
 
 
 @pytest.mark.parametrize(
