@@ -45,7 +45,7 @@ def mixup(
 
     Raises:
         ValueError: for token ids (mix their embeddings instead, with `MixHidden`), class ids without `num_classes`, a batch of one,
-            arrays of different lengths, or alpha not above 0.
+            arrays of different lengths, what is no real number, or alpha not above 0.
 
     Source: Zhang, Cissé, Dauphin, Lopez-Paz 2018.
 
@@ -73,7 +73,7 @@ def sample_pairing(x: Any, y: Any = None, sample_weight: Any = None, *, share: f
         What was given of x, y and sample_weight.
 
     Raises:
-        ValueError: for token ids, a batch of one, arrays of different lengths, or a share not between 0 and 1.
+        ValueError: for token ids, what is no real number, a batch of one, arrays of different lengths, or a share not between 0 and 1.
 
     Source: Inoue 2018.
 
@@ -296,6 +296,8 @@ def _one_hot(ids: np.ndarray, num_classes: int) -> np.ndarray:
 
 def _blend(a: np.ndarray, b: np.ndarray, rows: np.ndarray, share: np.ndarray) -> np.ndarray:
     """ε a + (1 − ε) b[rows], in the type of a if that is a float, else in float32."""
+    if a.dtype.kind not in "biufV":  # V: bfloat16
+        raise ValueError(f"only real numbers can be mixed, got {a.dtype}")
     kind = a.dtype if a.dtype.kind == "f" else np.dtype("float32")
     if not b.flags.c_contiguous:
         b, rows = b[rows], np.arange(len(rows))  # or all of b would be copied for a batch

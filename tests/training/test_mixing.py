@@ -79,6 +79,8 @@ def test_pairs_keep_the_target_and_the_weight():
         (lambda: mixup(X, Y), "y holds whole numbers (int64): give num_classes"),
         (lambda: mixup(X, Y, num_classes=2), "classes must be from 0 to num_classes − 1 = 1, got 0 to 2"),
         (lambda: mixup(Y), "x holds whole numbers (int64): ids cannot be mixed. Mix their embeddings, with MixHidden"),
+        (lambda: mixup(X * 1j), "only real numbers can be mixed, got complex64"),
+        (lambda: sample_pairing(X.astype(str)), "only real numbers can be mixed, got <U32"),
         (lambda: mixup(X, X[:4]), "all arrays of a batch must have one length, got [4, 20]"),
         (lambda: sample_pairing(X, share=1), "share must be between 0 and 1, got 1"),
         (lambda: Mixup((X, Y), alpha=-1), "alpha must be above 0, got -1"),
