@@ -128,7 +128,8 @@ class MixHidden(keras.layers.Layer, Carrier):
         h = mix(h);  model.compile("adam", loss=mix.loss("sparse_categorical_crossentropy"))
 
     After an Embedding layer this is the mixup of text. A mask goes on as that of the first of the two, so that mixing needs features of
-    0 at padding, or a model that masks them. One such layer a model; targets may be class ids.
+    0 at padding, or a model that masks them. A CRF after it takes no `constraints` where lengths differ: cut at the mask of the shorter
+    sentence, the tags of the longer one may end where none may. One such layer a model; targets may be class ids.
 
     Args:
         alpha: Of ε ~ Beta(α, α), above 0.
