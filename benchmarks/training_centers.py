@@ -15,7 +15,7 @@ from benchmarks.harness import Report
 from partita.tour.training import scatter_ratio
 from partita.training import CenterLoss, Warmup
 
-EPOCHS, BATCH = 12, 128
+EPOCHS, BATCH = 15, 128
 
 
 def mnist(part: str) -> tuple[np.ndarray, np.ndarray]:
@@ -43,16 +43,17 @@ def trained(weight: float | None, train: tuple[np.ndarray, np.ndarray], test: tu
     """Test accuracy, and the ratio of scatters of the test features."""
     keras.utils.set_random_seed(0)
     inputs = x = keras.Input((28, 28, 1))
-    for width in (16, 32, 64):
-        x = keras.layers.Conv2D(width, 3, padding="same", use_bias=False)(x)
-        x = keras.layers.MaxPooling2D()(keras.layers.ReLU()(keras.layers.BatchNormalization()(x)))
-    features = keras.layers.Dense(2)(keras.layers.Flatten()(x))
+    for width, size in ((24, 5), (48, 3), (64, 3)):
+        x = keras.layers.Conv2D(width, size, strides=2, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    x = keras.layers.Dense(128, use_bias=False)(keras.layers.Flatten()(x))
+    features = keras.layers.Dense(2)(keras.layers.ReLU()(keras.layers.BatchNormalization()(x)))
     loss = "sparse_categorical_crossentropy"
     if weight is not None:
         center = CenterLoss(10, weight)
         features, loss = center(features), center.loss(loss)
     model = keras.Model(inputs, keras.layers.Dense(10, "softmax")(features))
-    rate = keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * -(-len(train[0]) // BATCH))
+    rate = keras.optimizers.schedules.CosineDecay(5e-3, EPOCHS * -(-len(train[0]) // BATCH))
     model.compile(keras.optimizers.Adam(rate), loss)
     model.fit(*train, batch_size=BATCH, epochs=EPOCHS, verbose=0, callbacks=[Warmup(steps=200)])
     found = keras.Model(inputs, [features, model.output]).predict(test[0], batch_size=500, verbose=0)
