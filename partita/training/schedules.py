@@ -100,7 +100,7 @@ def _attribute(owner: Any, name: str, target: Target) -> Any:
         return getattr(owner, name)
     except AttributeError:
         hint = ""
-        if isinstance(owner, keras.optimizers.MultiOptimizer) and name == "learning_rate":
+        if hasattr(owner, "optimizers") and name == "learning_rate":
             hint = ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], 'learning_rate')"
         raise ValueError(f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}") from None
 
@@ -152,13 +152,13 @@ class Warmup(keras.callbacks.Callback):
         self._count = Steps()
         self._full: list[tuple[keras.Variable, np.ndarray]] = []
 
-    def set_model(self, model):
-        super().set_model(model)
-        for optimizer in _parts(model.optimizer):
+    def set_params(self, params):  # after the model, and before the step is compiled
+        super().set_params(params)
+        for optimizer, steps in _parts(self.model.optimizer):
             schedule = optimizer._learning_rate
             if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and not isinstance(schedule, WarmedUp):
-                optimizer.learning_rate = WarmedUp(schedule, self._length())
-                model.train_function = None  # what is compiled holds the schedule as it was
+                optimizer.learning_rate = WarmedUp(schedule, steps * self._length())
+                self.model.train_function = None  # what is compiled holds the schedule as it was
 
     def _length(self):
         if self.steps is not None:
@@ -173,7 +173,7 @@ class Warmup(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self._count.total < self._length() - 1:
             share = (self._count.total + 1) / self._length()
-            rates = [part._learning_rate for part in _parts(self.model.optimizer) if isinstance(part._learning_rate, keras.Variable)]
+            rates = [part._learning_rate for part, _ in _parts(self.model.optimizer) if isinstance(part._learning_rate, keras.Variable)]
             self._full = [(rate, np.array(keras.ops.convert_to_numpy(rate))) for rate in rates]
             for rate, full in self._full:
                 rate.assign(share * full)
@@ -206,12 +206,15 @@ class WarmedUp(keras.optimizers.schedules.LearningRateSchedule):
         return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])
 
 
-def _parts(optimizer: keras.optimizers.Optimizer) -> Iterator[keras.optimizers.Optimizer]:
-    """The optimizers that take the steps."""
-    if isinstance(optimizer, keras.optimizers.MultiOptimizer):
-        yield from optimizer.optimizers
+def _parts(optimizer: keras.optimizers.Optimizer, steps: int = 1) -> Iterator[tuple[keras.optimizers.Optimizer, int]]:
+    """The optimizers that take the steps, and how many each takes in one step of the model."""
+    if (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
+        yield from _parts(inner, steps)
+    elif (parts := getattr(optimizer, "optimizers", None)) is not None:  # a MultiOptimizer's, or those of two players
+        for part, each in zip(parts, getattr(optimizer, "steps", (1,) * len(parts)), strict=True):
+            yield from _parts(part, steps * each)
     else:
-        yield getattr(optimizer, "inner_optimizer", optimizer)
+        yield optimizer, steps
 
 
 class LayerwiseLearningRate(keras.callbacks.Callback):
@@ -252,7 +255,7 @@ class LayerwiseLearningRate(keras.callbacks.Callback):
         model.train_function = None  # what is compiled knows one rate
 
     def on_train_begin(self, logs=None):
-        for optimizer in _parts(self.model.optimizer):
+        for optimizer, _ in _parts(self.model.optimizer):
             self._undo.append(self._hook(optimizer))
 
     def on_train_end(self, logs=None):

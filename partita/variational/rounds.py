@@ -29,12 +29,22 @@ class Player(NamedTuple):
 
 
 class RoundsOptimizer(keras.optimizers.Optimizer):
-    """The players' optimizers as one, for Keras to carry, save and restore; each steps by itself."""
+    """The players' optimizers as one, for Keras to carry, save and restore; each steps by itself, and `iterations` counts rounds.
 
-    def __init__(self, optimizers: Sequence[Any], groups: Sequence[Sequence[Any]]):
+    Attributes:
+        steps: Of each of the `optimizers` in a round.
+    """
+
+    def __init__(self, optimizers: Sequence[Any], groups: Sequence[Sequence[Any]], steps: Sequence[int]):
         super().__init__(learning_rate=0.0, name="rounds")
         # Within a function: variables that an optimizer has as attributes become its own.
         self._parts = lambda: zip(optimizers, groups, strict=True)
+        self.steps = tuple(steps)
+
+    @property
+    def optimizers(self) -> list[Any]:
+        """The discriminator's and the generator's."""
+        return [optimizer for optimizer, _ in self._parts()]
 
     def build(self, variables):
         for optimizer, group in self._parts():
@@ -146,7 +156,11 @@ class Rounds(keras.Model, ABC):
         }
         movable = {name: [v for net in player.nets for v in net.trainable_variables] for name, player in self.players.items()}
         self._movable = MappingProxyType(movable)  # what Keras sees in a dict becomes the model's own, and is saved twice
-        rounds = RoundsOptimizer([self._steppers[name] for name in self.players], [self._movable[name] for name in self.players])
+        rounds = RoundsOptimizer(
+            [self._steppers[name] for name in self.players],
+            [self._movable[name] for name in self.players],
+            [player.steps for player in self.players.values()],
+        )
         super().compile(rounds, auto_scale_loss=False, **options)
         self._compiled_with = {**{f"{name}_optimizer": optimizer for name, optimizer in given.items()}, **options}
 
@@ -263,7 +277,9 @@ class Rounds(keras.Model, ABC):
             state, _ = jax.lax.scan(step, state, length=player.steps) if player.steps > 1 else step(state, None)
         with keras.StatelessScope([*zip(self.metrics_variables, state[3], strict=True)]):
             logs = self.get_metrics_result()
-        return logs, state
+        count = next(index for index, variable in enumerate(self.optimizer.variables) if variable is self.optimizer.iterations)
+        weights, states, optimizer, metrics = state
+        return logs, (weights, states, _replaced(optimizer, [count], [optimizer[count] + 1]), metrics)
 
     def _train_tensorflow(self, data):
         import tensorflow as tf
@@ -296,6 +312,7 @@ class Rounds(keras.Model, ABC):
         for name, player in self.players.items():
             for _ in range(player.steps):
                 move(name, x, condition, before)
+        self.optimizer.iterations.assign_add(1)
         return self.get_metrics_result()
 
     def get_compile_config(self):

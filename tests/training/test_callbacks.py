@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from partita import variational
 from partita.training import Evaluate, LayerwiseLearningRate, Lookahead, Schedule, Trace, Warmup
 
 RNG = np.random.default_rng(0)
@@ -96,6 +97,47 @@ def test_each_resumes(name, optimizer, tmp_path):
         train(backup(tmp_path / "state"), Crash(2))
     for a, b in zip(train(backup(tmp_path / "state")), whole, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def players():
+    """A GAN with two steps a round of the one, three of the other."""
+    keras.utils.set_random_seed(0)
+    nets = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(size, name=name)]) for size, name in ((3, "first"), (1, "second"))]
+    model = variational.GAN(*nets, discriminator_steps=2, generator_steps=3, seed=0)
+    model.compile(keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.05))
+    return model
+
+
+@pytest.mark.parametrize("name", sorted(CALLBACKS.keys() - {"evaluate", "trace"}))
+def test_each_changes_the_steps_of_two_players_and_resumes(name, tmp_path):
+    def train(*more, callback=True):
+        model = players()
+        own = [made(name, model)] if callback else []
+        model.fit(X, batch_size=4, epochs=4, shuffle=False, verbose=0, callbacks=[*more, *own])
+        return model
+
+    whole, plain = train(), train(callback=False)
+    assert int(whole.optimizer.iterations) == 4 * 16  # rounds
+    assert not np.array_equal(whole.get_weights()[0], plain.get_weights()[0])
+    backup = keras.callbacks.BackupAndRestore
+    with pytest.raises(StoppedError):
+        train(backup(tmp_path / "state"), Crash(2))
+    for a, b in zip(train(backup(tmp_path / "state")).get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-7)
+
+
+def test_warmup_counts_a_schedule_of_each_player_in_its_own_steps():
+    model = players()
+    model.compile(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 1000)), "sgd")
+    model.fit(X, batch_size=4, epochs=1, verbose=0, callbacks=[Warmup(epochs=2)])
+    assert model.generator_optimizer._learning_rate.steps == 2 * 16 * 3
+
+
+def test_evaluate_counts_the_rounds_of_two_players():
+    seen = []
+    judge = Evaluate(lambda model: seen.append(int(model.optimizer.iterations)) or 0.0, "value", every=24)
+    players().fit(X, batch_size=4, epochs=3, verbose=0, callbacks=[judge])
+    assert seen == [24, 48]
 
 
 def test_evaluate_keeps_the_best_and_tells_the_others(tmp_path):
@@ -236,10 +278,11 @@ def test_warmup_takes_a_share_of_each_step():
     assert float(ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.1)
 
 
-def test_warmup_of_a_schedule_that_is_compiled_in(tmp_path):
+@pytest.mark.parametrize("length", [{"steps": 8}, {"epochs": 2}], ids=str)
+def test_warmup_of_a_schedule_that_is_compiled_in(length, tmp_path):
     schedule = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 0.5)
     model = network(keras.optimizers.SGD(schedule))
-    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[Warmup(steps=8)])
+    model.fit(X, Y, batch_size=16, verbose=0, callbacks=[Warmup(**length)])
     assert float(ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.1 * 0.5**4 * 5 / 8)
     model.save(tmp_path / "model.keras")
     assert float(ops.convert_to_numpy(keras.saving.load_model(tmp_path / "model.keras").optimizer.learning_rate)) == pytest.approx(
