@@ -71,10 +71,10 @@ def trained(toy: str, seed: int, rounds: int, make: Callable[[], variational.Rou
 
 
 def plain(toy: str, seed: int, inertia: float) -> tuple[int, float, float]:
-    """Small nets, Adam 1e-3, one step of the discriminator and five of the generator."""
+    """Small nets, 8 latents, Adam 1e-3, one step of the discriminator and five of the generator."""
 
     def make():
-        nets = net(128, 128, 2, first=2), net(128, 128, 1, first=2)
+        nets = net(128, 128, 2, first=8), net(128, 128, 1, first=2)
         return variational.GAN(*nets, inertia=inertia, generator_steps=5, seed=seed)
 
     return trained(toy, seed, 1000, make)
