@@ -27,10 +27,10 @@ def model(steps: int, seed: int = 0) -> variational.VAE:
     """Two layers of 200 units on either side; the learning rate falls to 0."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
-    encoder = keras.Sequential([keras.Input((784,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh"), layers.Dense(2 * LATENT)])
-    decoder = keras.Sequential([keras.Input((LATENT,)), layers.Dense(200, "tanh"), layers.Dense(200, "tanh"), layers.Dense(784)])
+    encoder = keras.Sequential([keras.Input((784,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(2 * LATENT)])
+    decoder = keras.Sequential([keras.Input((LATENT,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(784)])
     vae = variational.VAE(encoder, decoder, variational.BernoulliLikelihood(binarize=True), seed=seed)
-    vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, steps)))
+    vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps)))
     return vae
 
 

@@ -274,7 +274,7 @@ class Rounds(keras.Model, ABC):
                 return (_replaced(weights, mine, values), states, _replaced(optimizer, slots, own), metrics), None
 
             state = tuple([*part] for part in state)
-            state, _ = jax.lax.scan(step, state, length=player.steps) if player.steps > 1 else step(state, None)
+            state, _ = jax.lax.scan(step, state, length=player.steps, unroll=min(player.steps, 8))
         with keras.StatelessScope([*zip(self.metrics_variables, state[3], strict=True)]):
             logs = self.get_metrics_result()
         count = next(index for index, variable in enumerate(self.optimizer.variables) if variable is self.optimizer.iterations)
