@@ -56,11 +56,10 @@ def trained(kind: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test:
     """Test error, calibration error and gap of one run."""
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((32, 32, 3))])
-    for width in (32, 64, 128):
-        model.add(keras.layers.Conv2D(width, 3, padding="same", use_bias=False))
+    for width, size in ((32, 5), (64, 3), (128, 3)):
+        model.add(keras.layers.Conv2D(width, size, strides=2, padding="same", use_bias=False))
         model.add(keras.layers.BatchNormalization())
         model.add(keras.layers.ReLU())
-        model.add(keras.layers.MaxPooling2D())
     model.add(keras.layers.GlobalAveragePooling2D())
     model.add(keras.layers.Dense(10, "softmax"))
     rate = keras.optimizers.schedules.CosineDecay(2e-3, EPOCHS * -(-len(x) // BATCH))

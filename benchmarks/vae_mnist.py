@@ -14,7 +14,7 @@ from benchmarks.corpora import folder
 from benchmarks.harness import Report
 from partita import variational
 
-EPOCHS, BATCH, LATENT = 300, 200, 50
+EPOCHS, BATCH, LATENT = 400, 100, 50
 
 
 def images(name: str) -> np.ndarray:
