@@ -168,7 +168,8 @@ class SamplePairing(_Pairs):
         share: See `sample_pairing`.
         begin: Epochs at first that are not mixed.
         cycle: Then so many epochs are mixed, and so many not, in turn.
-        end: The epoch from which nothing is mixed any more: the fine-tuning. None: never.
+        end: The epoch from which nothing is mixed any more: the fine-tuning. None: never. Epochs are counted from the first that this
+            object sees: where a training is resumed, give `begin` and `end` less those done.
 
     Raises:
         ValueError: as `sample_pairing`, or if the schedule is none.
