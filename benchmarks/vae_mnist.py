@@ -14,7 +14,7 @@ from benchmarks.corpora import folder
 from benchmarks.harness import Report
 from partita import variational
 
-EPOCHS, BATCH, LATENT = 500, 100, 50
+EPOCHS, BATCH, LATENT = 300, 500, 50
 
 
 def images(name: str) -> np.ndarray:
@@ -30,7 +30,7 @@ def model(steps: int, seed: int = 0) -> variational.VAE:
     encoder = keras.Sequential([keras.Input((784,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(2 * LATENT)])
     decoder = keras.Sequential([keras.Input((LATENT,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(784)])
     vae = variational.VAE(encoder, decoder, variational.BernoulliLikelihood(binarize=True), seed=seed)
-    vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, steps)), steps_per_execution=10)
+    vae.compile(keras.optimizers.Muon(keras.optimizers.schedules.CosineDecay(1e-2, steps)), steps_per_execution=10)
     return vae
 
 
