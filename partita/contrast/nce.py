@@ -14,6 +14,7 @@ from keras import ops
 from partita.contrast import asymptotics, langevin, objectives
 from partita.contrast.noise import Noise
 from partita.contrast.pairing import Pairing, as_array, as_arrays, from_arrays, from_dataset, is_arrays, log_noise, points_of
+from partita.files import SavedWhole
 
 Tensor = Any
 LOSSES = ("nce", "article", "ranking", "negative_sampling")
@@ -21,7 +22,7 @@ CALIBRATION = 10_000  # points of noise for an estimate of log Z
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class EnergyModel(keras.Model):
+class EnergyModel(SavedWhole, keras.Model):
     """A density exp(G(x)) / Z, of which `energy` gives G: `compile`, `fit`, `evaluate` as ever; `predict` gives G.
 
     | loss | logit of "data, not noise" | what becomes of Z |
@@ -204,16 +205,17 @@ class EnergyModel(keras.Model):
             batches = from_arrays(x, weight, batch_size or 32, shuffle, seed)
         else:
             batches = from_dataset(x)
-            self._check(next(batches[0]())[0])
+            self._check(next(batches[0](0))[0])
         if validation_data is not None:
             validation_data = self._paired(validation_data, batch_size)
         if self.optimizer.iterations == 0 and not self.conditional:
             self._calibrate(seed)
+        pairing = Pairing(*batches, self.noise, self.num_noise, seed)
         history = super().fit(
-            Pairing(*batches, self.noise, self.num_noise, seed),
+            pairing,
             epochs=epochs,
             verbose=verbose,
-            callbacks=[_Finite(), *(callbacks or [])] if not isinstance(callbacks, keras.callbacks.CallbackList) else callbacks,
+            callbacks=[_Watch(pairing), *(callbacks or [])] if not isinstance(callbacks, keras.callbacks.CallbackList) else callbacks,
             validation_data=validation_data,
             shuffle=False,
             **kwargs,
@@ -383,8 +385,15 @@ class EnergyModel(keras.Model):
         return cls(**{**config, **parts})
 
 
-class _Finite(keras.callbacks.Callback):
-    """Stops a training that has gone astray."""
+class _Watch(keras.callbacks.Callback):
+    """Tells the data which epoch it is, for a training that is resumed begins with a later one; stops one that has gone astray."""
+
+    def __init__(self, pairing):
+        super().__init__()
+        self._pairing = pairing
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._pairing.epoch = epoch
 
     def on_epoch_end(self, epoch, logs=None):
         loss = (logs or {}).get("loss")

@@ -72,17 +72,20 @@ class Pairing(keras.utils.PyDataset):
     """Batches of data, each with fresh noise.
 
     Args:
-        batches: `()` → the batches of an epoch, each of points or of contexts and points, and weights or None.
+        batches: epoch → its batches, each of points or of contexts and points, and weights or None.
         length: How many.
         noise: What to draw from.
         num_noise: ν.
         seed: Of the noise.
         frozen: Draw the same noise in every epoch.
+
+    Attributes:
+        epoch: The one that is drawn, counted from 0.
     """
 
     def __init__(
         self,
-        batches: Callable[[], Iterator[tuple[Any, np.ndarray | None]]],
+        batches: Callable[[int], Iterator[tuple[Any, np.ndarray | None]]],
         length: int,
         noise: Noise,
         num_noise: int,
@@ -92,12 +95,13 @@ class Pairing(keras.utils.PyDataset):
         super().__init__()
         self._batches, self._length, self._noise, self._num_noise = batches, length, noise, num_noise
         self._seed, self._frozen = seed, frozen
-        self._epoch = 0
+        self.epoch = 0
         self._begin()
 
     def _begin(self) -> None:
-        self._iterator, self._next = self._batches(), 0
-        self._rng = np.random.default_rng([self._seed, 0 if self._frozen else self._epoch])
+        epoch = 0 if self._frozen else self.epoch
+        self._iterator, self._next = self._batches(epoch), 0
+        self._rng = np.random.default_rng([self._seed, epoch])
         self._points: Any = None
         self._left = 0
 
@@ -105,10 +109,10 @@ class Pairing(keras.utils.PyDataset):
         return self._length
 
     def on_epoch_end(self) -> None:
-        self._epoch += 1
+        self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple:
-        if index != self._next:  # Keras asks in order, and begins anew
+        if index == 0 or index != self._next:  # Keras asks in order, and begins anew
             self._begin()
             for _ in range(index):
                 next(self._iterator)
@@ -141,10 +145,9 @@ def from_arrays(x: Any, weight: np.ndarray | None, batch_size: int, shuffle: boo
     size = len(points_of(x))
     if weight is not None and weight.shape != (size,):
         raise ValueError(f"sample_weight must be ({size},), got the shape {weight.shape}")
-    rng = np.random.default_rng([seed, 1])
 
-    def batches() -> Iterator[tuple[Any, np.ndarray | None]]:
-        order = rng.permutation(size) if shuffle else np.arange(size)
+    def batches(epoch: int) -> Iterator[tuple[Any, np.ndarray | None]]:
+        order = np.random.default_rng([seed, 1, epoch]).permutation(size) if shuffle else np.arange(size)
         for start in range(0, size, batch_size):
             rows = order[start : start + batch_size]
             yield tree.map_structure(lambda part, rows=rows: part[rows], x), None if weight is None else weight[rows]
@@ -163,7 +166,7 @@ def from_dataset(dataset: Any) -> tuple[Callable, int]:
     except TypeError:
         raise ValueError(f"x must be arrays, or a dataset that knows how many batches it has, got {type(dataset).__name__}") from None
 
-    def batches() -> Iterator[tuple[Any, np.ndarray | None]]:
+    def batches(epoch: int) -> Iterator[tuple[Any, np.ndarray | None]]:
         for batch in (dataset[i] for i in range(length)) if isinstance(dataset, keras.utils.PyDataset) else dataset:
             x, _, weight = keras.utils.unpack_x_y_sample_weight(tuple(batch) if isinstance(batch, list | tuple) else batch)
             yield as_arrays(x), None if weight is None else as_array(weight)

@@ -93,7 +93,7 @@ class _Pairs(keras.utils.PyDataset):
         super().__init__(**kwargs)
         self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
         self._source = source(data, batch_size, shuffle, steps, self._seed)
-        self._epoch = 0
+        self.epoch = 0
         if self.workers > 1 and not self._source.any_order:
             raise ValueError(f"workers must be 1 for data that come one after the other, got {self.workers}")
 
@@ -106,11 +106,11 @@ class _Pairs(keras.utils.PyDataset):
 
     def on_epoch_end(self):
         self._source.end()
-        self._epoch += 1
+        self.epoch += 1
 
     def __getitem__(self, index):
-        rng = np.random.default_rng([self._seed, self._epoch, index])
-        return self._mix(*self._source.pair(index, self._epoch, lambda batch: _partners(batch, rng)), rng)
+        rng = np.random.default_rng([self._seed, self.epoch, index])
+        return self._mix(*self._source.pair(index, self.epoch, lambda batch: _partners(batch, rng)), rng)
 
     @abstractmethod
     def _mix(self, batch: Batch, others: Batch, rows: np.ndarray, rng: np.random.Generator) -> Batch:
@@ -129,6 +129,10 @@ class Mixup(_Pairs):
         steps: Batches an epoch; must be given where the data do not know their length.
         seed: The same seed gives the same mixtures, whatever the workers.
         **kwargs: `workers`, `use_multiprocessing`, `max_queue_size` of a PyDataset.
+
+    Attributes:
+        epoch: The epoch that is drawn, counted from 0; what is mixed follows from it and the seed. A training that is resumed sets it, by
+            `keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))`.
 
     Raises:
         ValueError: as `mixup`; and while training where the data end before `steps`.
@@ -168,8 +172,10 @@ class SamplePairing(_Pairs):
         share: See `sample_pairing`.
         begin: Epochs at first that are not mixed.
         cycle: Then so many epochs are mixed, and so many not, in turn.
-        end: The epoch from which nothing is mixed any more: the fine-tuning. None: never. Epochs are counted from the first that this
-            object sees: where a training is resumed, give `begin` and `end` less those done.
+        end: The epoch from which nothing is mixed any more: the fine-tuning. None: never.
+
+    Attributes:
+        epoch: See `Mixup`.
 
     Raises:
         ValueError: as `sample_pairing`, or if the schedule is none.
@@ -208,7 +214,7 @@ class SamplePairing(_Pairs):
         return epoch >= self._begin and (self._end is None or epoch < self._end) and (epoch - self._begin) % (on + off) < on
 
     def _mix(self, batch, others, rows, rng):
-        if not self.mixes(self._epoch):
+        if not self.mixes(self.epoch):
             others, rows = batch, np.arange(_size(batch))  # each with itself: the types are those of a mixture
         return (_blend_inputs(batch[0], others[0], rows, self._share), *batch[1:])
 

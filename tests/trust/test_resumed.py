@@ -32,12 +32,28 @@ data = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
 model.compile()
 options = {"batch_size": 16, "shuffle": False}
 """,
+    "energy model": """
+data = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
+energy = keras.Sequential([keras.layers.Dense(8, "silu"), keras.layers.Dense(1)])
+model = contrast.EnergyModel(energy, contrast.Normal.fit(data), num_noise=2)
+model.build((None, 2))
+model.compile("adam")
+options = {"batch_size": 16}
+""",
+    "mixture": """
+x, y = np.random.default_rng(0).normal(size=(64, 3)).astype("float32"), np.arange(64) % 2
+data = training.Mixup((x, y), num_classes=2, batch_size=16, seed=0)
+model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(2, "softmax")])
+model.compile("adam", "categorical_crossentropy")
+follow = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(data, "epoch", epoch))
+options = {"shuffle": False, "callbacks": [follow]}
+""",
 }
 TRAINING = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 import keras, numpy as np
-from partita import crf, variational
+from partita import contrast, crf, training, variational
 
 keras.utils.set_random_seed(0)
 {model}
@@ -52,7 +68,7 @@ class Kill(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-callbacks = [keras.callbacks.BackupAndRestore({folder!r}, delete_checkpoint=False)] + [Kill()] * {kill}
+callbacks = [keras.callbacks.BackupAndRestore({folder!r}, delete_checkpoint=False), *options.pop("callbacks", [])] + [Kill()] * {kill}
 model.fit(data, epochs=4, verbose=0, callbacks=callbacks, **options)
 np.savez({out!r}, *[keras.ops.convert_to_numpy(v) for v in [*model.variables, *model.optimizer.variables]])
 """
