@@ -15,6 +15,7 @@ from keras import ops
 from partita.backend import add_rows
 from partita.contrast.alias import alias_table
 from partita.contrast.noise import LogUniform
+from partita.losses import LayerLoss, announce
 
 Tensor = Any
 LOSSES = ("sampled_softmax", "nce", "negative_sampling")
@@ -85,6 +86,7 @@ class SampledSoftmax(keras.layers.Layer):
         self._log_q = self._constant("log_q", np.log(probabilities), "float32")
         self._thresholds = self._constant("thresholds", thresholds, "float32")
         self._others = self._constant("others", others, "int32")
+        announce(self)
 
     def _constant(self, name, values, dtype):
         weight = self.add_weight(name=name, shape=values.shape, dtype=dtype, initializer="zeros", trainable=False, autocast=False)
@@ -122,8 +124,12 @@ class SampledSoftmax(keras.layers.Layer):
         stay = keras.random.uniform((n,), seed=self.seeds) < ops.take(self._thresholds, places)
         return ops.where(stay, places, ops.take(self._others, places))
 
-    def loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """Loss `(...)` in nats of ids: against a few words where `y_pred` is the layer's input, against all where it is its output."""
+    @property
+    def loss(self) -> LayerLoss:
+        """Loss `(...)` in nats, a function of ids and the layer's input, against a few words, or its output, against all; for `compile`."""
+        return LayerLoss(self)
+
+    def _loss(self, y_true, y_pred):
         labels = ops.cast(y_true, "int32")
         if len(labels.shape) == len(y_pred.shape) and labels.shape[-1] == 1:
             labels = labels[..., 0]

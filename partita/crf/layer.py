@@ -12,6 +12,7 @@ from keras import ops
 from partita.crf import paths, recursion
 from partita.crf.recursion import INFINITY, Tensor
 from partita.crf.tags import Constraints
+from partita.losses import LayerLoss, announce
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -56,6 +57,7 @@ class CRF(keras.layers.Layer):
         self._transitions, self._start, self._end = (
             self.add_weight(name=name, shape=shape, initializer="zeros", dtype="float32", autocast=False) for name, shape in shapes.items()
         )
+        announce(self)
 
     def _checked(self, constraints):
         shapes = {"transitions": (self.num_tags, self.num_tags), "start": (self.num_tags,), "end": (self.num_tags,)}
@@ -111,8 +113,12 @@ class CRF(keras.layers.Layer):
         chain["scores"] = chain["scores"] - ops.where(top > -INFINITY, top, 0.0)
         return paths.path_score(tags=tags, **chain) - recursion.log_partition(**chain)
 
-    def loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """−log P(tags|scores) `(batch,)` for `compile(loss=layer.loss)`; `y_pred` is the layer's output."""
+    @property
+    def loss(self) -> LayerLoss:
+        """−log P(tags|scores) `(batch,)`, a function of tags and the layer's output, for `compile(loss=layer.loss)`; saved along."""
+        return LayerLoss(self)
+
+    def _loss(self, y_true, y_pred):
         return -self.log_prob(y_pred, y_true)
 
     def decode(self, scores: Tensor, mask: Tensor | None = None, k: int = 1) -> Tensor:

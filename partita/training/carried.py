@@ -6,13 +6,14 @@ Keras hands a loss y and ŷ and nothing else. But the layer's call and the loss 
 as a tensor of the same step, when the loss is computed: on every backend, compiled or not.
 """
 
-import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
+
+from partita.losses import layer_called
 
 Tensor = Any
 
@@ -27,14 +28,6 @@ class Carrier(ABC):
         """The loss of each sample, given the inner one."""
 
 
-_newest: "weakref.WeakValueDictionary[str, Carrier]" = weakref.WeakValueDictionary()
-
-
-def announce(layer: Carrier) -> None:
-    """Let losses that are loaded find the layer by its name: Keras makes a model's layers before its losses."""
-    _newest[layer.name] = layer
-
-
 @keras.saving.register_keras_serializable(package="partita")
 class CarriedLoss(keras.losses.Loss):
     """What `layer.loss(inner)` of a `Carrier` returns; saved with the model, it finds the layer of that name again."""
@@ -44,7 +37,7 @@ class CarriedLoss(keras.losses.Loss):
         self.layer, self.inner = layer, keras.losses.get(inner)
         if self.inner is None:
             raise ValueError("the inner loss must be a Keras loss, its name or a function, got None")
-        self._carrier = _newest.get(layer)
+        self._carrier = layer_called(layer)
 
     def call(self, y_true, y_pred):
         if self._carrier is None:

@@ -9,7 +9,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.training.carried import CarriedLoss, Carrier, Tensor, announce
+from partita.losses import announce
+from partita.training.carried import CarriedLoss, Carrier, Tensor
 
 
 @keras.saving.register_keras_serializable(package="partita")
