@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 @contextmanager
@@ -31,6 +32,18 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+class SavedWhole:
+    """What makes `save` of a Keras model leave the old file whole where it fails; stands before `keras.Model` among the bases."""
+
+    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
+        """Save as `keras.Model.save`; an error, a kill or a full disk on the way leaves what was at `filepath`."""
+        save = super().save  # type: ignore[misc]
+        if not overwrite or zipped is False or not isinstance(filepath, (str, os.PathLike)) or "://" in str(filepath):
+            return save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+        with replacing(filepath) as beside:
+            return save(beside, zipped=zipped, **kwargs)
 
 
 @contextmanager
