@@ -142,6 +142,21 @@ def test_no_part_of_a_config_is_run_or_followed(family, saved, tmp_path):
     assert not canary.exists()
 
 
+@pytest.mark.parametrize("family", SAVED, ids=lambda family: family.__name__)
+def test_nothing_in_how_it_was_compiled_is_run_or_followed(family, saved, tmp_path):
+    """Optimizers, losses and metrics: refused, or Keras warns that the model is to be compiled anew."""
+    canary = tmp_path / "canary"
+    with zipfile.ZipFile(saved(family)) as file:
+        config = json.loads(file.read("config.json"))
+    places = [("compile_config", key) for key in config["compile_config"]]
+    places += [place for place in parts(config["compile_config"], ("compile_config",)) if place not in places]
+    for place in places:
+        for kind, harmful in hostile(canary).items():
+            refusal(keras.saving.deserialize_keras_object, replaced(config, place, harmful), safe_mode=True)
+            assert not Watch.seen, (place, kind)
+    assert not canary.exists()
+
+
 def test_the_lambda_of_these_tests_would_run(tmp_path):
     """Else the test above shows nothing."""
     function = hostile(tmp_path / "canary")["lambda"]
