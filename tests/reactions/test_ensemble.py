@@ -158,6 +158,34 @@ def test_dask_gives_the_same_numbers():
     same(spread, simulate(NET, TIMES, 100, seed=3))
 
 
+def test_a_cluster_that_loses_a_worker_gives_the_same():
+    distributed = pytest.importorskip("distributed")
+
+    def slow():
+        run = engine.Engine.run
+        engine.Engine.run = lambda *arguments: time.sleep(0.2) or run(*arguments)
+
+    def lose(address, pid):
+        while not client.processing()[address]:
+            time.sleep(0.02)
+        os.kill(pid, signal.SIGKILL)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with (
+            distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            client.run(slow)
+            address, pid = next(iter(client.run(os.getpid).items()))
+            killer = threading.Thread(target=lose, args=(address, pid))
+            killer.start()
+            spread = simulate(NET, TIMES, 100, seed=3, client=client, chunk=5)
+            killer.join()
+            assert pid not in client.run(os.getpid).values()
+    same(spread, simulate(NET, TIMES, 100, seed=3))
+
+
 @pytest.mark.parametrize("suffix", [".zarr", ".nc"])
 def test_a_killed_run_goes_on_and_ends_with_the_same_data(suffix, tmp_path):
     code = f"""
