@@ -2,7 +2,8 @@
 
     log p(x) ≥ E[log p(x|z) + log p(z) − log q(z|x)],   p(z) = N(0, 1) or a flow
 
-It gains 0.06 nats of 23.5 with two latent numbers (three seeds): the encoder bends to the normal as well as it can.
+The decoder is linear: eight pictures, added up and squashed. All that bends is the prior, and it gains 1.7
+nats: 23.6 instead of 25.3 for a digit (three seeds, 0.05 apart). With a decoder of two layers it gains nothing: that bends by itself.
 """
 
 from partita import flows, variational
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
 
-LATENT = 2
+LATENT = 8
 
 
 def net(*sizes, first):
@@ -23,10 +24,10 @@ def net(*sizes, first):
 
 
 def trained(prior, x, epochs, seed):
-    """A VAE of two latent numbers; a prior that has weights trains with it."""
+    """A VAE with a linear decoder; a prior that has weights trains with it."""
     keras.utils.set_random_seed(seed)
     likelihood = variational.BernoulliLikelihood(binarize=True)
-    vae = variational.VAE(net(128, 128, 2 * LATENT, first=64), net(128, 128, 64, first=LATENT), likelihood, prior=prior, seed=seed)
+    vae = variational.VAE(net(128, 128, 2 * LATENT, first=64), net(64, first=LATENT), likelihood, prior=prior, seed=seed)
     vae.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(2e-3, epochs * -(-len(x) // 100))))
     vae.fit(x, batch_size=100, epochs=epochs, verbose=0)
     return vae
@@ -34,8 +35,7 @@ def trained(prior, x, epochs, seed):
 
 def run(epochs=150, seeds=3, samples=1000, path="vae_with_a_flow_prior.png"):
     """Mean log p of a held-out digit in nats, by importance samples, for each prior."""
-    pixels, labels = load_digits(return_X_y=True)
-    x = (pixels / 16).astype("float32")
+    x = (load_digits().data / 16).astype("float32")
     train, test = x[:1500], x[1500:]
     binary = (np.random.default_rng(0).random(test.shape) < test).astype("float32")
     found, first = {"normal": [], "flow": []}, {}
@@ -47,18 +47,18 @@ def run(epochs=150, seeds=3, samples=1000, path="vae_with_a_flow_prior.png"):
             values.append(float(vae.log_prob(binary, samples=samples, seed=0).mean()))
             first.setdefault(name, vae)
     if path:
-        draw(first, test, labels[1500:], path)
+        draw(test, first, path)
     return {name: {"log_prob": float(np.mean(values)), "each": values} for name, values in found.items()}
 
 
-def draw(models, x, labels, path):
-    """Where held-out digits lie, over draws of the prior."""
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    for axes, (name, vae) in zip(figure.subplots(1, 2), models.items(), strict=True):
-        z = vae.prior.sample(2000, seed=0) if vae.prior else np.random.default_rng(0).normal(size=(2000, LATENT))
-        axes.plot(*np.asarray(z).T, ".", color="#c9ccd0", markersize=3)
-        axes.scatter(*vae.encode(x).T, c=labels, cmap="tab10", s=10)
-        axes.set(title=f"prior: {name} (grey)", xlim=(-4.5, 4.5), ylim=(-4.5, 4.5))
+def draw(x, models, path):
+    """Held-out digits, and draws from each model."""
+    figure = Figure(figsize=(8, 3), layout="constrained")
+    shown = {"held out": x[:24], **{f"prior: {name}": vae.sample(24, seed=0, noise=False) for name, vae in models.items()}}
+    for axes, (title, digits) in zip(figure.subplots(1, 3), shown.items(), strict=True):
+        framed = np.pad(digits.reshape(4, 6, 8, 8), ((0, 0), (0, 0), (1, 1), (1, 1)))
+        axes.imshow(framed.swapaxes(1, 2).reshape(40, 60), cmap="gray_r", vmin=0, vmax=1)
+        axes.set(title=title, xticks=[], yticks=[])
     figure.savefig(path, dpi=120)
 
 

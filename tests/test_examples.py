@@ -60,5 +60,5 @@ def test_the_log_partition_as_a_layer(tmp_path):
 
 
 def test_spaces_by_a_transformer(tmp_path):
-    found = made("spaces_by_a_transformer", tmp_path, count=150, epochs=1, kinds=["Transformer with mixup"])
-    assert 0 <= found["Transformer with mixup"]["best"] < 1
+    found = made("spaces_by_a_transformer", tmp_path, count=150, epochs=1, seeds=1, kinds=["LSTM", "Transformer with mixup"])
+    assert all(0 <= value < 1 for one in found.values() for value in one["each"])
