@@ -50,8 +50,13 @@ def use(backend: str) -> None:
     print(report)
     assert f"backend     {backend}, chosen as the first of" in report
     assert "1,000 finished" in call("simulate", "-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1", "--until", "10")
-    for block in re.findall(r"^```python\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL):
-        exec(block, {"__name__": "__main__"})
+    quick_start = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Quick start\n")[2]
+    os.environ["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    for language, block in re.findall(r"^```(python|console)\n(.*?)^```", quick_start, re.MULTILINE | re.DOTALL):
+        if language == "python":
+            exec(block, {"__name__": "__main__"})
+        else:
+            subprocess.run(["bash", "-ec", block], check=True)
 
 
 if __name__ == "__main__":
