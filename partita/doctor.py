@@ -18,7 +18,7 @@ EXTRAS = {
     "tensorflow": ("TensorFlow as Keras's backend", ("tensorflow",)),
     "cli": ("this command, its tables and pictures, the tour", ("click", "h5netcdf", "matplotlib", "sklearn")),
     "sbml": ("read_sbml, and SBML files for `partita simulate`", ("libsbml",)),
-    "dask": ("ensembles on a cluster", ("dask", "distributed")),
+    "dask": ("ensembles, and many files to be tagged, on a cluster", ("dask", "distributed")),
     "save": ("runs saved as NetCDF or Zarr", ("h5netcdf", "zarr")),
 }
 NEEDED = ("keras", "numba", "numpy", "scipy", "xarray")
