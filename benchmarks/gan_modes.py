@@ -18,7 +18,7 @@ from partita import variational
 
 SEEDS, BATCH = 5, 256
 TOYS = {"ring": variational.ring(), "grid": variational.grid()}
-RECOMMENDED = {"ring": 4000, "grid": 7000}  # rounds
+RECOMMENDED = {"ring": 4000, "grid": 18000}  # rounds
 
 
 def run(report: Report) -> None:
