@@ -13,7 +13,7 @@ from keras import ops
 
 from partita.contrast import asymptotics, langevin, objectives
 from partita.contrast.noise import Noise
-from partita.contrast.pairing import Pairing, as_array, as_arrays, from_arrays, from_dataset, is_arrays, log_noise, points_of
+from partita.contrast.pairing import Follow, Pairing, as_array, as_arrays, from_arrays, from_dataset, is_arrays, log_noise, points_of
 from partita.files import SavedWhole
 
 Tensor = Any
@@ -215,7 +215,9 @@ class EnergyModel(SavedWhole, keras.Model):
             pairing,
             epochs=epochs,
             verbose=verbose,
-            callbacks=[_Watch(pairing), *(callbacks or [])] if not isinstance(callbacks, keras.callbacks.CallbackList) else callbacks,
+            callbacks=[Follow(pairing), _Finite(), *(callbacks or [])]
+            if not isinstance(callbacks, keras.callbacks.CallbackList)
+            else callbacks,
             validation_data=validation_data,
             shuffle=False,
             **kwargs,
@@ -385,15 +387,8 @@ class EnergyModel(SavedWhole, keras.Model):
         return cls(**{**config, **parts})
 
 
-class _Watch(keras.callbacks.Callback):
-    """Tells the data which epoch it is, for a training that is resumed begins with a later one; stops one that has gone astray."""
-
-    def __init__(self, pairing):
-        super().__init__()
-        self._pairing = pairing
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._pairing.epoch = epoch
+class _Finite(keras.callbacks.Callback):
+    """Stops a training that has gone astray."""
 
     def on_epoch_end(self, epoch, logs=None):
         loss = (logs or {}).get("loss")

@@ -140,6 +140,17 @@ class Pairing(keras.utils.PyDataset):
         return points[start : start + n], logs[start : start + n]
 
 
+class Follow(keras.callbacks.Callback):
+    """Tells a `Pairing` which epoch it is: a training that is resumed begins with a later one."""
+
+    def __init__(self, pairing: Pairing):
+        super().__init__()
+        self._pairing = pairing
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._pairing.epoch = epoch
+
+
 def from_arrays(x: Any, weight: np.ndarray | None, batch_size: int, shuffle: bool, seed: int) -> tuple[Callable, int]:
     """What `Pairing` takes, from all data at once."""
     size = len(points_of(x))
