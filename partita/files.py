@@ -40,7 +40,8 @@ class SavedWhole:
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
         """Save as `keras.Model.save`; an error, a kill or a full disk on the way leaves what was at `filepath`."""
         save = super().save  # type: ignore[misc]
-        if not overwrite or zipped is False or not isinstance(filepath, (str, os.PathLike)) or "://" in str(filepath):
+        is_path = isinstance(filepath, (str, os.PathLike)) and str(filepath).endswith(".keras") and "://" not in str(filepath)
+        if not is_path or not overwrite:  # Keras has its say
             return save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
         with replacing(filepath) as beside:
             return save(beside, zipped=zipped, **kwargs)

@@ -58,6 +58,11 @@ def test_functional_model_ending_in_the_layer_trains_with_its_loss(tmp_path):
     history = model.fit(ids, tags, epochs=3, verbose=0)
     assert history.history["loss"][-1] < loss
     assert ops.convert_to_numpy(layer.decode(model.predict(ids, verbose=0))).shape == tags.shape
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert again.evaluate(ids, tags, verbose=0) == pytest.approx(model.evaluate(ids, tags, verbose=0), rel=1e-5)
+    again.fit(ids, tags, verbose=0)  # it trains the layer of its own, not the one that was saved
+    assert (again.layers[-1].get_weights()[0] != layer.get_weights()[0]).any()
 
 
 def test_constraints_hold_whatever_the_scores():
