@@ -49,7 +49,7 @@ def log_partition(x, noise, many):
     return model.estimate(x, seed=0, refine=True).log_partition
 
 
-def run(seeds=5, n=4000, epochs=20, noise=(5, 250), path="noise_from_a_flow.png"):
+def run(seeds=5, n=4000, epochs=20, noise=(5, 330), path="noise_from_a_flow.png"):
     """Root mean square errors of log Z, and seconds, of both kinds of noise: with fewer points from the flow."""
     grid = np.linspace(0, 6, 60_001)
     truth = RINGS * np.log(np.trapezoid(2 * np.pi * grid * np.exp(-0.5 * ((grid - RADIUS) / WIDTH) ** 2), grid))
