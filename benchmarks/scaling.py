@@ -214,7 +214,7 @@ def run(report: Report) -> None:
 def slope(sizes: np.ndarray, values: np.ndarray) -> float:
     """The exponent that the larger half of the sizes shows: a line through logarithms; what is constant shows at small ones."""
     half = len(sizes) // 2
-    return float(np.polyfit(np.log(sizes[half:]), np.log(np.maximum(values[half:], 1e-12)), 1)[0])
+    return round(float(np.polyfit(np.log(sizes[half:]), np.log(np.maximum(values[half:], 1e-12)), 1)[0]), 2) + 0.0
 
 
 def _measured(growth: Growth, rounds: int) -> Iterator[tuple[int, float, float]]:
