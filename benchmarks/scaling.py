@@ -242,8 +242,8 @@ def draw(measured: Sequence[tuple[Growth, Sequence[tuple[int, float, float]]]], 
             style = {"color": f"C{number % 10}", "marker": "o^"[number // 10], "markersize": 4}
             axis.loglog(sizes / sizes[0], values / values[0], label=growth.what, **style)
     for axis, name in zip(axes, ("time", "memory"), strict=True):
-        axis.set(xlabel="size, in the smallest", ylabel=f"{name}, in that of the smallest")
         ends = np.array([1.0, max(points[-1][0] / points[0][0] for _, points in measured)])
+        axis.set(xlabel="size, in the smallest", ylabel=f"{name}, in that of the smallest", ylim=(0.7, 2 * ends[1]))
         for order in (1, 2):
             axis.loglog(ends, ends**order, color="0.8", zorder=0)
             axis.annotate(("size", "size²")[order - 1], (ends[1] ** (1 / order), ends[1]), color="0.5", fontsize=8)
