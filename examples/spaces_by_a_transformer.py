@@ -62,7 +62,7 @@ def model(encoder, size, mixed, seed):
     return whole, chain
 
 
-def run(count=4000, epochs=12, seeds=3, kinds=("LSTM", "Transformer", "Transformer with mixup"), path="spaces_by_a_transformer.png"):
+def run(count=4000, epochs=30, seeds=3, kinds=("LSTM", "Transformer", "Transformer with mixup"), path="spaces_by_a_transformer.png"):
     """F1 of whole words, the spans between spaces: of test sentences by each seed's best epoch, and of the first seed's others by epoch."""
     sentences, ids, tags = data(count, 0)
     tenth = len(sentences) // 10
