@@ -231,6 +231,7 @@ def _measured(growth: Growth, rounds: int) -> Iterator[tuple[int, float, float]]
 
 def draw(measured: Sequence[tuple[Growth, Sequence[tuple[int, float, float]]]], path: Path) -> None:
     """Time and memory against size, both axes logarithmic, relative to the smallest size."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 6), layout="constrained")
@@ -248,4 +249,5 @@ def draw(measured: Sequence[tuple[Growth, Sequence[tuple[int, float, float]]]], 
             axis.loglog(ends, ends**order, color="0.8", zorder=0)
             axis.annotate(("size", "size²")[order - 1], (ends[1] ** (1 / order), ends[1]), color="0.5", fontsize=8)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-    figure.savefig(path)
+    with rc_context({"svg.fonttype": "none"}):
+        figure.savefig(path)
