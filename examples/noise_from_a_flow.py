@@ -2,9 +2,9 @@
 
     p(x) ∝ exp(−½ Σ_k (‖x_k‖ − r)² / w²),   x_k six points of the plane,   log Z by quadrature
 
-Over five samples the root mean square error is 0.94 with 5 points of the flow for each of the data (19 s, the flow's training included), and
-5.0 with 330 points of the normal (30 s): few of those come near all six rings. With four rings and 100 points the normal does as well as
-the flow, in half the time.
+Over five samples the root mean square error is 0.94 with 5 points of the flow for each of the data (19 s, the flow's training included),
+and 5.0 with 330 points of the normal (30 s): few of those come near all six rings. With four rings and 100 points the normal does as well
+as the flow, in half the time.
 """
 
 from time import perf_counter
