@@ -2,8 +2,9 @@
 
     embedding → mixup of embeddings → encoder → scores → CRF,   the loss −log P(tags|x) of both mixed sentences
 
-`Evaluate` measures the F1 of whole words after each epoch and keeps the best weights: 0.78 for the LSTM, 0.80 for the
-Transformer, 0.81 for the Transformer with mixup.
+`Evaluate` measures the F1 of whole words after each epoch and keeps the best weights. On other sentences these have 0.837 for the LSTM,
+0.803 for the Transformer, and 0.811 for the Transformer with mixup: means of three seeds, each within 0.011 of its mean, so that what mixup
+adds is small. For the first twelve epochs the Transformers are ahead.
 """
 
 from partita import crf, training
