@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 
 @contextmanager
@@ -32,19 +31,6 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-class SavedWhole:
-    """What makes `save` of a Keras model leave the old file whole where it fails; stands before `keras.Model` among the bases."""
-
-    def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
-        """Save as `keras.Model.save`; an error, a kill or a full disk on the way leaves what was at `filepath`."""
-        save = super().save  # type: ignore[misc]
-        is_path = isinstance(filepath, (str, os.PathLike)) and str(filepath).endswith(".keras") and "://" not in str(filepath)
-        if not is_path or not overwrite:  # Keras has its say
-            return save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
-        with replacing(filepath) as beside:
-            return save(beside, zipped=zipped, **kwargs)
 
 
 @contextmanager

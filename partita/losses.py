@@ -35,6 +35,17 @@ class LayerLoss:
 
     Args:
         layer: The layer, or the name of one that was announced.
+
+    Raises:
+        ValueError: when called, if there was no layer of that name.
+
+    Example:
+        >>> import numpy as np
+        >>> from partita.crf import CRF
+        >>> layer = CRF(3, name="chain")
+        >>> again = LayerLoss.from_config(layer.loss.get_config())
+        >>> tuple(again(np.array([[0, 1]]), np.zeros((1, 2, 3), "float32")).shape)  # one loss for each sentence
+        (1,)
     """
 
     def __init__(self, layer: HasLoss | str):

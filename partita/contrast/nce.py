@@ -14,7 +14,7 @@ from keras import ops
 from partita.contrast import asymptotics, langevin, objectives
 from partita.contrast.noise import Noise
 from partita.contrast.pairing import Follow, Pairing, as_array, as_arrays, from_arrays, from_dataset, is_arrays, log_noise, points_of
-from partita.files import SavedWhole
+from partita.saving import SavedWhole
 
 Tensor = Any
 LOSSES = ("nce", "article", "ranking", "negative_sampling")
@@ -22,7 +22,7 @@ CALIBRATION = 10_000  # points of noise for an estimate of log Z
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class EnergyModel(SavedWhole, keras.Model):
+class EnergyModel(SavedWhole):
     """A density exp(G(x)) / Z, of which `energy` gives G: `compile`, `fit`, `evaluate` as ever; `predict` gives G.
 
     | loss | logit of "data, not noise" | what becomes of Z |

@@ -15,12 +15,12 @@ from partita.crf.batches import Batches
 from partita.crf.layer import CRF
 from partita.crf.lexicon import Lexicon
 from partita.crf.recursion import INFINITY
-from partita.files import SavedWhole
+from partita.saving import SavedWhole
 from partita.seeds import load_seeds, save_seeds
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Tagger(SavedWhole, keras.Model):
+class Tagger(SavedWhole):
     """A Keras model that tags sequences: `compile`, `fit`, `evaluate` and `predict` as ever.
 
     Targets are integer tags `(batch, time)`; −1 = unknown, summed over. The loss is the mean over sequences of

@@ -14,7 +14,7 @@ from keras import ops
 from scipy.cluster.vq import kmeans2
 
 from partita.backend import double_precision
-from partita.files import SavedWhole
+from partita.saving import SavedWhole
 from partita.variational.expectation import Gaussians, Moments, Rows, log_densities, seen_log_densities
 from partita.variational.gaussian import Tensor
 
@@ -24,7 +24,7 @@ _ROWS_AT_ONCE = 4096
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class GaussianMixture(SavedWhole, keras.Model):
+class GaussianMixture(SavedWhole):
     """Gaussian mixture fitted by EM, which needs no `compile`: `fit(x)` takes E-steps on the device, in batches and in float64.
 
     One principle, this row:

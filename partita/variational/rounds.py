@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.files import SavedWhole
+from partita.saving import SavedWhole
 from partita.seeds import load_seeds, save_seeds
 from partita.variational import nets
 from partita.variational.watchdog import Watchdog
@@ -83,7 +83,7 @@ class Streak(keras.metrics.Metric):
         pass
 
 
-class Rounds(SavedWhole, keras.Model, ABC):
+class Rounds(SavedWhole, ABC):
     """The contract of a model that trains in rounds, under `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
 
     A round takes one batch of the data. Every step of both players sees all of it, with latents of its own: first the discriminator's

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled
-from partita.files import SavedWhole
+from partita.saving import SavedWhole
 from partita.seeds import load_seeds, save_seeds
 from partita.variational import nets
 from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparameterize, split_gaussian
@@ -23,7 +23,7 @@ _NUMBERS_AT_ONCE = 2**22  # of data and draws together, where log p(x) is estima
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class VAE(SavedWhole, keras.Model):
+class VAE(SavedWhole):
     """Variational auto-encoder under plain `compile` / `fit(x)`.
 
     One principle, this row:
