@@ -188,10 +188,10 @@ def _is_text(body: bytes, dim: int) -> bool:
 
 
 def _from_text(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarray]:
-    words, vectors = [], np.empty((size, dim), np.float32)
     rows = body.decode().rstrip("\n").split("\n")
     if len(rows) != size:
         raise ValueError(f"{size} words are announced and {len(rows)} there")
+    words, vectors = [], np.empty((size, dim), np.float32)
     for row, line in enumerate(rows):
         word, *numbers = line.split()
         if len(numbers) != dim:
@@ -202,6 +202,8 @@ def _from_text(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarray]
 
 
 def _from_binary(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarray]:
+    if size * (1 + 4 * dim) > len(body):
+        raise ValueError(f"{size} words of {dim} numbers are announced and {len(body)} bytes there")
     words, vectors, place = [], np.empty((size, dim), np.float32), 0
     for row in range(size):
         space = body.find(b" ", place)

@@ -16,6 +16,7 @@ from partita.files import reading
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 8  # NumPy takes 64, and images have 3
+_LARGEST = float(np.finfo("float32").max)
 
 
 class Rows(NamedTuple):
@@ -55,7 +56,10 @@ def read_rows(path: str | Path) -> Rows:
     levels = 256 if values.dtype == np.uint8 else None
     if values.dtype.kind not in "fiu" or values.ndim < 2 or not len(values):
         raise ValueError(f"{path}: want rows of numbers, got an array of {values.dtype} of the shape {values.shape}")
-    values = values.astype("float32") / (255 if levels else 1)
+    with np.errstate(all="ignore"):
+        values = values.astype("float32") / (255 if levels else 1)
+    if not np.isfinite(values).all():
+        raise ValueError(f"{path}: want finite numbers, none beyond {_LARGEST:.2g}")
     return Rows(values[..., None] if values.ndim == 3 else values, None, levels)
 
 
@@ -111,7 +115,7 @@ def _read_table(path):
         if len(line) != values.shape[1]:
             raise ValueError(f"{path}:{number}: want {values.shape[1]} cells, got {len(line)}")
         for place, cell in enumerate(line):
-            if not _is_number(cell) or not np.isfinite(float(cell)):
+            if not _is_number(cell) or not abs(float(cell)) <= _LARGEST:
                 column = f"column {place + 1}" if names is None else f"column '{names[place]}'"
                 raise ValueError(f"{path}:{number}: want a finite number in {column}, got '{cell}'")
         values[row] = [float(cell) for cell in line]

@@ -44,6 +44,7 @@ def test_files_of_other_writers_are_read(tmp_path):
         (b"2 2\ncat 1 2\ndog 1\n", "line 3 must have a word and 2 numbers, got 1"),
         (b"2 2\ncat 1 2\ndog 1 x\n", "damaged: could not convert"),
         (b"2 1\ncat \x00\x00\x80\x3fdog \x00", "2 words are announced and 1 there"),
+        (b"5 1264000000", "5 words of 1264000000 numbers are announced and 0 bytes there"),
         (b"1 1\n\xff\xfe \x00\x00\x80\x3f", "damaged"),
         (b"2 1\ncat 1\ncat 2\n", "'cat' twice"),
         (b"PK\x03\x04broken", "holds no word vectors"),

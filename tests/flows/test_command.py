@@ -59,6 +59,8 @@ def test_images(run, tmp_path):
         ("a.csv", b"a,b\n1,2\n3\n", ":3: want 2 cells, got 1"),
         ("a.csv", b"a,b\n1,2\n\n3,nan\n", ":4: want a finite number in column 'b', got 'nan'"),
         ("a.csv", b"1,2\n3,x\n", ":2: want a finite number in column 2, got 'x'"),
+        ("a.csv", b"1,2\n3,1e39\n", ":2: want a finite number in column 2, got '1e39'"),
+        ("a.idx", idx(np.array([[1, np.inf]], "float32")), ": want finite numbers, none beyond 3.4e+38"),
         ("a.csv", b"a,a\n1,2\n", ":1: want each name once"),
         ("a.csv", b"", ": is empty"),
         ("a.csv", b"a,b\n", ": has a line of names and no numbers"),

@@ -237,6 +237,7 @@ VECTORS = [
 
 @fuzz
 @given(bytes_like(VECTORS, [b"2 3", b"999999999 1", b"1 999999999", b"PK\3\4"]))
+@example(b"5 1264000000")
 @example(VECTORS[2][:20] + VECTORS[2][21:])  # places of a zip file's members that lie before its beginning
 def test_vectors(content):
     in_file(content, "vectors.bin", WordVectors.load)
@@ -266,11 +267,14 @@ rows = st.sampled_from([*ROWS]).flatmap(
 @example(("a.npz", ROWS["a.npz"][0][:20] + ROWS["a.npz"][0][21:]))
 @example(("a.npy", ROWS["a.npy"][0].replace(b"}", b"(")))  # NumPy reads the header with Python's tokenizer
 @example(("a.npy", ROWS["a.npy"][0].replace(b"}", b"\0")))
+@example(("a.npy", npy(np.array([[1e39]]))))
+@example(("a.csv", b"1e39"))
 def test_rows(named):
     name, content = named
     found = in_file(content, name, read_rows)
     if found is not None:
         assert found.values.dtype == np.float32
+        assert np.isfinite(found.values).all()
         assert found.values.ndim >= 2
 
 
