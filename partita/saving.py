@@ -1,15 +1,16 @@
-"""Model files out: whole, or as they were."""
+"""Model files: written whole or left as they were, and with the seeds that a resumed training goes on from."""
 
 import os
 from typing import Any
 
 import keras
+from keras import ops
 
 from partita.files import replacing
 
 
 class SavedWhole(keras.Model):
-    """The contract of a model of ours towards its file: what fails while it is written leaves the old one.
+    """The contract of a model of ours towards its file: what fails while it is written leaves the old one, and no draw is made again.
 
     Example:
         >>> from pathlib import Path
@@ -35,3 +36,21 @@ class SavedWhole(keras.Model):
             return
         with replacing(filepath) as beside:
             super().save(beside, zipped=zipped, **kwargs)
+
+    def save_own_variables(self, store: Any) -> None:
+        """Keras saves no seeds, and a training that is resumed would repeat its draws; here they stand beside the model's own variables."""
+        super().save_own_variables(store)
+        for number, seed in enumerate(self._seeds()):
+            store[f"seed_{number}"] = ops.convert_to_numpy(seed)
+
+    def load_own_variables(self, store: Any) -> None:
+        """Variables and, where the file has them, seeds."""
+        names = {*store.keys()}
+        for number, seed in enumerate(self._seeds()):
+            if f"seed_{number}" in names:
+                seed.assign(store[f"seed_{number}"])
+        super().load_own_variables({name: store[name] for name in names if not name.startswith("seed_")})
+
+    def _seeds(self) -> list[keras.Variable]:
+        """Of all draws, the layers' included."""
+        return [variable for variable in self.variables if variable.name == "seed_generator_state"]

@@ -16,7 +16,6 @@ from partita.crf.layer import CRF
 from partita.crf.lexicon import Lexicon
 from partita.crf.recursion import INFINITY
 from partita.saving import SavedWhole
-from partita.seeds import load_seeds, save_seeds
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -128,13 +127,6 @@ class Tagger(SavedWhole):
         longest = max((row.shape[1] for row in rows), default=0)
         padded = [np.pad(row, [(0, 0), (0, longest - row.shape[1])], constant_values=-1) for row in rows]
         return np.concatenate(padded) if rows else np.zeros((0, 0), "int32")
-
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        save_seeds(self, store)
-
-    def load_own_variables(self, store):
-        super().load_own_variables(load_seeds(self, store))
 
     def get_config(self):
         return {

@@ -13,7 +13,6 @@ import numpy as np
 from keras import ops
 
 from partita.saving import SavedWhole
-from partita.seeds import load_seeds, save_seeds
 from partita.variational import nets
 from partita.variational.watchdog import Watchdog
 
@@ -323,13 +322,6 @@ class Rounds(SavedWhole, ABC):
         if config:
             self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
             self.optimizer.build(self.trainable_variables)
-
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        save_seeds(self, store)
-
-    def load_own_variables(self, store):
-        super().load_own_variables(load_seeds(self, store))
 
 
 def _replaced(values, places, new):

@@ -13,7 +13,6 @@ from keras import ops
 
 from partita.backend import compiled
 from partita.saving import SavedWhole
-from partita.seeds import load_seeds, save_seeds
 from partita.variational import nets
 from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparameterize, split_gaussian
 from partita.variational.likelihood import NAMED, Likelihood, check_range
@@ -268,13 +267,6 @@ class VAE(SavedWhole):
         x = np.asarray(ops.convert_to_numpy(x), "float32")
         nets.check_rows(x, self._x_shape, "x")
         return x, None if condition is None else np.asarray(ops.convert_to_numpy(condition))
-
-    def save_own_variables(self, store):
-        super().save_own_variables(store)
-        save_seeds(self, store)
-
-    def load_own_variables(self, store):
-        super().load_own_variables(load_seeds(self, store))
 
     def get_config(self):
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}

@@ -32,6 +32,13 @@ data = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
 model.compile()
 options = {"batch_size": 16, "shuffle": False}
 """,
+    "flow": """
+data = np.random.default_rng(0).integers(0, 4, (64, 6)).astype("float32") / 3
+model = flows.nice(6, hidden=(8,), dequantize=4)
+model(data[:2])
+model.compile("adam")
+options = {"batch_size": 16, "shuffle": False}
+""",
     "energy model": """
 data = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
 energy = keras.Sequential([keras.layers.Dense(8, "silu"), keras.layers.Dense(1)])
@@ -53,7 +60,7 @@ TRAINING = """
 import os, signal, sys
 sys.path.insert(0, {root!r})
 import keras, numpy as np
-from partita import contrast, crf, training, variational
+from partita import contrast, crf, flows, training, variational
 
 keras.utils.set_random_seed(0)
 {model}
