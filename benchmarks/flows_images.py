@@ -1,4 +1,4 @@
-"""Densities on held-out data: NICE and Glow on MNIST, and a neural spline flow on a table, beside zuko's flows."""
+"""Densities of held-out MNIST: NICE beside its paper, Glow beside zuko's RealNVP."""
 
 import os
 
@@ -33,7 +33,6 @@ def run(report: Report) -> None:
         "NICE, 256 levels: test bits per pixel (paper, 1500 epochs: 4.36)", float(bits.bits_per_dim(test, seed=0).mean()), peer=4.36
     )
     glow(report, train, test)
-    power_plant(report)
 
 
 def fitted(flow, x: np.ndarray, epochs: int, batch: int):
@@ -80,28 +79,3 @@ def torch_fitted(flow, prepare, x: np.ndarray, batch: int, share) -> None:
         rows = torch.from_numpy(x[torch.randint(len(x), (batch,)).numpy()])
         (-flow().log_prob(prepare(rows)).mean()).backward()
         optimizer.step()
-
-
-def power_plant(report: Report, epochs: int = 30, batch: int = 128) -> None:
-    """Test nats of the standardised table, split 80/20, 2×128, 8 bins; as many weights, steps and rows in a step. Means of three seeds.
-
-    A coupling of zuko has outputs for all features, those that stay among them, so that 8 are as large as our 10.
-    """
-    table = np.loadtxt(folder() / "tabular" / "power-plant.txt", dtype="float32")
-    table = table[np.random.default_rng(0).permutation(len(table))]
-    cut = len(table) * 8 // 10
-    table = (table - table[:cut].mean(0)) / table[:cut].std(0)
-    train, test = table[:cut], table[cut:]
-    ours, theirs = [], []
-    for seed in range(3):
-        keras.utils.set_random_seed(seed)
-        torch.manual_seed(seed)
-        flow, _ = fitted(flows.neural_spline(train.shape[1], couplings=10), train, epochs, batch)
-        ours.append(float(-flow.log_prob(test).mean()))
-        peer = zuko.flows.NSF(train.shape[1], transforms=8, hidden_features=(128, 128), passes=2)
-        torch_fitted(peer, lambda rows: rows, train, batch, lambda step: step / (epochs * math.ceil(cut / batch)))
-        with torch.no_grad():
-            theirs.append(float(-peer().log_prob(torch.from_numpy(test)).mean()))
-    sizes = {"parameters": flow.count_params(), "of zuko": sum(weights.numel() for weights in peer.parameters())}
-    mean, limit = float(np.mean(ours)), float(np.mean(theirs))
-    report.measure("neural spline, power plant: test nats (peer: zuko)", mean, peer=limit, at_most=limit, each=[ours, theirs], **sizes)
