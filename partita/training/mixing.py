@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from numba import njit
 
-from partita.training.sources import source
+from partita.training.sources import LOOKS, source
 
 Batch = tuple[Any, ...]  # (x,), (x, y) or (x, y, sample weights), each an array or a nest of them
 
@@ -94,6 +94,7 @@ class _Pairs(keras.utils.PyDataset):
         self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
         self._source = source(data, batch_size, shuffle, steps, self._seed)
         self.epoch = 0
+        self._asked, self._look = 0, LOOKS
         if self.workers > 1 and not self._source.any_order:
             raise ValueError(f"workers must be 1 for data that come one after the other, got {self.workers}")
 
@@ -102,13 +103,17 @@ class _Pairs(keras.utils.PyDataset):
         return self._source.num_batches
 
     def on_epoch_begin(self):
+        self._asked, self._look = 0, min(1, self.num_batches - 1)
         self._source.begin()
 
     def on_epoch_end(self):
-        self._source.end()
-        self.epoch += 1
+        is_over = self._asked > self._look  # Keras calls this also when it has looked at a batch or two before the first epoch
+        self._source.end(is_over)
+        self.epoch += is_over
+        self._asked, self._look = 0, LOOKS
 
     def __getitem__(self, index):
+        self._asked += 1
         rng = np.random.default_rng([self._seed, self.epoch, index])
         return self._mix(*self._source.pair(index, self.epoch, lambda batch: _partners(batch, rng)), rng)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 Batch = tuple[Any, ...]
 Partners = Callable[[Batch], np.ndarray]
+LOOKS = 2  # batches that Keras takes before the first epoch, to see what they are: on TensorFlow; one on JAX and PyTorch
 
 
 class Source(ABC):
@@ -29,8 +30,8 @@ class Source(ABC):
         """An epoch begins."""
 
     @abstractmethod
-    def end(self) -> None:
-        """An epoch is over."""
+    def end(self, is_over: bool) -> None:
+        """An epoch is over, or some batches were looked at beforehand."""
 
 
 def source(data: Any, batch_size: int, shuffle: bool, steps: int | None, seed: int) -> Source:
@@ -82,7 +83,7 @@ class _Arrays(Source):
     def begin(self):
         pass
 
-    def end(self):
+    def end(self, is_over):
         pass
 
 
@@ -102,12 +103,12 @@ class _Indexed(Source):
     def begin(self):
         self._dataset.on_epoch_begin()
 
-    def end(self):
+    def end(self, is_over):
         self._dataset.on_epoch_end()
 
 
 class _Stream(Source):
-    """Batches one after the other. What was looked at before an epoch began is kept for it."""
+    """Batches one after the other, whatever their index. Those that were looked at beforehand are kept for the epoch."""
 
     any_order = False
 
@@ -120,30 +121,32 @@ class _Stream(Source):
         self._data = data
         self._once = isinstance(data, Iterator)
         self._batches = None
-        self._seen: list[Batch] = []
-        self._within = False
+        self._kept: list[Batch] = []
+        self._place = 0
 
     def pair(self, index, epoch, partners):
-        if index < len(self._seen):
-            batch = self._seen[index]
+        if self._place < len(self._kept):
+            batch = self._kept[self._place]
         else:
             if self._batches is None:
                 self._batches = iter(self._data)
             try:
                 batch = standard(next(self._batches))
             except StopIteration:
-                raise ValueError(f"the data end before batch {index} of {self.num_batches}: give fewer steps") from None
-            if not self._within:
-                self._seen.append(batch)
+                raise ValueError(f"the data end before batch {self._place} of {self.num_batches}: give fewer steps") from None
+            if len(self._kept) < LOOKS:
+                self._kept.append(batch)
+        self._place += 1
         return batch, batch, partners(batch)
 
     def begin(self):
-        self._within = True
+        pass
 
-    def end(self):
-        self._within, self._seen = False, []
-        if not self._once:
-            self._batches = None
+    def end(self, is_over):
+        self._place = 0
+        if is_over:
+            self._kept = []
+            self._batches = self._batches if self._once else None
 
 
 def _length(data: Any) -> int | None:

@@ -152,6 +152,41 @@ def test_whatever_fit_takes(make, options):
         np.testing.assert_allclose(x[:, :1], y, rtol=1e-5)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_epochs_are_those_of_fit(compiled):
+    """However often Keras looks at the data beforehand, and again in the next call of fit."""
+    seen, points = [], np.random.default_rng(0).normal(size=(22, 2)).astype("float32")
+    data = SamplePairing((points, points[:, :1]), batch_size=6, begin=2, seed=0)
+    inner = data._mix
+    data._mix = lambda *given: seen.append((data.epoch, inner(*given)[0])) or inner(*given)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=["mae"])
+    if compiled:
+        model.train_on_batch(points, points[:, :1])
+    model.fit(data, epochs=3, verbose=0)
+    assert data.epoch == 3
+    model.fit(data, epochs=1, verbose=0)
+    assert data.epoch == 4
+    assert {epoch for epoch, _ in seen} == {0, 1, 2, 3}
+    for epoch, x in seen:
+        assert (epoch < 2) == np.isin(x, points).all()
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_no_batch_of_a_generator_is_lost(epochs):
+    def numbered():
+        for index in range(5 * epochs):
+            yield np.full((4, 2), index, "float32"), np.zeros((4, 1), "float32")
+
+    data = Mixup(numbered(), steps=5, seed=0)
+    first, inner = [], data._mix
+    data._mix = lambda *given: first.append(int(given[0][0][0, 0])) or inner(*given)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(data, epochs=epochs, verbose=0)
+    assert [*dict.fromkeys(first)] == [*range(5 * epochs)]
+
+
 def test_data_that_end_too_soon_are_named():
     data = Mixup(batches(), steps=6, seed=0)
     with pytest.raises(ValueError, match="the data end before batch 5 of 6"):
