@@ -1,5 +1,6 @@
 """A layer's own loss as Keras saves it: by the layer's name, under which it is found again when a model is loaded."""
 
+import threading
 import weakref
 from typing import Any, Protocol
 
@@ -16,17 +17,45 @@ class HasLoss(Protocol):
     def _loss(self, y_true: Tensor, y_pred: Tensor) -> Tensor: ...
 
 
-_newest: "weakref.WeakValueDictionary[str, Any]" = weakref.WeakValueDictionary()
+class _Newest(threading.local):  # a model is loaded by one thread
+    def __init__(self):
+        self.layers: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+
+
+_newest = _Newest()
 
 
 def announce(layer: Any) -> None:
     """Let losses that are loaded find the layer by its name: Keras makes a model's layers before its losses."""
-    _newest[layer.name] = layer
+    _newest.layers[layer.name] = layer
 
 
-def layer_called(name: str) -> Any:
-    """The newest layer of that name, or None."""
-    return _newest.get(name)
+class Owner:
+    """The layer that a loss belongs to.
+
+    Args:
+        layer: The layer, or the name of one that was announced: the newest of that name.
+
+    Example:
+        >>> Owner("nobody").layer
+        Traceback (most recent call last):
+        ValueError: this loss belongs to a layer called 'nobody', which was not there when the loss was made
+    """
+
+    def __init__(self, layer: Any):
+        self.name: str = layer if isinstance(layer, str) else layer.name
+        self._layer = _newest.layers.get(layer) if isinstance(layer, str) else layer
+
+    @property
+    def layer(self) -> Any:
+        """The layer itself.
+
+        Raises:
+            ValueError: if there was none of that name.
+        """
+        if self._layer is None:
+            raise ValueError(f"this loss belongs to a layer called {self.name!r}, which was not there when the loss was made")
+        return self._layer
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -49,18 +78,15 @@ class LayerLoss:
     """
 
     def __init__(self, layer: HasLoss | str):
-        self.name = layer if isinstance(layer, str) else layer.name
-        self.__name__ = f"{self.name}_loss"
-        self._layer = layer_called(layer) if isinstance(layer, str) else layer
+        self._owner = Owner(layer)
+        self.__name__ = f"{self._owner.name}_loss"
 
     def __call__(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        if self._layer is None:
-            raise ValueError(f"this loss belongs to a layer called {self.name!r}, which was not there when the loss was made")
-        return self._layer._loss(y_true, y_pred)
+        return self._owner.layer._loss(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """The layer's name."""
-        return {"layer": self.name}
+        return {"layer": self._owner.name}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "LayerLoss":

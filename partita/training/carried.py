@@ -13,7 +13,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.losses import layer_called
+from partita.losses import Owner
 
 Tensor = Any
 
@@ -32,17 +32,14 @@ class Carrier(ABC):
 class CarriedLoss(keras.losses.Loss):
     """What `layer.loss(inner)` of a `Carrier` returns; saved with the model, it finds the layer of that name again."""
 
-    def __init__(self, layer: str, inner: Any, name: str | None = None, **kwargs: Any):
-        super().__init__(name=name or f"{layer}_loss", **kwargs)
-        self.layer, self.inner = layer, keras.losses.get(inner)
+    def __init__(self, layer: Carrier | str, inner: Any, name: str | None = None, **kwargs: Any):
+        self._owner, self.inner = Owner(layer), keras.losses.get(inner)
+        super().__init__(name=name or f"{self._owner.name}_loss", **kwargs)
         if self.inner is None:
             raise ValueError("the inner loss must be a Keras loss, its name or a function, got None")
-        self._carrier = layer_called(layer)
 
     def call(self, y_true, y_pred):
-        if self._carrier is None:
-            raise ValueError(f"this loss belongs to a layer called {self.layer!r}, which was not there when the loss was made")
-        return self._carrier.carry(self._of_each, y_true, y_pred)
+        return self._owner.layer.carry(self._of_each, y_true, y_pred)
 
     def _of_each(self, y_true, y_pred):
         if isinstance(self.inner, keras.losses.Loss):
@@ -53,4 +50,4 @@ class CarriedLoss(keras.losses.Loss):
         return self.inner(y_true, y_pred)
 
     def get_config(self):
-        return {**super().get_config(), "layer": self.layer, "inner": keras.losses.serialize(self.inner)}
+        return {**super().get_config(), "layer": self._owner.name, "inner": keras.losses.serialize(self.inner)}

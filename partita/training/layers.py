@@ -104,7 +104,7 @@ class CenterLoss(keras.layers.Layer, Carrier):
 
     def loss(self, inner: Any) -> keras.losses.Loss:
         """The inner loss, a Keras loss or its name, with the distance added; for `compile`."""
-        return CarriedLoss(self.name, inner)
+        return CarriedLoss(self, inner)
 
     def carry(self, inner, y_true, y_pred):
         ids = ops.convert_to_tensor(y_true)
@@ -177,7 +177,7 @@ class MixHidden(keras.layers.Layer, Carrier):
 
     def loss(self, inner: Any) -> keras.losses.Loss:
         """The inner loss, a Keras loss or its name, of both targets; for `compile`."""
-        return CarriedLoss(self.name, inner)
+        return CarriedLoss(self, inner)
 
     def carry(self, inner, y_true, y_pred):
         if self._pairs is None:
