@@ -1,6 +1,8 @@
 """Files out, whole or as they were; files in, or an error that names them."""
 
+import errno
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +12,11 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Where to write: a name beside `path`, of the same ending, that takes its place when the block ends well.
 
-    An error, a kill or a full disk on the way leaves what was at `path`. What is no regular file, a device say, is itself given.
+    An error, a kill or a full disk on the way leaves what was at `path`. What is no regular file, a device say, is itself given; a link
+    stays one, and what it leads to is replaced; permissions stay.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
 
     Example:
         >>> from tempfile import TemporaryDirectory
@@ -25,9 +31,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if path.exists() and not path.is_file():
         yield path
         return
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    path = Path(os.path.realpath(path))
     beside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield beside
+        if path.exists():
+            shutil.copymode(path, beside)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

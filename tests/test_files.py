@@ -29,6 +29,21 @@ def test_an_error_while_writing_leaves_the_old_file(tmp_path):
     assert [*tmp_path.iterdir()] == [path]
 
 
+def test_links_and_permissions_stay(tmp_path):
+    path, link = tmp_path / "model.keras", tmp_path / "newest.keras"
+    path.write_text("old")
+    path.chmod(0o600)
+    link.symlink_to(path)
+    with replacing(link) as beside:
+        beside.write_text("new")
+    assert (link.is_symlink(), path.read_text(), path.stat().st_mode & 0o777) == (True, "new", 0o600)
+
+
+def test_a_missing_folder_is_named_with_the_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no/model.keras"), replacing(tmp_path / "no" / "model.keras"):
+        pass
+
+
 def test_a_device_is_written_to():
     with replacing(os.devnull) as beside:
         beside.write_text("anything")
