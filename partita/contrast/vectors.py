@@ -27,7 +27,7 @@ class WordVectors:
         counts: How often each word was seen, `(size,)`. None: not known.
 
     Raises:
-        ValueError: if the lengths do not fit, or a word is there twice.
+        ValueError: if the lengths do not fit, a word is there twice, or a number is not finite in float32.
 
     Example:
         >>> vectors = WordVectors(["cat", "dog", "tree"], [[1, 0], [1, 0.1], [0, 1]])
@@ -39,8 +39,8 @@ class WordVectors:
         self, words: Sequence[str], vectors: npt.ArrayLike, contexts: npt.ArrayLike | None = None, counts: npt.ArrayLike | None = None
     ):
         self.words = [*words]
-        self.vectors = np.asarray(vectors, np.float32)
-        self.contexts = None if contexts is None else np.asarray(contexts, np.float32)
+        self.vectors = _finite("vectors", vectors)
+        self.contexts = None if contexts is None else _finite("contexts", contexts)
         self.counts = None if counts is None else np.asarray(counts, np.int64)
         self._rows = {word: row for row, word in enumerate(self.words)}
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.words) or not self.words:
@@ -172,6 +172,15 @@ class WordVectors:
             return cls(arrays["words"].tobytes().decode().split("\0"), arrays["vectors"], **known)
 
 
+def _finite(name: str, vectors: npt.ArrayLike) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        vectors = np.asarray(vectors, np.float32)
+        total = vectors.sum(dtype=np.float64)  # finite where all are, without a mask as large as the vectors
+    if not np.isfinite(total):
+        raise ValueError(f"{name} must be finite numbers in float32")
+    return vectors
+
+
 def _as_words(words):
     if isinstance(words, str):
         return [words]
@@ -187,24 +196,30 @@ def _is_text(body: bytes, dim: int) -> bool:
     return len(line) == dim + 1
 
 
+def _room(body: bytes, size: int, dim: int, least: int) -> np.ndarray:
+    """Vectors to be filled from a body that has so many bytes for each word, at least."""
+    if size * least > len(body) + 1:  # the last line need not end
+        raise ValueError(f"{size} words of {dim} numbers are announced and {len(body)} bytes there")
+    return np.empty((size, dim), np.float32)
+
+
 def _from_text(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarray]:
     rows = body.decode().rstrip("\n").split("\n")
     if len(rows) != size:
         raise ValueError(f"{size} words are announced and {len(rows)} there")
-    words, vectors = [], np.empty((size, dim), np.float32)
+    words, vectors = [], _room(body, size, dim, 2 * dim + 2)
     for row, line in enumerate(rows):
         word, *numbers = line.split()
         if len(numbers) != dim:
             raise ValueError(f"line {row + 2} must have a word and {dim} numbers, got {len(numbers)}")
         words.append(word)
-        vectors[row] = numbers
+        with np.errstate(over="ignore"):
+            vectors[row] = numbers
     return words, vectors
 
 
 def _from_binary(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarray]:
-    if size * (1 + 4 * dim) > len(body):
-        raise ValueError(f"{size} words of {dim} numbers are announced and {len(body)} bytes there")
-    words, vectors, place = [], np.empty((size, dim), np.float32), 0
+    words, vectors, place = [], _room(body, size, dim, 4 * dim + 1), 0
     for row in range(size):
         space = body.find(b" ", place)
         end = space + 1 + 4 * dim

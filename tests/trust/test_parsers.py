@@ -238,6 +238,7 @@ VECTORS = [
 @fuzz
 @given(bytes_like(VECTORS, [b"2 3", b"999999999 1", b"1 999999999", b"PK\3\4"]))
 @example(b"5 1264000000")
+@example(VECTORS[0].replace(b"1e3", b"1e39"))
 @example(VECTORS[2][:20] + VECTORS[2][21:])  # places of a zip file's members that lie before its beginning
 def test_vectors(content):
     in_file(content, "vectors.bin", WordVectors.load)
