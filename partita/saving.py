@@ -1,4 +1,4 @@
-"""Model files: written whole or left as they were, and with the seeds that a resumed training goes on from."""
+"""Model files: written whole or left as they were, with the seeds from which a resumed training goes on."""
 
 import os
 from typing import Any
@@ -10,7 +10,7 @@ from partita.files import replacing
 
 
 class SavedWhole(keras.Model):
-    """The contract of a model of ours towards its file: what fails while it is written leaves the old one, and no draw is made again.
+    """The contract of a model of ours towards its file: what fails while it is written leaves the old one.
 
     Example:
         >>> from pathlib import Path
@@ -37,20 +37,47 @@ class SavedWhole(keras.Model):
         with replacing(filepath) as beside:
             super().save(beside, zipped=zipped, **kwargs)
 
+
+class SavedWithSeeds(SavedWhole):
+    """A model whose file also says where its random draws stand, its layers' included; Keras saves no seeds.
+
+    A training that is resumed from such a file does not repeat its draws.
+
+    Example:
+        >>> import numpy as np
+        >>> from partita.flows import nice
+        >>> flow, again, store = nice(4, hidden=(8,)), nice(4, hidden=(8,)), {}
+        >>> _ = flow(np.ones((1, 4))), again(np.ones((1, 4)))
+        >>> flow.save_own_variables(store)
+        >>> again.load_own_variables(store)
+        >>> any(name.startswith("seed_") for name in store)
+        True
+    """
+
     def save_own_variables(self, store: Any) -> None:
-        """Keras saves no seeds, and a training that is resumed would repeat its draws; here they stand beside the model's own variables."""
+        """As Keras, and the seeds."""
         super().save_own_variables(store)
-        for number, seed in enumerate(self._seeds()):
-            store[f"seed_{number}"] = ops.convert_to_numpy(seed)
+        save_seeds(self, store)
 
     def load_own_variables(self, store: Any) -> None:
-        """Variables and, where the file has them, seeds."""
-        names = {*store.keys()}
-        for number, seed in enumerate(self._seeds()):
-            if f"seed_{number}" in names:
-                seed.assign(store[f"seed_{number}"])
-        super().load_own_variables({name: store[name] for name in names if not name.startswith("seed_")})
+        """As Keras, and the seeds where the file has them."""
+        super().load_own_variables(load_seeds(self, store))
 
-    def _seeds(self) -> list[keras.Variable]:
-        """Of all draws, the layers' included."""
-        return [variable for variable in self.variables if variable.name == "seed_generator_state"]
+
+def save_seeds(model: keras.Model, store: Any) -> None:
+    """Put where all draws of a model stand beside its own variables."""
+    for number, seed in enumerate(_seeds(model)):
+        store[f"seed_{number}"] = ops.convert_to_numpy(seed)
+
+
+def load_seeds(model: keras.Model, store: Any) -> dict[str, Any]:
+    """Take them out again, if there are any; returns what else there is, for `load_own_variables`."""
+    names = {*store.keys()}
+    for number, seed in enumerate(_seeds(model)):
+        if f"seed_{number}" in names:
+            seed.assign(store[f"seed_{number}"])
+    return {name: store[name] for name in names if not name.startswith("seed_")}
+
+
+def _seeds(model: keras.Model) -> list[keras.Variable]:
+    return [variable for variable in model.variables if variable.name == "seed_generator_state"]

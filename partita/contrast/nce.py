@@ -11,10 +11,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.callbacks import joined
 from partita.contrast import asymptotics, langevin, objectives
 from partita.contrast.noise import Noise
 from partita.contrast.pairing import Follow, Pairing, as_array, as_arrays, from_arrays, from_dataset, is_arrays, log_noise, points_of
-from partita.saving import SavedWhole
+from partita.saving import SavedWhole, load_seeds, save_seeds
 
 Tensor = Any
 LOSSES = ("nce", "article", "ranking", "negative_sampling")
@@ -185,7 +186,8 @@ class EnergyModel(SavedWhole):
             y: Nothing.
             batch_size: Points a step; 32 if None.
             epochs, verbose, callbacks, validation_split, shuffle, sample_weight: As in Keras.
-            validation_data: Points, a pair, or a tuple with None for the targets. Their noise is the same in every epoch.
+            validation_data: Points, a pair, or a tuple (points or pair, None for the targets, weights). Their noise is the same in every
+                epoch.
             **kwargs: Others of `keras.Model.fit`.
 
         Raises:
@@ -199,7 +201,7 @@ class EnergyModel(SavedWhole):
             weight = None if sample_weight is None else as_array(sample_weight)
             if validation_split:
                 cut = int(len(points_of(x)) * (1 - validation_split))
-                validation_data = keras.tree.map_structure(lambda part: part[cut:], x)
+                validation_data = keras.tree.map_structure(lambda part: part[cut:], x), None, None if weight is None else weight[cut:]
                 x, weight = keras.tree.map_structure(lambda part: part[:cut], x), None if weight is None else weight[:cut]
             self._check(x)
             batches = from_arrays(x, weight, batch_size or 32, shuffle, seed)
@@ -215,9 +217,7 @@ class EnergyModel(SavedWhole):
             pairing,
             epochs=epochs,
             verbose=verbose,
-            callbacks=[Follow(pairing), _Finite(), *(callbacks or [])]
-            if not isinstance(callbacks, keras.callbacks.CallbackList)
-            else callbacks,
+            callbacks=joined(self, callbacks, Follow(pairing), _Finite()),
             validation_data=validation_data,
             shuffle=False,
             **kwargs,
@@ -239,9 +239,11 @@ class EnergyModel(SavedWhole):
         return super().test_on_batch(*self._paired_once(x), sample_weight=sample_weight, **kwargs)
 
     def _paired(self, x, batch_size):
+        weight = None
         if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
-            x = x[0]
-        batches = from_arrays(as_arrays(x), None, batch_size or 32, False, 0) if is_arrays(x) else from_dataset(x)
+            x, _, weight = keras.utils.unpack_x_y_sample_weight(x)
+        weight = None if weight is None else as_array(weight)
+        batches = from_arrays(as_arrays(x), weight, batch_size or 32, False, 0) if is_arrays(x) else from_dataset(x)
         return Pairing(*batches, self.noise, self.num_noise, 0, frozen=True)
 
     def _paired_once(self, x):
@@ -348,12 +350,13 @@ class EnergyModel(SavedWhole):
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
+        save_seeds(self, store)
         for i, weight in enumerate(self._weights_of_noise()):
             store[f"noise_{i}"] = ops.convert_to_numpy(weight)
 
     def load_own_variables(self, store):
         own = {name: store[name] for name in [*store.keys()] if not name.startswith("noise_")}
-        super().load_own_variables(own)
+        super().load_own_variables(load_seeds(self, own))
         for i, weight in enumerate(self._weights_of_noise()):
             weight.assign(store[f"noise_{i}"])
 

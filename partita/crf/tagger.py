@@ -11,15 +11,16 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from partita.callbacks import joined
 from partita.crf.batches import Batches
 from partita.crf.layer import CRF
 from partita.crf.lexicon import Lexicon
 from partita.crf.recursion import INFINITY
-from partita.saving import SavedWhole
+from partita.saving import SavedWithSeeds
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Tagger(SavedWhole):
+class Tagger(SavedWithSeeds):
     """A Keras model that tags sequences: `compile`, `fit`, `evaluate` and `predict` as ever.
 
     Targets are integer tags `(batch, time)`; −1 = unknown, summed over. The loss is the mean over sequences of
@@ -98,11 +99,7 @@ class Tagger(SavedWhole):
         given = signature(super().fit).bind_partial(*args, **options).arguments
         if isinstance(given.get("x"), Batches):
             given.setdefault("shuffle", False)  # they are, by themselves: what Keras draws besides would be another in a resumed training
-            callbacks = given.get("callbacks") or []
-            if isinstance(callbacks, keras.callbacks.CallbackList):
-                callbacks.append(_Follow(given["x"]))
-            else:
-                given["callbacks"] = [*(callbacks if isinstance(callbacks, list | tuple) else [callbacks]), _Follow(given["x"])]
+            given["callbacks"] = joined(self, given.get("callbacks"), _Follow(given["x"]))
         return super().fit(**given)
 
     def predict_step(self, *args):

@@ -13,13 +13,13 @@ from keras import ops
 from partita.backend import compiled, is_known
 from partita.flows.bijection import Bijection, build
 from partita.flows.distributions import Distribution, Normal
-from partita.saving import SavedWhole
+from partita.saving import SavedWithSeeds
 
 _NUMBERS_AT_ONCE = 2**18  # of data in a batch, where the methods cut many rows into batches
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Flow(SavedWhole):
+class Flow(SavedWithSeeds):
     """A Keras model of a density: `compile("adam")`, `fit(x)`, then `log_prob`, `sample`, `encode`, `decode`.
 
     The loss is the mean of −log q(x) in nats, and "bits_per_dim" a metric. Training takes no targets. With a context, to learn q(x|c), a

@@ -12,7 +12,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.saving import SavedWhole
+from partita.callbacks import all_of, joined
+from partita.saving import SavedWithSeeds
 from partita.variational import nets
 from partita.variational.watchdog import Watchdog
 
@@ -82,7 +83,7 @@ class Streak(keras.metrics.Metric):
         pass
 
 
-class Rounds(SavedWhole, ABC):
+class Rounds(SavedWithSeeds, ABC):
     """The contract of a model that trains in rounds, under `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
 
     A round takes one batch of the data. Every step of both players sees all of it, with latents of its own: first the discriminator's
@@ -143,7 +144,7 @@ class Rounds(SavedWhole, ABC):
             raise ValueError("discriminator_optimizer must be an optimizer of its own, got the generator's")
         if unknown := options.keys() - {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}:
             raise ValueError(f"compile takes two optimizers and options of execution, got {', '.join(sorted(unknown))}")
-        scaled = options.pop("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
+        scaled = options.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
         given = {
             name: keras.optimizers.Adam(1e-3, beta_1=0.5) if optimizer is None else keras.optimizers.get(optimizer)
             for name, optimizer in chosen.items()
@@ -161,7 +162,7 @@ class Rounds(SavedWhole, ABC):
             [self._movable[name] for name in self.players],
             [player.steps for player in self.players.values()],
         )
-        super().compile(rounds, auto_scale_loss=False, **options)
+        super().compile(rounds, **{**options, "auto_scale_loss": False})
         self._compiled_with = {**{f"{name}_optimizer": optimizer for name, optimizer in given.items()}, **options}
 
     @property
@@ -188,12 +189,9 @@ class Rounds(SavedWhole, ABC):
 
     def fit(self, x=None, y=None, **options):
         nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach a step
-        callbacks = options.pop("callbacks", None)
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [*(callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks is not None else [])]
-            if not any(isinstance(callback, Watchdog) for callback in callbacks):
-                callbacks.append(Watchdog())
-        return super().fit(x, y, callbacks=callbacks, **options)
+        given = options.pop("callbacks", None)
+        own = [] if any(isinstance(callback, Watchdog) for callback in all_of(given)) else [Watchdog()]
+        return super().fit(x, y, callbacks=joined(self, given, *own), **options)
 
     def make_train_function(self, force=False):
         if self.prior is not None and (self._pool is None or self.train_function is None or force):

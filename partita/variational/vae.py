@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled
-from partita.saving import SavedWhole
+from partita.saving import SavedWithSeeds
 from partita.variational import nets
 from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparameterize, split_gaussian
 from partita.variational.likelihood import NAMED, Likelihood, check_range
@@ -22,7 +22,7 @@ _NUMBERS_AT_ONCE = 2**22  # of data and draws together, where log p(x) is estima
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class VAE(SavedWhole):
+class VAE(SavedWithSeeds):
     """Variational auto-encoder under plain `compile` / `fit(x)`.
 
     One principle, this row:

@@ -197,7 +197,11 @@ def test_all_the_ways_of_training():
     model.compile("adam")
     history = model.fit(x, validation_split=0.2, epochs=2, verbose=0, sample_weight=np.ones(90), batch_size=20)
     assert set(history.history) == {"loss", "val_loss"}
-    model.fit(x, validation_data=(x[:10], None), verbose=0)
+    model.fit(x, validation_data=(x[:10], None), verbose=0, callbacks=keras.callbacks.TerminateOnNaN())
+    nothing = np.repeat([1.0, 0.0], [72, 18])
+    held = model.fit(x, validation_split=0.2, verbose=0, sample_weight=nothing).history["val_loss"]
+    held += model.fit(x, validation_data=(x[:10], None, np.zeros(10)), verbose=0).history["val_loss"]
+    assert held == [0.0, 0.0]
     assert np.isfinite(model.train_on_batch(x[:20]))
     assert np.isfinite(model.test_on_batch(x[:20]))
     assert model.predict(x, verbose=0).shape == (90,)
@@ -209,7 +213,10 @@ def test_all_the_ways_of_training():
         def __getitem__(self, index):
             return (x[30 * index : 30 * index + 30],)
 
+    ended = []
+    Batches.on_epoch_end = lambda self: ended.append(1)
     model.fit(Batches(), epochs=2, verbose=0)
+    assert len(ended) == 2
     assert np.isfinite(model.evaluate(Batches(), verbose=0))
 
 

@@ -133,6 +133,14 @@ def test_mixed_precision_scales_each_loss(tmp_path):
         again = keras.saving.load_model(tmp_path / "model.keras")
         np.testing.assert_array_equal(model.sample(3, seed=1), again.sample(3, seed=1))
         assert model.sample(3, seed=1).dtype == np.float32
+        model.compile(auto_scale_loss=False)
+        model.fit(data(2), batch_size=16, verbose=0)
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+        assert not isinstance(again.generator_optimizer, keras.optimizers.LossScaleOptimizer)
+        for optimizer in ("generator_optimizer", "discriminator_optimizer"):
+            moments = [[ops.convert_to_numpy(value) for value in getattr(one, optimizer).variables] for one in (model, again)]
+            assert same(*moments)
     finally:
         keras.config.set_dtype_policy("float32")
 

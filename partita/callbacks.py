@@ -1,0 +1,34 @@
+"""Callbacks that a model brings along when it is fitted."""
+
+from typing import Any
+
+import keras
+
+
+def all_of(given: Any) -> list[keras.callbacks.Callback]:
+    """What was given to `fit(callbacks=)`, in any form that Keras takes.
+
+    Example:
+        >>> one = keras.callbacks.TerminateOnNaN()
+        >>> all_of(None), all_of(one) == all_of([one]) == all_of(keras.callbacks.CallbackList([one]))
+        ([], True)
+    """
+    if isinstance(given, keras.callbacks.CallbackList):
+        return given.callbacks
+    return [callback for callback in keras.tree.flatten(given) if callback is not None]
+
+
+def joined(model: keras.Model, given: Any, *own: keras.callbacks.Callback) -> Any:
+    """What was given, and our own after it, for Keras's own `fit`.
+
+    Example:
+        >>> own = keras.callbacks.Callback()
+        >>> len(joined(keras.Model(), [keras.callbacks.TerminateOnNaN()], own))
+        2
+    """
+    if not isinstance(given, keras.callbacks.CallbackList):
+        return [*all_of(given), *own]
+    for callback in own:
+        callback.set_model(model)
+        given.append(callback)
+    return given
