@@ -201,11 +201,10 @@ def run(report: Report) -> None:
     measured = [(growth, [*_measured(growth, report.rounds or 7)]) for growth in GROWTHS]
     for growth, points in measured:
         sizes, seconds, memory = (np.array(column, float) for column in zip(*points, strict=True))
-        detail = {"sizes": sizes.tolist(), "seconds": seconds.tolist(), "bytes": memory.tolist()}
         claim = f"{growth.what}: seconds ∝ size^, by its operations {growth.order}"
-        report.measure(claim, slope(sizes, seconds), **detail)
+        report.measure(claim, slope(sizes, seconds), sizes=sizes.tolist(), seconds=seconds.tolist())
         if np.isfinite(memory).all():
-            report.measure(f"{growth.what}: bytes ∝ size^", slope(sizes, memory))
+            report.measure(f"{growth.what}: bytes ∝ size^", slope(sizes, memory), bytes=memory.tolist())
     folder = Path(sys.argv[sys.argv.index("--out") + 1]).parent if "--out" in sys.argv else Path()
     draw(measured, folder / PICTURE)
     print(f"drawn: {folder / PICTURE}")

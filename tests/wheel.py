@@ -50,9 +50,11 @@ def use(backend: str) -> None:
     print(report)
     assert f"backend     {backend}, chosen as the first of" in report
     assert "1,000 finished" in call("simulate", "-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1", "--until", "10")
-    quick_start = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Quick start\n")[2]
+    quick_start = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Quick start\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"^```(python|console)\n(.*?)^```", quick_start, re.MULTILINE | re.DOTALL)
+    assert {language for language, _ in blocks} == {"python", "console"}, "README has no quick start"
     os.environ["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    for language, block in re.findall(r"^```(python|console)\n(.*?)^```", quick_start, re.MULTILINE | re.DOTALL):
+    for language, block in blocks:
         if language == "python":
             exec(block, {"__name__": "__main__"})
         else:

@@ -87,6 +87,7 @@ def test_sequences_padding_and_saving(tmp_path):
     h = np.ones((4, 6, 6), "float32")
     assert (ops.convert_to_numpy(output.loss(y, h))[y < 0] == 0).all()
     assert (ops.convert_to_numpy(output.loss(y, output(h)))[y < 0] == 0).all()
+    np.testing.assert_array_equal(*(ops.convert_to_numpy(output.loss(ids, output(h))) for ids in (y, y[..., None])))
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))

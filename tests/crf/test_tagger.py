@@ -140,9 +140,18 @@ def test_mixed_precision_keeps_the_recursion_in_float32():
     assert history.history["loss"][-1] < history.history["loss"][0]
 
 
+def fitted(tags, weights=None):
+    tagger = crf.Tagger(encoder(), crf.CRF(NUM_TAGS))
+    tagger.compile("adam")
+    tagger.fit(np.ones((2, 3), "int32"), tags, sample_weight=weights, verbose=0)
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
+        (lambda: fitted(np.zeros((2, 3, NUM_TAGS))), r"tags must be integers of the shape \(batch, time\)"),
+        (lambda: fitted(None), r"tags must be integers of the shape \(batch, time\), got None"),
+        (lambda: fitted(np.zeros((2, 3), int), np.ones((2, 3))), r"sample_weight must weigh sequences, \(batch,\)"),
         (lambda: crf.CRF(0), "num_tags must be at least 1"),
         (lambda: crf.CRF(3, learning_rate_factor=0.0), "learning_rate_factor must be above 0"),
         (lambda: crf.CRF(3, constraints=BMES), r"constraints.transitions must have the shape \(3, 3\)"),

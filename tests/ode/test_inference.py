@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from partita import ode
+from partita.ode.coordinates import Coordinates
 
 SLOW = keras.backend.backend() != "jax"
 SEVEN = np.array([0, 10, 15, 30, 36, 40, 42])
@@ -63,6 +64,20 @@ def test_lynx_and_hare(data_folder):
     for name, low, high in (("alpha", 0.46, 0.63), ("beta", 0.022, 0.033), ("gamma", 0.68, 0.92), ("delta", 0.020, 0.029)):
         assert low < found.parameters[name] < high
     assert found.sigma == pytest.approx([0.24, 0.24], abs=0.02)
+
+
+def test_each_kind_of_bound_has_its_coordinate():
+    bounds = {"above": (0.5, None), "below": (None, 3.0), "between": (-1.0, 2.0)}
+    values = {"above": 0.7, "below": [-4.0, 2.5], "between": 1.5, "free": [[2.0, -8.0]]}
+    both = Coordinates.of(values, bounds)
+    theta, step = both.free(values), 1e-3
+
+    def flat(theta):
+        return np.concatenate([np.ravel(value) for value in both.values(ops.convert_to_tensor(theta, "float32")).values()])
+
+    np.testing.assert_allclose(flat(theta), [0.7, -4.0, 2.5, 1.5, 2.0, -8.0], rtol=1e-5)
+    rises = [(flat(theta + step * unit) - flat(theta - step * unit)) @ np.ones(6) / (2 * step) for unit in np.eye(6)]
+    np.testing.assert_allclose(np.abs(rises), both.slopes(values), rtol=1e-2)
 
 
 def test_missing_values_and_a_state_never_seen():

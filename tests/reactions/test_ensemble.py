@@ -38,6 +38,17 @@ def test_lanes_and_scalar_kernel_are_one(monkeypatch):
     same(lanes, simulate(NET, TIMES, 200, seed=3))
 
 
+def test_one_of_many_reactions_is_found_by_branches_and_it_shows_nowhere():
+    size = 9  # 15 reactions
+    ring = [f"x{i} + x{i} <-> x{(i + 1) % size} @ {i + 1}, 0.3" for i in range(0, size, 3)]
+    net = Network.from_text("; ".join([*ring, *(f"x{i} -> x{(i + 1) % size} @ {i + 1}" for i in range(size)), "x0 = 40"]))
+    runs, path = simulate(net, TIMES, 8, seed=3, method="direct"), net.trace(4, trajectory=5, seed=3)
+    rows = np.searchsorted(path.time, TIMES, side="right") - 1
+    for name in net.species:
+        np.testing.assert_array_equal(path[name][rows], runs[name][5])
+    same(runs.isel(trajectory=slice(4)), simulate(net, TIMES, 4, seed=3, method="direct"))  # too few for lanes
+
+
 def test_the_times_asked_for_do_not_change_a_path():
     coarse, fine = simulate(NET, [4], 50, seed=3), simulate(NET, np.linspace(0, 4, 401), 50, seed=3)
     np.testing.assert_array_equal(coarse.m.sel(time=4), fine.m.sel(time=4))
