@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from partita.files import replacing
 from partita.flows.bijection import Bijection, Chain
 from partita.flows.flow import Flow
 from partita.flows.mixing import Scaling
@@ -126,5 +127,6 @@ def image_grid(images: Any, columns: int | None = None, path: str | Path | None 
     if path is not None:
         from matplotlib.image import imsave
 
-        imsave(path, sheet, cmap="gray", vmin=0, vmax=255, format="png")
+        with replacing(path) as beside:
+            imsave(beside, sheet, cmap="gray", vmin=0, vmax=255, format="png")
     return sheet
