@@ -217,9 +217,9 @@ def machine() -> dict[str, Any]:
 
 def _judge(value: float, at_least: float | None, at_most: float | None, unit: str) -> tuple[str, bool | None]:
     if at_least is not None:
-        return f"≥ {at_least:g}{unit}", value >= at_least
+        return f"≥ {_digits(at_least)}{unit}", value >= at_least
     if at_most is not None:
-        return f"≤ {at_most:g}{unit}", value <= at_most
+        return f"≤ {_digits(at_most)}{unit}", value <= at_most
     return "", None
 
 
@@ -228,4 +228,8 @@ def _show(value: float | None, unit: str) -> str:
         return ""
     if unit == "s" and value < 1:
         value, unit = (value * 1e3, "ms") if value >= 1e-3 else (value * 1e6, "µs")
-    return f"{value:{',.0f' if abs(value) >= 1000 else '.4g'}} {unit}".rstrip()
+    return f"{_digits(value)} {unit}".rstrip()
+
+
+def _digits(value: float) -> str:
+    return f"{value:{',.0f' if abs(value) >= 1000 else '.4g'}}"
