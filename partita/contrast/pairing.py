@@ -109,6 +109,8 @@ class Pairing(keras.utils.PyDataset):
         return self._length
 
     def on_epoch_end(self) -> None:
+        if self._next == self._length:
+            next(self._iterator, None)  # a dataset hears that its epoch is over
         self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple:
@@ -118,8 +120,6 @@ class Pairing(keras.utils.PyDataset):
                 next(self._iterator)
         self._next = index + 1
         x, weight = next(self._iterator)
-        if self._next == self._length:
-            next(self._iterator, None)  # a dataset hears that its epoch is over
         return (x, self.contrast(x)) if weight is None else (x, self.contrast(x), weight)
 
     def contrast(self, x: Any) -> dict[str, np.ndarray]:

@@ -76,7 +76,7 @@ class Flow(SavedWithSeeds):
         self.levels = self.dequantize if isinstance(self.dequantize, int) else 1.0
         if isinstance(self.dequantize, tuple):
             self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
-        self._noise, self._draws = keras.random.SeedGenerator(), keras.random.SeedGenerator()
+        self._noise = keras.random.SeedGenerator()
         self._bits = keras.metrics.Mean(name="bits_per_dim")
         self._pieces: dict[str, Any] = {}
 
@@ -121,8 +121,8 @@ class Flow(SavedWithSeeds):
         256 levels that of the discrete x, at least. Without, it is the density.
         """
         x = self._checked(x)
-        noise = keras.random.SeedGenerator(seed) if seed is not None else self._draws
-        return self._to_bits(self._run("log_prob", ops.convert_to_numpy(self._with_noise(x, noise)), context, check=False))
+        noised = ops.convert_to_numpy(self._with_noise(x, keras.random.SeedGenerator(seed)))
+        return self._to_bits(self._run("log_prob", noised, context, check=False))
 
     def encode(self, x: Any, context: Any = None) -> Any:
         """Latent z = f(x) of data."""
@@ -150,7 +150,7 @@ class Flow(SavedWithSeeds):
             context = np.asarray(ops.convert_to_numpy(context))
             if self._context_shape is not None and context.shape in (self._context_shape, (1, *self._context_shape)):
                 context = np.broadcast_to(context, (n, *self._context_shape))
-        z = self.base.sample((n, *self._latent_shape), self._draws if seed is None else seed, temperature)
+        z = self.base.sample((n, *self._latent_shape), keras.random.SeedGenerator() if seed is None else seed, temperature)
         return self._run("decode", ops.convert_to_numpy(z), context)
 
     def _log_prob(self, x, context):

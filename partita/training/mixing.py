@@ -7,13 +7,15 @@ fit, the one nearest to linear.
 """
 
 from abc import abstractmethod
+from inspect import stack
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 from numba import njit
 
-from partita.training.sources import LOOKS, source
+from partita.training.sources import source
 
 Batch = tuple[Any, ...]  # (x,), (x, y) or (x, y, sample weights), each an array or a nest of them
 
@@ -94,7 +96,6 @@ class _Pairs(keras.utils.PyDataset):
         self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
         self._source = source(data, batch_size, shuffle, steps, self._seed)
         self.epoch = 0
-        self._asked, self._look = 0, LOOKS
         if self.workers > 1 and not self._source.any_order:
             raise ValueError(f"workers must be 1 for data that come one after the other, got {self.workers}")
 
@@ -103,17 +104,15 @@ class _Pairs(keras.utils.PyDataset):
         return self._source.num_batches
 
     def on_epoch_begin(self):
-        self._asked, self._look = 0, min(1, self.num_batches - 1)
         self._source.begin()
 
     def on_epoch_end(self):
-        is_over = self._asked > self._look  # Keras calls this also when it has looked at a batch or two before the first epoch
+        # Keras calls this once more, before the first epoch, when it has looked at some batches: who calls is all that tells the two apart.
+        is_over = not any(call.function == "reset" and Path(call.filename).stem == "epoch_iterator" for call in stack(0)[1:4])
         self._source.end(is_over)
         self.epoch += is_over
-        self._asked, self._look = 0, LOOKS
 
     def __getitem__(self, index):
-        self._asked += 1
         rng = np.random.default_rng([self._seed, self.epoch, index])
         return self._mix(*self._source.pair(index, self.epoch, lambda batch: _partners(batch, rng)), rng)
 

@@ -12,7 +12,7 @@ import numpy as np
 
 Batch = tuple[Any, ...]
 Partners = Callable[[Batch], np.ndarray]
-LOOKS = 2  # batches that Keras takes before the first epoch, to see what they are: on TensorFlow; one on JAX and PyTorch
+LOOKS = 2  # batches that Keras takes before the first epoch, at most, to see what they are
 
 
 class Source(ABC):

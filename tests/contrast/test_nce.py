@@ -293,11 +293,14 @@ def test_bad_data_is_named(model, x, message):
         model.fit(np.array(x), verbose=0)
 
 
-def test_an_energy_that_goes_astray_stops_the_training():
+def test_an_energy_that_goes_astray_stops_the_training_before_it_is_saved(tmp_path):
     model = EnergyModel(Quartic(), Normal([0], [[0.5]]))
     model.compile(keras.optimizers.SGD(1e38))
     with pytest.raises(ValueError, match="energy is no longer finite"):
-        model.fit(quartic(100, 0), epochs=3, verbose=0)
+        model.fit(quartic(100, 0), epochs=3, verbose=0, callbacks=keras.callbacks.ModelCheckpoint(tmp_path / "model.keras"))
+    if (tmp_path / "model.keras").exists():
+        again = keras.saving.load_model(tmp_path / "model.keras")
+        assert all(np.isfinite(number(weight)) for weight in again.weights)
 
 
 def test_targets_are_refused():

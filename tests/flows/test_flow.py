@@ -93,6 +93,13 @@ def test_samples_follow_the_density():
     assert stats.kstest(z.ravel(), stats.norm.cdf).pvalue > 1e-3
 
 
+def test_draws_without_a_seed_are_others_each_time(tmp_path):
+    flow = small()
+    flow.save(tmp_path / "flow.keras")
+    one, other = (keras.saving.load_model(tmp_path / "flow.keras") for _ in range(2))
+    assert len({each.sample(1)[0, 0].item() for each in (flow, flow, one, other)}) == 4
+
+
 def test_seeds_and_temperature():
     flow = small()
     np.testing.assert_array_equal(flow.sample(5, seed=1), flow.sample(5, seed=1))

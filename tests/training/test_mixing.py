@@ -153,10 +153,12 @@ def test_whatever_fit_takes(make, options):
 
 
 @pytest.mark.parametrize("compiled", [False, True])
-def test_epochs_are_those_of_fit(compiled):
+@pytest.mark.parametrize("batches", [1, 2, 4])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_epochs_are_those_of_fit(compiled, batches, workers):
     """However often Keras looks at the data beforehand, and again in the next call of fit."""
-    seen, points = [], np.random.default_rng(0).normal(size=(22, 2)).astype("float32")
-    data = SamplePairing((points, points[:, :1]), batch_size=6, begin=2, seed=0)
+    seen, points = [], np.random.default_rng(0).normal(size=(24, 2)).astype("float32")
+    data = SamplePairing((points, points[:, :1]), batch_size=24 // batches, begin=2, seed=0, workers=workers)
     inner = data._mix
     data._mix = lambda *given: seen.append((data.epoch, inner(*given)[0])) or inner(*given)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -173,18 +175,19 @@ def test_epochs_are_those_of_fit(compiled):
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_no_batch_of_a_generator_is_lost(epochs):
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_no_batch_of_a_generator_is_lost(epochs, steps):
     def numbered():
-        for index in range(5 * epochs):
+        for index in range(steps * epochs):
             yield np.full((4, 2), index, "float32"), np.zeros((4, 1), "float32")
 
-    data = Mixup(numbered(), steps=5, seed=0)
+    data = Mixup(numbered(), steps=steps, seed=0)
     first, inner = [], data._mix
     data._mix = lambda *given: first.append(int(given[0][0][0, 0])) or inner(*given)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
     model.fit(data, epochs=epochs, verbose=0)
-    assert [*dict.fromkeys(first)] == [*range(5 * epochs)]
+    assert [*dict.fromkeys(first)] == [*range(steps * epochs)]
 
 
 def test_data_that_end_too_soon_are_named():

@@ -31,6 +31,17 @@ def test_one_is_enough():
     assert len(history.epoch) == 2
 
 
+def test_it_comes_along_with_callbacks_of_any_form():
+    model = gan()
+    model.compile(keras.optimizers.SGD(0.0), keras.optimizers.SGD(0.5))
+    seen = []
+    count = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(logs["pinned"]))
+    for given in (None, count, [count], keras.callbacks.CallbackList([count], model=model)):
+        with pytest.warns(variational.TrainingStoppedWarning):
+            model.fit(100 + data(2, 128), batch_size=1, epochs=9, verbose=0, callbacks=given)
+    assert len(seen) >= 3
+
+
 def test_it_watches_any_model():
     model = keras.Sequential([keras.layers.Dense(1)])
     model.compile("sgd", "mse")
