@@ -177,7 +177,8 @@ def _finite(name: str, vectors: npt.ArrayLike) -> np.ndarray:
         vectors = np.asarray(vectors, np.float32)
         total = vectors.sum(dtype=np.float64)  # finite where all are, without a mask as large as the vectors
     if not np.isfinite(total):
-        raise ValueError(f"{name} must be finite numbers in float32")
+        place = tuple(np.argwhere(~np.isfinite(vectors))[0].tolist())
+        raise ValueError(f"{name} must be finite numbers in float32, got {vectors[place]} at {place}")
     return vectors
 
 
