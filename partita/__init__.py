@@ -1,21 +1,68 @@
 """Models around the partition function: p(x) = exp(G(x)) / Z, and one part for each thing that can happen to Z."""
 
+import os
 from importlib import import_module
-from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from partita.backend import when_keras_is_imported
 
 if TYPE_CHECKING:
     from partita import contrast, crf, flows, ode, reactions, training, variational
 
 __version__ = "0.1.0"
-__all__ = ("contrast", "crf", "flows", "ode", "reactions", "training", "variational")  # each imported on first use
+__all__ = ("contrast", "crf", "flows", "load", "ode", "reactions", "training", "variational")
+PARTS = tuple(name for name in __all__ if name != "load")  # each imported on first use, or with Keras
 
 
-def __getattr__(name: str) -> ModuleType:
-    if name in __all__:
+def __getattr__(name: str) -> Any:
+    if name in PARTS:
         return import_module(f"partita.{name}")
-    raise AttributeError(f"module 'partita' has no attribute {name!r}; its parts are: {', '.join(__all__)}")
+    raise AttributeError(f"module 'partita' has no attribute {name!r}; its parts are: {', '.join(PARTS)}")
 
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+def load(
+    path: str | os.PathLike[str], *, compile: bool = True, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
+    """Load a saved model of any part: a `.keras` file, or word vectors (`.npz`, `.txt`, `.vec`, `.bin`).
+
+    Args:
+        path: The file.
+        compile: Whether a Keras model comes back compiled, if it was saved compiled.
+        custom_objects: Your own classes and functions by name, as in `keras.saving.load_model`.
+        safe_mode: False allows a `.keras` file to run code that it brings along. Leave it True for files of strangers.
+
+    Returns:
+        A `keras.Model`, or `contrast.WordVectors`.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file cannot be read, with its name and the reason.
+
+    Example:
+        >>> from tempfile import TemporaryDirectory
+        >>> from partita import flows
+        >>> with TemporaryDirectory() as folder:
+        ...     flows.nice(4, hidden=(8,)).save(f"{folder}/flow.keras")
+        ...     type(load(f"{folder}/flow.keras")).__name__
+        'Flow'
+    """
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"expected a model file, got {os.fspath(path)!r}, which does not exist")
+    if os.path.splitext(path)[1] in (".npz", ".txt", ".vec", ".bin"):
+        return import_module("partita.contrast").WordVectors.load(path)
+    read_model = import_module("partita.loading").read_model
+    return read_model(path, compile=compile, custom_objects=custom_objects, safe_mode=safe_mode)
+
+
+def _register() -> None:
+    """Import the parts whose classes Keras finds in model files."""
+    for part in PARTS:
+        if part != "reactions":  # which has none
+            import_module(f"partita.{part}")
+
+
+when_keras_is_imported(_register)

@@ -9,9 +9,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _BACKENDS = ("jax", "torch", "tensorflow")
@@ -32,8 +35,11 @@ def choose() -> None:
         >>> keras.backend.backend() in ("jax", "torch", "tensorflow")
         True
     """
-    if "keras" in sys.modules:
-        return
+    if "keras" not in sys.modules:
+        _set_backend()
+
+
+def _set_backend() -> None:
     name, _ = choice()
     if not name:
         raise ImportError(
@@ -41,6 +47,57 @@ def choose() -> None:
             "pip install 'partita[jax]' (recommended), 'partita[torch]' or 'partita[tensorflow]'."
         )
     os.environ["KERAS_BACKEND"] = name
+
+
+def when_keras_is_imported(then: Callable[[], None]) -> None:
+    """Call `then` once Keras is there: now, or right after its first import, for which a backend is chosen as `choose` does.
+
+    Example:
+        >>> import keras
+        >>> when_keras_is_imported(lambda: print("Keras", keras.__version__))
+        Keras 3...
+    """
+    if "keras" in sys.modules:
+        then()
+    else:
+        sys.meta_path.insert(0, _KerasFinder(then))
+
+
+class _KerasFinder(MetaPathFinder):
+    """Find Keras by the finders that follow, and wrap its loader."""
+
+    def __init__(self, then: Callable[[], None]):
+        self._then = then
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if fullname != "keras":
+            return None
+        found = (finder.find_spec(fullname, path, target) for finder in sys.meta_path if finder is not self)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _KerasLoader(spec.loader, self, self._then)
+        return spec
+
+
+class _KerasLoader(Loader):
+    """Choose a backend, load Keras, and call what waits for it."""
+
+    def __init__(self, loader: Loader, finder: _KerasFinder, then: Callable[[], None]):
+        self._loader, self._finder, self._then = loader, finder, then
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module: ModuleType) -> None:
+        for name in [name for name in sys.modules if name.startswith("keras.")]:
+            del sys.modules[name]  # left by an import that failed, with the backend that it failed for
+        _set_backend()
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        if self._finder in sys.meta_path:
+            sys.meta_path.remove(self._finder)
+            self._then()
 
 
 def choice() -> tuple[str, str]:

@@ -1,5 +1,6 @@
 """The command `partita`: the commands of the parts, each imported when it is used, and one line for whatever goes wrong."""
 
+import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -22,9 +23,11 @@ PARTS = {
 }
 INSIDE = {"tag": ("apply", "score", "train"), "flow": ("fit", "sample", "score")}  # what a shell offers after them, as quickly
 
+LONGEST = 1200  # characters of a message: fifteen lines of a terminal
+
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit: with 0 when done, 1 for bad input, 2 for wrong use, 130 when stopped by Ctrl-C.
+    """Run a command and exit: 0 when done, 1 for bad input, 2 for wrong use, 70 for an internal error, 130 when stopped by Ctrl-C.
 
     Args:
         arguments: What stands after `partita` on the command line, by default `sys.argv[1:]`.
@@ -51,14 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         _stop(error.format_message() + hint, error.exit_code)
     except click.ClickException as error:
         _stop(error.format_message(), error.exit_code)
-    except click.Abort:
+    except (click.Abort, KeyboardInterrupt):
         sys.exit(130)
     except (ArithmeticError, ImportError, MemoryError, OSError, ValueError) as error:
         _stop(str(error) or type(error).__name__, 1)
+    except Exception as error:  # a fault of ours: PARTITA_TRACEBACK=1 shows where
+        if os.environ.get("PARTITA_TRACEBACK"):
+            raise
+        _stop(f"internal error, please report it: {type(error).__name__}: {error} (PARTITA_TRACEBACK=1 shows where it happened)", 70)
 
 
 def _say(message: str) -> None:
-    print("partita:", " ".join(message.split()), file=sys.stderr)
+    """Print one line on stderr, control characters escaped, no longer than a screen."""
+    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(message.split()))
+    middle = f" … ({len(line) - LONGEST} characters left out) … "
+    print("partita:", line if len(line) <= LONGEST else line[: LONGEST - 200] + middle + line[-200:], file=sys.stderr)
 
 
 def _stop(message: str, code: int) -> NoReturn:

@@ -5,14 +5,15 @@ Keras's safe mode holds: nothing in a file is run, no Lambda, no pickle, no clas
 
 import os
 import warnings
+from typing import Any
 
 import keras
 
 _LONGEST = 300  # characters of a reason: some hold the whole config
 
 
-def read_model(path: str | os.PathLike[str]) -> keras.Model:
-    """The model in a `.keras` file, not compiled.
+def read_model(path: str | os.PathLike[str], *, compile: bool = False, **settings: Any) -> keras.Model:
+    """Return the model in a `.keras` file, by default not compiled; `settings` as in `keras.saving.load_model`.
 
     Raises:
         ValueError: with the file and the reason, if it cannot be read.
@@ -27,7 +28,7 @@ def read_model(path: str | os.PathLike[str]) -> keras.Model:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is wrong is an error further on
-            return keras.saving.load_model(path, compile=False)
+            return keras.saving.load_model(path, compile=compile, **settings)
     except Exception as error:  # a file of another kind may fail anywhere in Keras
         raise ValueError(f"{os.fspath(path)} is no model file that can be read: {_reason(error)}") from error
 

@@ -91,6 +91,12 @@ def test_wrong_use_is_one_line(run, arguments, words):
         (MemoryError(), 1, "partita: MemoryError\n"),
         (click.ClickException("no model"), 1, "partita: no model\n"),
         (KeyboardInterrupt(), 130, "\n"),
+        (ValueError("row 3: '\x1b[2J\x07\u202ebad'"), 1, "partita: row 3: '\\x1b[2J\\x07\\u202ebad'\n"),
+        (
+            TypeError("no len()"),
+            70,
+            "partita: internal error, please report it: TypeError: no len() (PARTITA_TRACEBACK=1 shows where it happened)\n",
+        ),
     ],
 )
 def test_errors_are_one_line(run, part, error, code, said):
@@ -99,6 +105,27 @@ def test_errors_are_one_line(run, part, error, code, said):
 
     part(fail)
     assert run("work", "now") == (code, "", said)
+
+
+def test_an_error_is_no_longer_than_a_screen_and_keeps_both_ends(run, part):
+    def fail(word):
+        raise ValueError("begins " + "x" * 100_000 + " ends")
+
+    part(fail)
+    _, _, err = run("work", "now")
+    assert len(err) < 1300
+    assert err.startswith("partita: begins xxx")
+    assert err.endswith("xxx ends\n")
+
+
+def test_a_fault_of_ours_shows_where_on_request(part, monkeypatch):
+    def fail(word):
+        raise KeyError("a")
+
+    part(fail)
+    monkeypatch.setenv("PARTITA_TRACEBACK", "1")
+    with pytest.raises(KeyError):
+        cli.main(["work", "now"])
 
 
 def test_arguments_go_to_the_part(run, part):

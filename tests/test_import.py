@@ -2,12 +2,15 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 import partita
 from partita import backend
 
+KEPT = Path(__file__).parent / "trust" / "kept"
 UNASKED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
 
 
@@ -22,13 +25,13 @@ def test_import_is_light():
     assert loaded_after("import partita; dir(partita)").isdisjoint({"keras", "numba", "numpy", *backend._BACKENDS})
 
 
-@pytest.mark.parametrize("part", partita.__all__)
+@pytest.mark.parametrize("part", partita.PARTS)
 def test_parts_load_on_first_use(part):
     assert getattr(partita, part) is sys.modules[f"partita.{part}"]
 
 
 def test_parts_are_listed():
-    assert set(dir(partita)) == {*partita.__all__, "__version__"}
+    assert set(dir(partita)) == {*partita.PARTS, "load", "__version__"}
 
 
 def test_an_unknown_part_is_named():
@@ -126,3 +129,75 @@ def test_a_part_finds_a_backend_where_keras_left_its_own_default(monkeypatch, tm
     used = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)]
     assert json.loads((tmp_path / "keras.json").read_text()) == UNASKED
     assert used == [f"{next(filter(backend._is_installed, backend._BACKENDS))}\n"] * 2
+
+
+def said_by(code, **environment):
+    """What a fresh Python without a choice of backend prints."""
+    inherited = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=inherited | environment
+    ).stdout.split()
+
+
+@pytest.mark.parametrize("first", ["import partita, keras", "import keras, partita", "from partita import reactions; import keras"])
+def test_keras_knows_our_classes_without_a_part_being_used(first, tmp_path):
+    (tmp_path / "keras.json").write_text(json.dumps({"backend": os.environ["KERAS_BACKEND"]}))  # for where Keras comes first
+    models = [str(KEPT / f"{name}.keras") for name in ("tagger", "flow", "energy", "vae", "sampled_softmax", "centers", "mixture")]
+    code = f"{first}\nfor path in {models}: print(type(keras.saving.load_model(path, compile=False)).__name__)"
+    names = ["Tagger", "Flow", "EnergyModel", "VAE", "Sequential", "Functional", "GaussianMixture"]
+    assert said_by(code, KERAS_HOME=str(tmp_path)) == names
+
+
+def test_keras_after_partita_takes_an_installed_backend(tmp_path):
+    code = "import partita, keras; print(keras.backend.backend(), type(keras.__spec__.loader).__name__)"
+    installed = next(filter(backend._is_installed, backend._BACKENDS))
+    assert said_by(code, KERAS_HOME=str(tmp_path)) == [installed, "SourceFileLoader"]
+
+
+def test_keras_is_loaded_again_after_it_failed_for_want_of_tensorflow(tmp_path):
+    code = """
+import sys
+sys.modules["tensorflow"] = None  # as if it were not installed
+try:
+    import keras
+except ImportError:
+    print("failed")
+del sys.modules["tensorflow"]
+import partita, keras
+print(keras.backend.backend())
+"""
+    installed = next(filter(backend._is_installed, backend._BACKENDS))
+    assert said_by(code, KERAS_HOME=str(tmp_path)) == ["failed", installed]
+
+
+def test_a_choice_between_the_two_imports_is_kept(tmp_path):
+    code = """
+import os, partita
+os.environ["KERAS_BACKEND"] = "nonsense"
+try:
+    import keras
+except Exception as error:
+    print("nonsense" in str(error))
+"""
+    assert said_by(code, KERAS_HOME=str(tmp_path)) == ["True"]
+
+
+def test_looking_for_keras_does_not_import_it():
+    assert "keras" not in loaded_after("import partita, importlib.util; importlib.util.find_spec('keras')")
+
+
+def test_load_gives_models_and_vectors(tmp_path):
+    assert type(partita.load(KEPT / "tagger.keras")).__name__ == "Tagger"
+    assert partita.load(KEPT / "flow.keras").optimizer is not None
+    assert not partita.load(KEPT / "flow.keras", compile=False).compiled
+    vectors = partita.contrast.WordVectors(["cat", "dog"], np.eye(2, dtype="float32"))
+    vectors.save(tmp_path / "words.npz")
+    assert partita.load(tmp_path / "words.npz").words == ["cat", "dog"]
+
+
+@pytest.mark.parametrize(("name", "error"), [("missing.keras", FileNotFoundError), ("text.keras", ValueError), ("text.npz", ValueError)])
+def test_load_names_the_file_that_it_cannot_read(tmp_path, name, error):
+    (tmp_path / "text.keras").write_text("no model")
+    (tmp_path / "text.npz").write_text("no vectors")
+    with pytest.raises(error, match=name):
+        partita.load(tmp_path / name)
