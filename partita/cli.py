@@ -76,6 +76,11 @@ def _stop(message: str, code: int) -> NoReturn:
     sys.exit(code)
 
 
+def load_command(name: str) -> "click.Command":
+    """Return the command of a part, whose module is imported."""
+    return getattr(import_module(PARTS[name][0]), name)
+
+
 def commands() -> "click.Group":
     """All commands, as a click group."""
     import click
@@ -84,7 +89,7 @@ def commands() -> "click.Group":
         def resolve_command(self, ctx, args):
             name, command, rest = super().resolve_command(ctx, args)
             if name in PARTS and not (ctx.resilient_parsing and name in INSIDE and not rest):
-                command = getattr(import_module(PARTS[name][0]), name)
+                command = load_command(name)
             return name, command, rest
 
     @click.group(cls=Parts, help="Models around the partition function.", epilog="Example: partita tag train --help")

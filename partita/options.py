@@ -1,17 +1,43 @@
-"""What options of all commands are checked by."""
+"""Shared Click types and validators of the commands."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
+SEED = click.IntRange(0, 2**32 - 1)
+
+
+def count(most: int = 2**31 - 1, least: int = 1) -> click.IntRange:
+    """Return the type of an option that is a whole number from `least` to `most`."""
+    return click.IntRange(least, most)
+
+
+class FiniteRange(click.FloatRange):
+    """The type of an option that is a number in a range, infinity and NaN excluded.
+
+    Example:
+        >>> FiniteRange(0).convert("nan", None, None)
+        Traceback (most recent call last):
+        click.exceptions.BadParameter: expected a finite number, got nan.
+    """
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number, or fail as Click does."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"expected a finite number, got {value}.", param, ctx)
+        return number
+
 
 def ending(*endings: str) -> Callable[..., Path | None]:
-    """A check of an option: the path ends in one of these, in a folder that is there."""
+    """Return a validator: the path ends in one of `endings`, in an existing folder, and is no folder itself."""
 
     def check(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
         if path is not None and path.suffix not in endings:
-            raise click.BadParameter(f"want a file that ends in {' or '.join(endings)}, got '{path}'.")
+            raise click.BadParameter(f"expected a file that ends in {' or '.join(endings)}, got '{path}'.")
         if path is not None and not path.parent.is_dir():
             raise click.BadParameter(f"folder '{path.parent}' does not exist.")
         return path

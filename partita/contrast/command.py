@@ -10,8 +10,9 @@ from typing import Any
 import click
 
 from partita.contrast.skipgram import SkipGram
+from partita.options import SEED, FiniteRange, count
 
-_COUNT = click.IntRange(min=1)
+_COUNT = count()
 
 
 def _new_file(context: click.Context, parameter: click.Parameter, path: Path) -> Path:
@@ -31,15 +32,15 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
     callback=_new_file,
     help="*.bin and any other name: word2vec's binary and text formats. *.npz: all that is known.",
 )
-@click.option("--dim", type=_COUNT, default=100, show_default=True, help="Length of a vector.")
-@click.option("--window", type=_COUNT, default=5, show_default=True, help="Words on either side, at most.")
-@click.option("--negatives", type=_COUNT, default=5, show_default=True, help="Words of noise for each side of a window.")
+@click.option("--dim", type=count(65536), default=100, show_default=True, help="Length of a vector.")
+@click.option("--window", type=count(1000), default=5, show_default=True, help="Words on either side, at most.")
+@click.option("--negatives", type=count(10_000), default=5, show_default=True, help="Words of noise for each side of a window.")
 @click.option("--min-count", type=_COUNT, default=5, show_default=True, help="Rarer words are left out.")
-@click.option("--sample", type=click.FloatRange(min=0), default=1e-3, show_default=True, help="Share above which a word is thinned out.")
+@click.option("--sample", type=FiniteRange(min=0), default=1e-3, show_default=True, help="Share above which a word is thinned out.")
 @click.option("--epochs", type=_COUNT, default=5, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), default=0.025, show_default=True)
-@click.option("--threads", type=_COUNT, default=1, show_default=True, help="With one, the same seed gives the same vectors.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), default=0.025, show_default=True)
+@click.option("--threads", type=count(1024), default=1, show_default=True, help="With one, the same seed gives the same vectors.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--near", multiple=True, metavar="WORD", help="Print the words nearest to this one. May be given several times.")
 def embed(corpus: Path, out: Path, near: tuple[str, ...], **settings: Any) -> None:
     """Make vectors of the words of CORPUS, by skip-gram with negative sampling.

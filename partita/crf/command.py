@@ -27,13 +27,14 @@ from partita.crf.tagger import Tagger
 from partita.crf.tagging import ctrl_c, load_tagger, num_columns, tag_files, tagged, tagged_text
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
 from partita.files import replacing
+from partita.options import SEED, count
 
 ENCODERS: dict[str, Callable[..., keras.Model]] = {"cnn": cnn, "bilstm": bilstm}
 MAX_SHAPES = 8  # each takes time to compile, and saves less padding than the one before
 
 _INPUT = click.Path(exists=True, dir_okay=False, allow_dash=True)
 _MODEL = click.Path(exists=True, dir_okay=False)
-_COUNT = click.IntRange(min=1)
+_COUNT = count()
 
 
 def recipe(lexicon: Lexicon, encoder: str, width: int, num_steps: int) -> Tagger:
@@ -71,11 +72,11 @@ def _new_model(context: click.Context, parameter: click.Parameter, path: Path) -
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, callback=_new_model, help="The model file, *.keras.")
 @click.option("--dev", type=_INPUT, help="Sentences to score after each epoch; without it, the last tenth of CORPUS.")
 @click.option("--encoder", type=click.Choice([*ENCODERS]), default="cnn", show_default=True)
-@click.option("--width", type=click.IntRange(min=2), default=128, show_default=True, help="Channels of the encoder.")
+@click.option("--width", type=count(65536, 2), default=128, show_default=True, help="Channels of the encoder.")
 @click.option("--features", metavar="NAME,...", help="What is known of a token. Default: its characters, or word, affixes and columns.")
 @click.option("--epochs", type=_COUNT, default=5, show_default=True)
 @click.option("--batch-size", type=_COUNT, default=64, show_default=True, help="Sentences.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0, show_default=True)
 def train(
     corpus: str,
     scheme: str,

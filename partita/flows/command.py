@@ -17,10 +17,11 @@ from partita.flows.flow import Flow
 from partita.flows.ranges import Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
 from partita.loading import read_model
-from partita.options import ending
+from partita.options import SEED, FiniteRange, count, ending
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
-_COUNT = click.IntRange(min=1)
+_COUNT = count()
+MOST_NUMBERS = 2**28  # of one sample: 1 GiB
 _DEPTHS = {"nice": 5, "real_nvp": 2, "neural_spline": 2}  # hidden layers of the nets
 
 
@@ -33,12 +34,12 @@ def flow() -> None:
 @click.argument("data", type=_INPUT)
 @click.option("--out", type=click.Path(path_type=Path), required=True, callback=ending(".keras"), help="The model file, *.keras.")
 @click.option("--recipe", type=click.Choice([*_DEPTHS, "glow"]), help="Default: neural_spline for a table, nice for images.")
-@click.option("--width", type=_COUNT, help="Units of each hidden layer of the nets. Default: the recipe's.")
+@click.option("--width", type=count(65536), help="Units of each hidden layer of the nets. Default: the recipe's.")
 @click.option("--epochs", type=_COUNT, default=30, show_default=True)
-@click.option("--batch-size", type=_COUNT, default=128, show_default=True)
-@click.option("--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True, help="Falls to 0 as a cosine.")
-@click.option("--held-out", type=click.FloatRange(0.01, 0.9), default=0.1, show_default=True, help="Share that chooses the epoch.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--batch-size", type=count(2**24), default=128, show_default=True)
+@click.option("--learning-rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Falls to 0 as a cosine.")
+@click.option("--held-out", type=FiniteRange(0.01, 0.9), default=0.1, show_default=True, help="Share that chooses the epoch.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
 def fit(
     data: Path,
     out: Path,
@@ -117,13 +118,18 @@ class Progress(keras.callbacks.Callback):
 
 @flow.command(short_help="Draw from a flow.", epilog="Example: partita flow sample table.keras --rows 1000 --out drawn.csv")
 @click.argument("model", type=_INPUT)
-@click.option("--rows", type=_COUNT, default=64, show_default=True)
-@click.option("--temperature", type=click.FloatRange(0), default=1.0, show_default=True, help="Below 1: only what is likely.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same rows.")
+@click.option("--rows", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--temperature", type=FiniteRange(0), default=1.0, show_default=True, help="Below 1: only what is likely.")
+@click.option("--seed", type=SEED, help="The same seed gives the same rows.")
 @click.option("--out", type=click.Path(path_type=Path), callback=ending(".csv", ".npz", ".png"), help="Default: standard output.")
 def sample(model: str, rows: int, temperature: float, seed: int | None, out: Path | None) -> None:
     """Draw rows from the flow in MODEL: as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png)."""
     fitted = _load(model)
+    most = MOST_NUMBERS // int(np.prod(fitted.data_shape))
+    if rows > most:
+        raise click.UsageError(
+            f"--rows: expected at most {most:,} of this model, got {rows:,}: draw them in parts, each with its own --seed."
+        )
     drawn = fitted.sample(rows, temperature, seed)
     flat = drawn.reshape(rows, -1)
     header = ",".join(_names(fitted) or [f"x{place}" for place in range(flat.shape[1])])

@@ -11,12 +11,9 @@ import click
 import numpy as np
 
 from partita.files import replacing
-from partita.options import ending
+from partita.options import FiniteRange, count, ending
 from partita.reactions.network import Network
 from partita.reactions.sbml import read_sbml
-
-_COUNT = click.IntRange(min=1)
-_TIME = click.FloatRange(0, sys.float_info.max, min_open=True)
 
 
 def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
@@ -45,17 +42,17 @@ class TextMayBeginWithAnArrow(click.Command):
     epilog="Example: partita simulate '-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1' --until 10 --plot genes.png",
 )
 @click.argument("model")
-@click.option("--until", type=_TIME, required=True, help="The last time, in the unit of the rates.")
-@click.option("--points", type=_COUNT, default=200, show_default=True, help="Times to record after 0, evenly spaced.")
-@click.option("--trajectories", type=_COUNT, default=1000, show_default=True)
+@click.option("--until", type=FiniteRange(0, min_open=True), required=True, help="The last time, in the unit of the rates.")
+@click.option("--points", type=count(10**7), default=200, show_default=True, help="Times to record after 0, evenly spaced.")
+@click.option("--trajectories", type=count(2**32), default=1000, show_default=True)
 @click.option(
     "--initial", multiple=True, metavar="NAME=COUNT", callback=_pairs(int), help="A count at the start. May be given several times."
 )
 @click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs(float), help="A parameter; again for more.")
 @click.option("--species", metavar="NAME,...", help="What to record. Default: all species.")
 @click.option("--method", type=click.Choice(["auto", "direct", "sparse", "tau"]), default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same runs.")
-@click.option("--max-events", type=_COUNT, help="Stop a trajectory after so many events.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same runs.")
+@click.option("--max-events", type=count(2**62), help="Stop a trajectory after so many events.")
 @click.option("--out", type=click.Path(path_type=Path), callback=ending(".nc", ".zarr"), help="Write all runs: *.nc or *.zarr.")
 @click.option("--plot", type=click.Path(path_type=Path), callback=ending(".png", ".svg", ".pdf"), help="Draw them: *.png, *.svg, *.pdf.")
 def simulate(

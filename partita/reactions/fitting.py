@@ -11,7 +11,7 @@ import click
 import numpy as np
 
 from partita.files import replacing
-from partita.options import ending
+from partita.options import SEED, count, ending
 from partita.reactions.command import TextMayBeginWithAnArrow, read_network
 from partita.reactions.network import Network
 
@@ -22,8 +22,8 @@ from partita.reactions.network import Network
 @click.option("--free", metavar="NAME,...", help="The parameters to fit. Default: all.")
 @click.option("--noise", type=click.Choice(["normal", "lognormal"]), default="normal", show_default=True)
 @click.option("--stiff", is_flag=True, help="Take implicit steps.")
-@click.option("--starts", type=click.IntRange(min=1), default=8, show_default=True, help="Searches at most, the first from MODEL's values.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--starts", type=count(10_000), default=8, show_default=True, help="Searches at most, the first from MODEL's values.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), callback=ending(".json"), help="Write what was found: *.json.")
 @click.option("--plot", type=click.Path(path_type=Path), callback=ending(".png", ".svg", ".pdf"), help="Draw it: *.png, *.svg, *.pdf.")
 def fit(

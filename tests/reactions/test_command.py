@@ -62,7 +62,7 @@ def test_a_file_or_standard_input_say_the_same(tmp_path):
         (["{}/odd.xml", "--until", "1"], 1, "odd.xml: "),
         (["A -> B @ 1"], 2, "--until"),
         (["A -> B @ 1", "--until", "0"], 2, "--until"),
-        (["A -> B @ 1", "--until", "1", "--out", "runs.csv"], 2, "want a file that ends in .nc or .zarr"),
+        (["A -> B @ 1", "--until", "1", "--out", "runs.csv"], 2, "expected a file that ends in .nc or .zarr"),
         (["A -> B @ 1", "--until", "1", "--plot", "{}/no/runs.png"], 2, "does not exist"),
         (["A -> B @ 1", "--until", "1", "--initial", "A"], 2, "want NAME=NUMBER, got 'A'"),
         (["A -> B @ 1", "--until", "1", "--initial", "A=1.5"], 2, "want NAME=NUMBER, got 'A=1.5'"),

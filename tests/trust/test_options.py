@@ -1,0 +1,139 @@
+"""Any arguments: a command does its work or says in a few lines why not, and never shows a traceback.
+
+A few examples in the suite; `PARTITA_EXAMPLES=20000 python -m pytest tests/trust/test_options.py` draws that many, new ones at each call.
+"""
+
+import io
+import os
+import signal
+import sys
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from partita import cli
+
+EXAMPLES = os.environ.get("PARTITA_EXAMPLES")
+SECONDS = 60  # for one command; held where many are drawn
+KEPT = Path(__file__).parent / "kept"
+
+FILES = {
+    "words.txt": "the cat sat\non the mat\nthe cat\n",
+    "columns.txt": "in IN O\nParis NNP B-LOC\n\nso RB O\nRome NNP B-LOC\n",
+    "broken.txt": "in O\nParis I-LOC\n\nso E-LOC\n",
+    "table.csv": "a,b,c,d\n" + "\n".join(",".join(f"{value:.3f}" for value in row) for row in np.random.default_rng(0).normal(size=(6, 4))),
+    "series.csv": "t,A,B\n0,5,0\n1,3,2\n2,2,3\n",
+    "net.txt": "A = 5; k = 1; A -> B @ k",
+    "empty.txt": "",
+    "bytes.txt": b"\xff\xfe\x00\x1b[2J\n\x07",
+}
+
+# A command that works, quickly, and what may stand for each of its arguments besides the hostile values below.
+COMMANDS = {
+    "simulate": ["simulate", "net.txt", "--until", "1", "--points", "2", "--trajectories", "3"],
+    "embed": ["embed", "words.txt", "--out", "v.bin", "--dim", "2", "--min-count", "1", "--epochs", "1"],
+    "tag score": ["tag", "score", "tagger.keras", "columns.txt"],
+    "tag apply": ["tag", "apply", "tagger.keras", "columns.txt", "--out", "tagged.txt"],
+    "flow sample": ["flow", "sample", "flow.keras", "--rows", "2", "--out", "drawn.csv"],
+    "flow score": ["flow", "score", "flow.keras", "table.csv"],
+    "fit": ["fit", "net.txt", "series.csv", "--starts", "1"],
+    "flow fit": ["flow", "fit", "table.csv", "--out", "f.keras", "--width", "2", "--epochs", "1"],
+    "tag train": ["tag", "train", "columns.txt", "--scheme", "bio", "--out", "t.keras", "--width", "2", "--epochs", "1"],
+}
+SLOW = ("fit", "flow fit", "tag train")  # compile for seconds where nothing is wrong
+
+HOSTILE = [
+    *["", " ", "-", "--", "-1", "0", "1", "2.5", "nan", "inf", "-inf", "1e-320", "1e308", "99999999999", "9" * 30, "0x10", "١"],
+    *["A=1", "A=", "=1", "A=nan", "A=1e99", "k=-1", "k=inf", "B", "A,B", "A,,A", "words", "characters", "word,shape", "t", "\x1b[2J"],
+    *["\u202e", "\ud800", "é" * 300, "a" * 5000, "bmes", "bio", "bioes", "nice", "glow", "cnn", "direct", "tau", "sparse", "lognormal"],
+    *["no.txt", "folder", "folder/x", "nowhere/x.csv", "x.nc", "x.zarr", "x.png", "x.npz", "x.json", "x.keras", "/dev/null", "/dev/full"],
+    *[*FILES, "tagger.keras", "flow.keras", "vae.keras", "-> A @ 1", "A -> B @ 1; B -> A @ 2", "A -> @ -1", "-> A @ 1e300", "A -> B @ k"],
+]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("options")
+    for name, content in FILES.items():
+        (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    for name in ("tagger", "flow", "vae"):
+        (folder / f"{name}.keras").write_bytes((KEPT / f"{name}.keras").read_bytes())
+    (folder / "folder").mkdir()
+    return folder
+
+
+def options_of(name):
+    """The long names of a command's options."""
+    group, _, inner = name.partition(" ")
+    command = cli.load_command(group)
+    command = command.commands[inner] if inner else command
+    return [option.opts[-1] for option in command.params if isinstance(option, click.Option)]
+
+
+@st.composite
+def command_lines(draw):
+    """A command with some of its words replaced, and some options more."""
+    name = draw(st.sampled_from([name for name in COMMANDS for _ in range(1 if name in SLOW else 8)]))
+    words = [*COMMANDS[name]]
+    for _ in range(draw(st.integers(1, 3))):
+        value = draw(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=8), st.floats().map(str), st.integers().map(str)))
+        places = [place for place, word in enumerate(words) if place >= 1 + name.count(" ") and not word.startswith("--")]
+        if draw(st.booleans()):
+            words[draw(st.sampled_from(places))] = value
+        else:
+            words += [draw(st.sampled_from(options_of(name))), value]
+    return [word.replace("\0", "?") for word in words]  # a shell cannot say that one
+
+
+@contextmanager
+def in_time():
+    if EXAMPLES is None:
+        yield
+        return
+
+    def stop(*_):
+        raise AssertionError(f"not done after {SECONDS} seconds")
+
+    signal.signal(signal.SIGALRM, stop)
+    signal.alarm(SECONDS)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def end_of(words, monkeypatch):
+    """The exit code of a command line, and what it says on standard error."""
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdin", io.StringIO("A -> B @ 1\n"))
+    with redirect_stdout(out), redirect_stderr(err), in_time(), pytest.raises(SystemExit) as stop:
+        cli.main(words)
+    return stop.value.code or 0, err.getvalue()
+
+
+@settings(
+    max_examples=int(EXAMPLES or 40),
+    derandomize=EXAMPLES is None,
+    deadline=None,
+    suppress_health_check=[*HealthCheck],
+    database=None,
+)
+@given(command_lines())
+@example(["tag", "train", "columns.txt", "--scheme", "bio", "--out", "t.keras", "--features", "character"])
+@example(["flow", "sample", "flow.keras", "--rows", "99999999999"])
+@example(["flow", "fit", "table.csv", "--out", "f.keras", "--learning-rate", "nan"])
+@example(["embed", "words.txt", "--out", "v.bin", "--dim", "99999999999", "--min-count", "1"])
+@example(["simulate", "net.txt", "--until", "1", "--points", "99999999999"])
+def test_any_arguments(folder, words):
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.chdir(folder)
+        code, said = end_of(words, monkeypatch)
+    assert code in (0, 1, 2), (code, words, said)
+    assert "Traceback" not in said, words
+    assert len(said) < 8000, words
+    assert not any(char in said for char in "\x1b\x07\u202e"), words
