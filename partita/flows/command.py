@@ -34,7 +34,7 @@ def flow() -> None:
 @click.argument("data", type=_INPUT)
 @click.option("--out", type=click.Path(path_type=Path), required=True, callback=ending(".keras"), help="The model file, *.keras.")
 @click.option("--recipe", type=click.Choice([*_DEPTHS, "glow"]), help="Default: neural_spline for a table, nice for images.")
-@click.option("--width", type=count(65536), help="Units of each hidden layer of the nets. Default: the recipe's.")
+@click.option("--width", type=count(8192), help="Units of each hidden layer of the nets. Default: the recipe's.")
 @click.option("--epochs", type=_COUNT, default=30, show_default=True)
 @click.option("--batch-size", type=count(2**24), default=128, show_default=True)
 @click.option("--learning-rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Falls to 0 as a cosine.")
