@@ -3,6 +3,7 @@
 import os
 import platform
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
@@ -70,10 +71,13 @@ def _devices() -> str:
 def _folders(backend: str) -> Iterator[tuple[str, str]]:
     yield "Keras", f"{_state(keras_home())}  (KERAS_HOME)"
     try:
-        from partita.reactions import compiled, sparse
+        from partita.kernels import folder
 
-        yield "kernels", f"{_state(compiled.folder())}  (PARTITA_CACHE)"
-        yield "Numba", f"{_state(Path(sparse._run_program.stats.cache_path))}  (NUMBA_CACHE_DIR)"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            kept = folder()
+        why = f"none: {caught[0].message}" if caught else "none that can be made, so that every process compiles anew"
+        yield "kernels", f"{why if kept is None else _state(kept)}  (PARTITA_CACHE)"
     except Exception as error:  # as above
         yield "Numba", f"does not load: {' '.join(str(error).split())[:200]}"
     if backend == "jax":

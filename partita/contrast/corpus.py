@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from partita.kernels import njit
 
 END = -1
 LONGEST = 10_000  # words of a sentence; a longer one is cut, so that threads can share a text of one line
@@ -83,7 +84,7 @@ class _Numbers(dict):
         return number
 
 
-@njit(cache=True)
+@njit()
 def _renumber(ids, final):
     """In place: new numbers, rare words taken out, sentences that have become empty as well; the new length."""
     length = 0
