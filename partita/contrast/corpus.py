@@ -4,8 +4,10 @@ sentences → ids by first appearance → counts → ids by frequency, rare word
 """
 
 import gzip
+import io
 import os
 import tempfile
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from partita.bounded import opened
 from partita.kernels import njit
 
 END = -1
@@ -108,16 +111,19 @@ def lines(path: Path) -> Iterator[list[str]]:
         >>> [*lines(path)]
         [['to', 'be'], [], ['or', 'not']]
     """
-    packed = path.suffix == ".gz"
-    with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as file:
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as file:  # type: ignore[type-var]
         rest = ""
         try:
             while text := file.readline(PIECE):
                 words = (rest + text).split()
                 within = len(text) == PIECE and not text[-1].isspace()  # a piece of a line, which may end within a word
-                rest = words.pop() if within else ""
+                rest = words.pop() if within and words else ""
+                if len(rest) > PIECE:
+                    raise ValueError(f"a word has more than {PIECE:,} characters, expected white space between words")
                 yield words
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text in UTF-8: {error}") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
         if rest:
             yield [rest]
