@@ -88,7 +88,7 @@ def read_segmented(source: Source) -> Iterator[list[str]]:
         [['共同', '创造', '美好'], [], ['新', '世纪']]
     """
     for _, words in _lines(source, str.split):
-        yield words
+        yield [*words]  # a list of `split` has room for twelve
 
 
 def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[str, list[str]]]:

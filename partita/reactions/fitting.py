@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from partita.doctor import need
 from partita.files import replacing
 from partita.options import ending
 from partita.reactions.command import TextMayBeginWithAnArrow, read_network
@@ -35,6 +36,8 @@ def fit(
     commas, its first column the time, the others named after species; an empty cell was not seen, a species without a column never was.
     The state at the first time is what was seen then and, for other species, MODEL's initial counts.
     """
+    if plot is not None:
+        need("matplotlib", "--plot")
     network = read_network(model)
     names = list(network.parameters) if free is None else free.split(",")
     if unknown := [name for name in names if name not in network.parameters]:

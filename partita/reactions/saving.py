@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from partita.doctor import need
 from partita.files import reading
 from partita.reactions.engine import Runs
 
@@ -31,12 +32,14 @@ class Journal:
 
     Raises:
         ValueError: if the suffix is another, or what is there belongs to another call.
+        ImportError: if zarr or h5netcdf is missing.
     """
 
     def __init__(self, path: str | PathLike[str], call: dict[str, Any]):
         self.path = Path(path)
         if self.path.suffix not in SUFFIXES:
             raise ValueError(f"save must end in {' or '.join(SUFFIXES)}, got {str(path)!r}")
+        need("zarr" if self.path.suffix == ".zarr" else "h5netcdf", f"saving runs as {self.path.suffix}")
         self.folder = self.path.with_name(self.path.name + ".partial")
         self.call = json.loads(json.dumps(call))
 
