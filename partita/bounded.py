@@ -12,7 +12,6 @@ import os
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
@@ -65,9 +64,9 @@ def opened(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> with TemporaryDirectory() as folder:
-        ...     path = Path(folder, "zeros.gz")
-        ...     _ = path.write_bytes(gzip.compress(bytes(1000)))
-        ...     with opened(path) as file:
+        ...     with gzip.open(f"{folder}/zeros.gz", "wb") as file:
+        ...         _ = file.write(bytes(1000))
+        ...     with opened(f"{folder}/zeros.gz") as file:
         ...         len(file.read())
         1000
     """

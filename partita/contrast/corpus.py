@@ -106,9 +106,10 @@ def lines(path: Path) -> Iterator[list[str]]:
     r"""The lines of a file as words; a line of more than a million characters comes in pieces.
 
     Example:
-        >>> path = Path(tempfile.mkdtemp(), "corpus.txt")
-        >>> _ = path.write_text("to be\n\nor not")
-        >>> [*lines(path)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "corpus.txt")
+        ...     _ = path.write_text("to be\n\nor not")
+        ...     [*lines(path)]
         [['to', 'be'], [], ['or', 'not']]
     """
     with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as file:  # type: ignore[type-var]

@@ -115,7 +115,8 @@ def _bounded(name: str, read: Iterable[Any]) -> Iterator[Any]:
     """The same lines; a file that unpacks to too much, or a line without end, is a `CorpusError`."""
     number = 0
     try:
-        for number, line in enumerate(read, 1):
+        for line in read:
+            number += 1
             yield line
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise CorpusError(f"{name}:{number + 1}: broken gzip data: {error}") from error

@@ -54,7 +54,17 @@ def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int =
         need("sklearn", "the tour")
     choose()
     out = Path(out)
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        return _run(only, out, seed, report)
+    except BaseException:
+        if is_new and not any(out.iterdir()):
+            out.rmdir()
+        raise
+
+
+def _run(only: Sequence[str] | None, out: Path, seed: int, report: Callable[[str], None]) -> Path:
     studies: dict[str, tuple[Study, float]] = {}
     for name in (name for name in STUDIES if name in (only or STUDIES)):
         report(f"{name}: started")

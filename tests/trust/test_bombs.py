@@ -147,7 +147,7 @@ DOORS = {
     "corpus": (lambda path: corpus.read(str(path), 1), TEXTS),
     "models": (loading.read_model, MODELS),
 }
-TAKEN = {("segmented", "word.txt")}  # a word of 2 MB is one
+TAKEN = {("segmented", "word.txt"), ("corpus", "word.txt")}  # a word of 2 MB is one
 
 
 def refusals(folder):

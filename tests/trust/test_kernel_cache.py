@@ -226,7 +226,9 @@ def test_a_folder_that_others_can_write_is_not_used(prepare, home):
     prepare(home)
     (home / path.name).write_bytes(harmful(home))
     forget()
-    with pytest.warns(UserWarning, match=r"kernel cache .*kernels belongs to another user, or others can write it.*PARTITA_CACHE") as caught:
+    with pytest.warns(
+        UserWarning, match=r"kernel cache .*kernels belongs to another user, or others can write it.*PARTITA_CACHE"
+    ) as caught:
         answers = [function(21) for function in (compiled.load(TWICE), compiled.load(FALSE))]
     assert (answers, len(caught)) == ([42, -1], 1)
     assert [found.name for found in home.iterdir()] == [path.name]
