@@ -10,7 +10,7 @@ import warnings
 import zipfile
 from tempfile import TemporaryDirectory
 
-import h5py
+import h5py  # type: ignore[import-untyped]
 import keras
 
 from partita.bounded import check_members, limit, too_large

@@ -112,7 +112,7 @@ def lines(path: Path) -> Iterator[list[str]]:
         ...     [*lines(path)]
         [['to', 'be'], [], ['or', 'not']]
     """
-    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as file:  # type: ignore[type-var]
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as file:
         rest = ""
         try:
             while text := file.readline(PIECE):

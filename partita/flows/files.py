@@ -97,7 +97,7 @@ def _read_idx(path: Path) -> np.ndarray:
 
 
 def _filled_lines(path: Path) -> Iterator[tuple[int, str]]:
-    with reading(path), opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:  # type: ignore[type-var]
+    with reading(path), opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:
         yield from ((number, line) for number, line in enumerate(lines(text), 1) if line.strip())
 
 

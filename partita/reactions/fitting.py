@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from partita.bounded import lines
 from partita.doctor import need
 from partita.files import replacing
 from partita.options import ending
@@ -88,8 +89,8 @@ def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
-    except (UnicodeDecodeError, csv.Error) as error:
+            rows = [(number, row) for number, row in enumerate(csv.reader(lines(file)), 1) if any(map(str.strip, row))]
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: is no table: {error}") from error
     if len(rows) < 3:
         raise ValueError(f"{path}: want a line of names and at least two of numbers, got {len(rows)} lines")

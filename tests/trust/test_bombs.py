@@ -39,7 +39,7 @@ def archive(members, method=zipfile.ZIP_DEFLATED):
     return file.getvalue()
 
 
-ZEROS = bytes(200 * 2**20)
+ZEROS = bytes(40 * 2**20)
 
 
 def npz(**arrays):
@@ -79,7 +79,7 @@ VECTORS = {
 }
 COLUMNS = {
     "a.gz": lambda: packed(b"a B-X\n"),
-    "sentences.gz": lambda: packed(b"ab O\n\n"),
+    "sentences.gz": lambda: packed(b"abc B-X\n\n"),
     "line.gz": lambda: packed(b"a"),
     "many.gz": lambda: packed(b"a "),
 }
@@ -224,3 +224,16 @@ def test_what_real_files_pack_to_is_read(tmp_path):
     table = b"1,0,0\n0,1,0\n" * 50_000
     (tmp_path / "a.csv.gz").write_bytes(gzip.compress(table))
     assert read_rows(tmp_path / "a.csv.gz").values.shape == (100_000, 3)
+
+
+@pytest.mark.parametrize("door", ["columns", "segmented", "rows", "table"])
+def test_a_line_without_end(door, tmp_path, monkeypatch):
+    """Of a file that is not packed: it is refused after some megabytes, however long it goes on."""
+    from partita.reactions import Network
+    from partita.reactions.fitting import read_table
+
+    monkeypatch.setattr(bounded, "LONGEST_LINE", 1000)
+    read = {name: found for name, (found, _) in DOORS.items()} | {"table": lambda path: read_table(path, Network.from_text("A -> @ 1"))}
+    (tmp_path / "a.csv").write_bytes(b"t,A\n" + b"1," * 5000)
+    with pytest.raises(ValueError, match=r"a\.csv.*(a line is longer than 1,000 characters|want 2 columns)"):
+        read[door](tmp_path / "a.csv")
