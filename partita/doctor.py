@@ -1,9 +1,11 @@
-"""What `partita doctor` says: versions, the backend and how it was chosen, devices, folders of caches, and what is not installed."""
+"""What is installed, for `partita doctor` and for whatever needs an extra: versions, the backend, devices, folders of caches."""
 
 import os
 import platform
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,7 +23,31 @@ EXTRAS = {
     "dask": ("ensembles, and many files to be tagged, on a cluster", ("dask", "distributed")),
     "save": ("runs saved as NetCDF or Zarr", ("h5netcdf", "zarr")),
 }
-NEEDED = ("keras", "numba", "numpy", "scipy", "xarray")
+_INSTALLED_AS = {"libsbml": "python-libsbml", "matplotlib": "Matplotlib", "sklearn": "scikit-learn", "distributed": "Dask"}
+NEEDED = ("keras", "numba", "numpy", "platformdirs", "scipy", "xarray")
+
+
+def need(package: str, what: str) -> None:
+    """Raise an error that names the extra to install if a package is missing. Call it before anything is computed.
+
+    Args:
+        package: The name it is imported under, one of those in `EXTRAS`, or a module of it.
+        what: What it is needed for, as the user wrote it: an argument, a function, an option.
+
+    Raises:
+        ImportError: if it is missing.
+
+    Example:
+        >>> need("matplotlib", "plot")
+    """
+    package, _, module = package.partition(".")
+    try:
+        import_module(f"{package}.{module}" if module else package)
+    except ModuleNotFoundError as error:
+        if (error.name or package).partition(".")[0] != package:  # it is there, and something that it needs itself is not
+            raise
+        extra = min((len(packages), extra) for extra, (_, packages) in EXTRAS.items() if package in packages)[1]
+        raise ImportError(f"{what} needs {_INSTALLED_AS.get(package, package)}: pip install 'partita[{extra}]'") from None
 
 
 def report() -> Iterator[str]:
@@ -74,10 +100,13 @@ def _devices() -> str:
 def _folders(backend: str) -> Iterator[tuple[str, str]]:
     yield "Keras", f"{_state(keras_home())}  (KERAS_HOME)"
     try:
-        from partita.reactions import compiled, sparse
+        from partita.kernels import folder
 
-        yield "kernels", f"{_state(compiled.folder())}  (PARTITA_CACHE)"
-        yield "Numba", f"{_state(Path(sparse._run_program.stats.cache_path))}  (NUMBA_CACHE_DIR)"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            kept = folder()
+        why = f"none: {caught[0].message}" if caught else "none that can be made, so that every process compiles anew"
+        yield "kernels", f"{why if kept is None else _state(kept)}  (PARTITA_CACHE)"
     except Exception as error:  # as above
         yield "Numba", f"does not load: {' '.join(str(error).split())[:200]}"
     if backend == "jax":

@@ -6,7 +6,8 @@ Each place holds 1/size of the whole: up to its threshold it belongs to its own 
 """
 
 import numpy as np
-from numba import njit
+
+from partita.kernels import njit
 
 
 def alias_table(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -21,7 +22,7 @@ def alias_table(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return thresholds.astype(np.float32), others
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _fill(left):
     size = left.size
     thresholds, others = np.ones(size), np.arange(size).astype(np.int32)

@@ -4,15 +4,19 @@ sentences → ids by first appearance → counts → ids by frequency, rare word
 """
 
 import gzip
+import io
 import os
 import tempfile
+import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
+
+from partita.bounded import opened
+from partita.kernels import njit
 
 END = -1
 LONGEST = 10_000  # words of a sentence; a longer one is cut, so that threads can share a text of one line
@@ -83,7 +87,7 @@ class _Numbers(dict):
         return number
 
 
-@njit(cache=True)
+@njit()
 def _renumber(ids, final):
     """In place: new numbers, rare words taken out, sentences that have become empty as well; the new length."""
     length = 0
@@ -102,21 +106,25 @@ def lines(path: Path) -> Iterator[list[str]]:
     r"""The lines of a file as words; a line of more than a million characters comes in pieces.
 
     Example:
-        >>> path = Path(tempfile.mkdtemp(), "corpus.txt")
-        >>> _ = path.write_text("to be\n\nor not")
-        >>> [*lines(path)]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "corpus.txt")
+        ...     _ = path.write_text("to be\n\nor not")
+        ...     [*lines(path)]
         [['to', 'be'], [], ['or', 'not']]
     """
-    packed = path.suffix == ".gz"
-    with gzip.open(path, "rt", encoding="utf-8") if packed else path.open(encoding="utf-8") as file:
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as file:
         rest = ""
         try:
             while text := file.readline(PIECE):
                 words = (rest + text).split()
                 within = len(text) == PIECE and not text[-1].isspace()  # a piece of a line, which may end within a word
-                rest = words.pop() if within else ""
+                rest = words.pop() if within and words else ""
+                if len(rest) > PIECE:
+                    raise ValueError(f"a word has more than {PIECE:,} characters, expected white space between words")
                 yield words
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text in UTF-8: {error}") from None
+        except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+            raise ValueError(f"{path}: {error}") from error
         if rest:
             yield [rest]

@@ -12,6 +12,7 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
+from partita.bounded import arrays
 from partita.files import reading, replacing
 
 Words = str | Sequence[str]
@@ -167,9 +168,12 @@ class WordVectors:
 
     @classmethod
     def _load_npz(cls, path: Path) -> "WordVectors":
-        with reading(f"{path} holds no word vectors"), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            known = {name: arrays[name] for name in ("contexts", "counts") if name in arrays}
-            return cls(arrays["words"].tobytes().decode().split("\0"), arrays["vectors"], **known)
+        with reading(f"{path} holds no word vectors"), arrays(path) as found:
+            known = {name: found[name] for name in ("contexts", "counts") if name in found}
+            words, vectors = found["words"].tobytes(), found["vectors"]
+            if vectors.shape[:1] != (words.count(b"\0") + 1,):  # before a list is made of them
+                raise ValueError(f"vectors must be (size, dim) for {words.count(0) + 1} words, got the shape {vectors.shape}")
+            return cls(words.decode().split("\0"), vectors, **known)
 
 
 def _finite(name: str, vectors: npt.ArrayLike) -> np.ndarray:

@@ -7,15 +7,15 @@ small matrices, and a window touches few rows of the tables (Ji et al. 2016). On
 """
 
 import numpy as np
-from numba import njit
 
 from partita.contrast.corpus import END, LONGEST
+from partita.kernels import njit
 
 TILE = 3  # targets handled in one loop: the targets are filled up to a multiple of it with zeros
 REACH, STEPS = 8.0, 4096  # a table of the logistic function from −8 to 8
 SIGMOID = (1 / (1 + np.exp(REACH - (np.arange(STEPS) + 0.5) * 2 * REACH / STEPS))).astype(np.float32)
 
-_inner = njit(nogil=True, fastmath=True, cache=True)
+_inner = njit(nogil=True, fastmath=True)
 
 
 @_inner

@@ -9,7 +9,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from partita.bounded import lines, opened
+
 Source = str | os.PathLike[str] | Iterable[str] | Iterable[bytes]  # an open file is its lines
+LONGEST_SENTENCE = 2**20  # lines
 _COLUMNS = re.compile(r"[^ \t]+")
 
 
@@ -43,9 +46,10 @@ def read_columns(source: Source, min_columns: int = 1, check: Callable[[str], ob
         [[('Confidence', 'NN', 'B-NP'), ('in', 'IN', 'B-PP')], [('Rockwell', 'NNP', 'B-NP')]]
     """
     rows: list[tuple[str, ...]] = []
+    known: dict[str, str] = {}  # words and tags come again and again: each is kept once
     width = None
     for place, columns in _lines(source, _COLUMNS.findall):
-        row = tuple(columns)
+        row = tuple([known.setdefault(column, column) for column in columns])
         if row:
             width = width or max(len(row), min_columns)
             if len(row) != width:
@@ -56,9 +60,13 @@ def read_columns(source: Source, min_columns: int = 1, check: Callable[[str], ob
                 except ValueError as error:
                     raise CorpusError(f"{place}: {error}") from error
             rows.append(row)
+            if len(rows) > LONGEST_SENTENCE:
+                raise CorpusError(f"{place}: a sentence has more than {LONGEST_SENTENCE:,} lines: expected blank lines between sentences")
         elif rows:
             yield rows
             rows = []
+            if len(known) > LONGEST_SENTENCE:
+                known.clear()
     if rows:
         yield rows
 
@@ -80,32 +88,40 @@ def read_segmented(source: Source) -> Iterator[list[str]]:
         [['共同', '创造', '美好'], [], ['新', '世纪']]
     """
     for _, words in _lines(source, str.split):
-        yield words
+        yield [*words]  # a list of `split` has room for twelve
 
 
 def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[str, list[str]]]:
     """The parts of each line, and before them `file:number`."""
-    opened: AbstractContextManager[Any]
+    file_of: AbstractContextManager[Any]
     if source == "-":
-        opened = nullcontext(getattr(sys.stdin, "buffer", sys.stdin))
-    elif isinstance(source, str | os.PathLike):
-        opener: Callable[..., Any] = gzip.open if os.fspath(source).endswith(".gz") else open
-        opened = opener(source, "rb")
+        file_of = nullcontext(getattr(sys.stdin, "buffer", sys.stdin))
     else:
-        opened = nullcontext(source)
+        file_of = opened(source) if isinstance(source, str | os.PathLike) else nullcontext(source)
     number, empty = 0, True
-    with opened as file:
-        name = getattr(file, "name", "<stdin>" if source == "-" else "<stream>")
-        try:
-            for number, line in enumerate(file, 1):
-                text = _decode(line, f"{name}:{number}") if isinstance(line, bytes) else line
-                parts = split((text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n"))
-                empty = empty and not parts
-                yield f"{name}:{number}", parts
-        except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-            raise CorpusError(f"{name}:{number + 1}: broken gzip data: {error}") from error
+    with file_of as file:
+        is_path = isinstance(source, str | os.PathLike) and source != "-"
+        name = os.fspath(source) if is_path else getattr(file, "name", "<stdin>" if source == "-" else "<stream>")  # type: ignore[arg-type]
+        for number, line in enumerate(_bounded(name, lines(file) if hasattr(file, "readline") else file), 1):
+            text = _decode(line, f"{name}:{number}") if isinstance(line, bytes) else line
+            parts = split((text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n"))
+            empty = empty and not parts
+            yield f"{name}:{number}", parts
     if empty:
         raise CorpusError(f"{name}:{number or 1}: no line holds text")
+
+
+def _bounded(name: str, read: Iterable[Any]) -> Iterator[Any]:
+    """The same lines; a file that unpacks to too much, or a line without end, is a `CorpusError`."""
+    number = 0
+    try:
+        for line in read:
+            number += 1
+            yield line
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise CorpusError(f"{name}:{number + 1}: broken gzip data: {error}") from error
+    except ValueError as error:
+        raise CorpusError(f"{name}:{number + 1}: {error}") from error
 
 
 def _decode(line: bytes, place: str) -> str:

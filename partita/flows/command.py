@@ -10,6 +10,7 @@ import click
 import keras
 import numpy as np
 
+from partita.doctor import need
 from partita.files import replacing
 from partita.flows.explore import image_grid, links
 from partita.flows.files import Rows, read_rows
@@ -124,6 +125,8 @@ class Progress(keras.callbacks.Callback):
 @click.option("--out", type=click.Path(path_type=Path), callback=ending(".csv", ".npz", ".png"), help="Default: standard output.")
 def sample(model: str, rows: int, temperature: float, seed: int | None, out: Path | None) -> None:
     """Draw rows from the flow in MODEL: as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png)."""
+    if out is not None and out.suffix == ".png":
+        need("matplotlib", "--out *.png")
     fitted = _load(model)
     most = MOST_NUMBERS // int(np.prod(fitted.data_shape))
     if rows > most:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
+from partita.doctor import need
 from partita.files import replacing
 from partita.flows.bijection import Bijection, Chain
 from partita.flows.flow import Flow
@@ -105,6 +106,8 @@ def image_grid(images: Any, columns: int | None = None, path: str | Path | None 
         >>> image_grid(np.ones((6, 4)), columns=3).shape, image_grid(np.ones((6, 4)), columns=3, gap=1).shape
         ((4, 6), (5, 8))
     """
+    if path is not None:
+        need("matplotlib", "image_grid(path=…)")
     images = np.asarray(ops.convert_to_numpy(images))
     side = math.isqrt(images.shape[-1])
     if images.ndim == 2 and side**2 == images.shape[1]:

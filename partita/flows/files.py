@@ -4,14 +4,17 @@ file → (rows, features) with names, or images (rows, height, width, channels) 
 """
 
 import csv
-import gzip
+import io
 import math
-import zipfile
+import os
+from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from partita.bounded import RATIO_OF_NUMBERS, arrays, limit, lines, opened, read, read_array
 from partita.files import reading
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -37,7 +40,7 @@ def read_rows(path: str | Path) -> Rows:
     """The rows of a file `*.csv`, `*.tsv` or `*.txt`, `*.npz`, `*.npy` or idx, each also packed as `.gz`.
 
     Bytes become numbers from 0 to 1. Numbers in a table stand between commas, semicolons, tabs or spaces; a first line without numbers
-    has the names.
+    has the names. A packed file may unpack to 16 MiB or 40 times its size; the environment variable PARTITA_MAX_BYTES sets another limit.
 
     Raises:
         ValueError: with file and line, or what the file holds and what was wanted.
@@ -49,77 +52,93 @@ def read_rows(path: str | Path) -> Rows:
     if kind == ".npz":
         values = _read_npz(path)
     elif kind == ".npy":
-        with reading(path), _opened(path) as file:
-            values = np.load(file, allow_pickle=False)
+        with reading(path), opened(path, RATIO_OF_NUMBERS) as file:
+            values = read_array(file, _most(path))
     else:
         values = _read_idx(path)
     levels = 256 if values.dtype == np.uint8 else None
     if values.dtype.kind not in "fiu" or values.ndim < 2 or not len(values):
         raise ValueError(f"{path}: want rows of numbers, got an array of {values.dtype} of the shape {values.shape}")
     with np.errstate(all="ignore"):
-        values = values.astype("float32") / (255 if levels else 1)
+        values = values.astype("float32")
+        if levels:
+            values /= 255
     if not np.isfinite(values).all():
         raise ValueError(f"{path}: want finite numbers, none beyond {_LARGEST:.2g}")
     return Rows(values[..., None] if values.ndim == 3 else values, None, levels)
 
 
-def _opened(path):
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+def _most(path: Path) -> int:
+    """How many bytes of numbers a file can hold."""
+    size = os.path.getsize(path)
+    return limit(size, RATIO_OF_NUMBERS) if path.suffix == ".gz" else size
 
 
-def _read_npz(path):
-    with reading(path), _opened(path) as file:
-        if not zipfile.is_zipfile(file):
-            raise ValueError("is no .npz file")
-        file.seek(0)
-        with np.load(file, allow_pickle=False) as arrays:
-            names = arrays.files if len(arrays.files) == 1 else [name for name in ("x", "images") if name in arrays.files]
-            if not names:
-                raise ValueError(f"holds {', '.join(arrays.files) or 'nothing'}, want one array, or one named x or images")
-            return arrays[names[0]]
+def _read_npz(path: Path) -> np.ndarray:
+    with reading(path), arrays(path) as found:
+        names = [*found] if len(found) == 1 else [name for name in ("x", "images") if name in found]
+        if not names:
+            raise ValueError(f"holds {', '.join(found) or 'nothing'}, want one array, or one named x or images")
+        return found[names[0]]
 
 
-def _read_idx(path):
-    with reading(path), _opened(path) as file:
-        data = file.read()
-    if len(data) < 8 or data[:2] != b"\0\0" or data[2] not in _IDX_TYPES:
-        raise ValueError(f"{path}: want a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them")
-    dtype, ndim = np.dtype(_IDX_TYPES[data[2]]), data[3]
-    start = 4 + 4 * ndim
-    shape = tuple(int.from_bytes(data[place : place + 4]) for place in range(4, start, 4))
-    if len(data) != start + dtype.itemsize * math.prod(shape) or ndim > _MOST_AXES:
-        raise ValueError(f"{path}: want {math.prod(shape)} numbers of the shape {shape}, and the file is not that long")
-    return np.frombuffer(data, dtype, offset=start).reshape(shape).astype(dtype.newbyteorder("="))
+def _read_idx(path: Path) -> np.ndarray:
+    with reading(path), opened(path, RATIO_OF_NUMBERS) as file:
+        start = file.read(4)
+        if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES or start[3] > _MOST_AXES:
+            raise ValueError("want a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them")
+        dtype, axes = np.dtype(_IDX_TYPES[start[2]]), file.read(4 * start[3])
+        shape = tuple(int.from_bytes(axes[place : place + 4]) for place in range(0, len(axes), 4))
+        size = dtype.itemsize * math.prod(shape)
+        content = read(file, min(size, _most(path)) + 1)
+        if len(axes) != 4 * start[3] or len(content) != size:
+            raise ValueError(f"want {math.prod(shape)} numbers of the shape {shape}, and the file is not that long")
+        return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _read_table(path):
-    with reading(path), _opened(path) as file:
-        lines = file.read().decode("utf-8-sig").splitlines()
-    filled = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not filled:
+def _filled_lines(path: Path) -> Iterator[tuple[int, str]]:
+    with reading(path), opened(path, RATIO_OF_NUMBERS) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:
+        yield from ((number, line) for number, line in enumerate(lines(text), 1) if line.strip())
+
+
+def _cells(path: Path, number: int, line: str, mark: str | None) -> list[str]:
+    if mark is None or '"' not in line:
+        return [cell.strip() for cell in line.split(mark)]
+    with reading(f"{path}:{number}"):
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=mark, strict=True))]
+
+
+def _read_table(path: Path) -> Rows:
+    rows = _filled_lines(path)
+    first, line = next(rows, (0, ""))
+    if not first:
         raise ValueError(f"{path}: is empty")
-    mark = max(",;\t", key=filled[0][1].count)
-    if mark in filled[0][1]:
-        with reading(path):
-            cells = [[cell.strip() for cell in row] for row in csv.reader([line for _, line in filled], delimiter=mark)]
-    else:
-        cells = [line.split() for _, line in filled]
-    names = None if any(map(_is_number, cells[0])) else cells[0]
-    if names is not None and len({*names}) < len(names):
-        raise ValueError(f"{path}:{filled[0][0]}: want each name once, got {', '.join(names)}")
-    skipped = 0 if names is None else 1
-    values = np.empty((len(cells) - skipped, len(cells[0])), "float32")
-    if not len(values):
+    mark = max(",;\t", key=line.count) if any(map(line.count, ",;\t")) else None
+    cells = _cells(path, first, line, mark)
+    width, names, values = len(cells), None if any(map(_is_number, cells)) else cells, array("f")
+    if names is None:
+        values.extend(_numbers(f"{path}:{first}", cells, width, names))
+    elif len({*names}) < width:
+        raise ValueError(f"{path}:{first}: want each name once, got {next(name for name in names if names.count(name) > 1)!r:.80} twice")
+    for number, line in rows:
+        values.extend(_numbers(f"{path}:{number}", _cells(path, number, line, mark), width, names))
+    if not values:
         raise ValueError(f"{path}: has a line of names and no numbers")
-    for row, ((number, _), line) in enumerate(zip(filled[skipped:], cells[skipped:], strict=True)):
-        if len(line) != values.shape[1]:
-            raise ValueError(f"{path}:{number}: want {values.shape[1]} cells, got {len(line)}")
-        for place, cell in enumerate(line):
-            if not _is_number(cell) or not abs(float(cell)) <= _LARGEST:
-                column = f"column {place + 1}" if names is None else f"column '{names[place]}'"
-                raise ValueError(f"{path}:{number}: want a finite number in {column}, got '{cell}'")
-        values[row] = [float(cell) for cell in line]
-    return Rows(values, names)
+    return Rows(np.frombuffer(values, "float32").reshape(-1, width), names)
+
+
+def _numbers(where: str, cells: list[str], width: int, names: list[str] | None) -> list[float]:
+    if len(cells) != width:
+        raise ValueError(f"{where}: want {width} cells, got {len(cells)}")
+    try:
+        values = [*map(float, cells)]
+        if all(-_LARGEST <= value <= _LARGEST for value in values):
+            return values
+    except ValueError:
+        pass
+    place = next(place for place, cell in enumerate(cells) if not _is_number(cell) or not abs(float(cell)) <= _LARGEST)
+    column = f"column {place + 1}" if names is None else f"column {names[place]!r:.80}"
+    raise ValueError(f"{where}: want a finite number in {column}, got {cells[place]!r:.80}")
 
 
 def _is_number(cell):

@@ -14,6 +14,7 @@ from scipy.special import ndtri
 
 from partita.autodiff import value_and_jacobian
 from partita.backend import double_precision
+from partita.doctor import need
 from partita.ode.coordinates import Coordinates
 from partita.ode.solver import check_times
 
@@ -144,6 +145,7 @@ class Fit:
             ImportError: if matplotlib is missing.
         """
         if axes is None:
+            need("matplotlib", "plot")
             import matplotlib.pyplot as plt
 
             axes = plt.gca()

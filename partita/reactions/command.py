@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from partita.doctor import need
 from partita.files import replacing
 from partita.options import FiniteRange, count, ending
 from partita.reactions.network import Network
@@ -74,6 +75,8 @@ def simulate(
     MODEL is the network's text, a file that holds it, an SBML file (*.xml, *.sbml), or - for text on standard input. A run into
     --out that was stopped goes on where it was when it is called again.
     """
+    if plot is not None:
+        need("matplotlib", "--plot")
     network = read_network(model)
     names = None if species is None else species.split(",")
     times = np.linspace(0, until, points + 1)

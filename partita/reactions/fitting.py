@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import numpy as np
 
+from partita.bounded import lines
+from partita.doctor import need
 from partita.files import replacing
 from partita.options import SEED, count, ending
 from partita.reactions.command import TextMayBeginWithAnArrow, read_network
@@ -35,6 +37,8 @@ def fit(
     commas, its first column the time, the others named after species; an empty cell was not seen, a species without a column never was.
     The state at the first time is what was seen then and, for other species, MODEL's initial counts.
     """
+    if plot is not None:
+        need("matplotlib", "--plot")
     network = read_network(model)
     names = list(network.parameters) if free is None else free.split(",")
     if unknown := [name for name in names if name not in network.parameters]:
@@ -85,8 +89,8 @@ def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(map(str.strip, row))]
-    except (UnicodeDecodeError, csv.Error) as error:
+            rows = [(number, row) for number, row in enumerate(csv.reader(lines(file)), 1) if any(map(str.strip, row))]
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: is no table: {error}") from error
     if len(rows) < 3:
         raise ValueError(f"{path}: want a line of names and at least two of numbers, got {len(rows)} lines")

@@ -30,7 +30,7 @@ from partita.reactions.streams import advance, exponential, fetch_add, uniform
 
 {"".join("@njit(error_model='numpy')" + chr(10) + text + chr(10) for text in SCALAR_FUNCTIONS.values())}
 """
-DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)'
+DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False)'
 
 
 def indented(lines: Iterable[str], depth: int) -> Iterator[str]:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
+from partita.doctor import need
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -26,6 +28,7 @@ def draw(runs: xr.Dataset) -> "Figure":
 
     Raises:
         ValueError: if it holds no trajectory that came to its end.
+        ImportError: if Matplotlib is missing.
 
     Example:
         >>> from partita.reactions import Network
@@ -33,6 +36,7 @@ def draw(runs: xr.Dataset) -> "Figure":
         >>> len(draw(runs).axes)
         2
     """
+    need("matplotlib", "drawing an ensemble")
     from matplotlib.figure import Figure
 
     runs = runs.isel(trajectory=np.flatnonzero(np.isin(runs.status, ["finished", "absorbed"])))

@@ -7,6 +7,7 @@ import os
 from typing import BinaryIO, NoReturn
 from xml.parsers import expat
 
+from partita.doctor import need
 from partita.reactions.network import Network
 
 BYTE_LIMIT = 16 * 2**20
@@ -59,12 +60,9 @@ def read_sbml(source: str | os.PathLike[str] | BinaryIO, rounding: bool = False)
 
 
 def _model(text: str, rounding: bool) -> Network:
-    try:
-        from partita.reactions.sbml_model import network
-    except ModuleNotFoundError as error:
-        if error.name != "libsbml":
-            raise
-        raise ImportError("reading SBML needs python-libsbml: pip install 'partita[sbml]'") from None
+    need("libsbml", "reading SBML")
+    from partita.reactions.sbml_model import network
+
     return network(text, rounding)
 
 

@@ -9,8 +9,8 @@ kernel reads tables and a small stack machine for laws that are not mass action,
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from partita.kernels import njit
 from partita.reactions.expression import Call, Expression, Name, Number, names
 from partita.reactions.kernel import ABSORBED, BAD_PROPENSITY, COUNT_LIMIT, COUNT_TOO_LARGE, EVENT_LIMIT, FINISHED, RUNNING
 from partita.reactions.plan import Numbers, Plan
@@ -117,7 +117,7 @@ def _compile(law: Expression, slots: dict[str, int], values: dict[str, float], c
     return [word for argument in arguments for word in argument] + [operation]
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _run_program(program, begin, end, constants, x, stack):
     top = -1
     for place in range(begin, end):
@@ -150,7 +150,7 @@ def _run_program(program, begin, end, constants, x, stack):
     return stack[0]
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _one_argument(word, a):
     if word == _NEGATE:
         return -a
@@ -177,7 +177,7 @@ def _one_argument(word, a):
     return 1.0 if a == 0.0 else 0.0
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _two_arguments(word, a, b):
     if word == _ADD:
         return a + b
@@ -229,7 +229,7 @@ def _join(r, value, exponent, row_of, group, position, members, size, weight, bo
     return rows
 
 
-@njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)
+@njit(nogil=True, error_model="numpy", boundscheck=False)
 def run(
     queue, places, words, x, clock, reached, fired, status, stop, armed, out, extra, columns, tables, times, stops, max_events, budget
 ):  # fmt: skip

@@ -11,8 +11,8 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
+from partita.kernels import njit
 from partita.reactions import sparse
 from partita.reactions.expression import names
 from partita.reactions.kernel import ABSORBED, BAD_PROPENSITY, COUNT_LIMIT, COUNT_TOO_LARGE, EVENT_LIMIT, FINISHED, RUNNING
@@ -47,7 +47,7 @@ def tables(plan: Plan, given: Numbers, epsilon: float) -> Tables:
     return Tables(sparse.tables(plan, given), order, copies, epsilon)
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _poisson(mean, words):
     """A Poisson number: products of uniforms where the mean is small, transformed rejection (Hörmann 1993) where not."""
     if mean <= 0.0:
@@ -76,18 +76,18 @@ def _poisson(mean, words):
             return k
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _word(words):
     r, words[0], words[1], words[2], words[3] = advance(words[0], words[1], words[2], words[3])
     return r
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _uniform(words):
     return uniform(_word(words))
 
 
-@njit(error_model="numpy", cache=True)
+@njit(error_model="numpy")
 def _change_scale(order, copies, count):
     """The g of the formula: how strongly the propensities can follow this species."""
     if copies >= 3 and count > 2.0:
@@ -97,7 +97,7 @@ def _change_scale(order, copies, count):
     return max(float(order), 1.0)
 
 
-@njit(nogil=True, error_model="numpy", boundscheck=False, cache=True)
+@njit(nogil=True, error_model="numpy", boundscheck=False)
 def run(
     queue, places, words, x, clock, reached, fired, status, stop, armed, out, extra, columns, tables, times, stops, max_events, budget
 ):  # fmt: skip

@@ -13,6 +13,7 @@ from time import perf_counter
 
 from partita import __version__
 from partita.backend import choose
+from partita.doctor import need
 from partita.files import replacing
 from partita.tour.page import Study, page
 
@@ -49,9 +50,21 @@ def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int =
         raise ValueError(f"only must name studies out of {', '.join(STUDIES)}; got {', '.join(unknown)}")
     if find_spec("matplotlib") is None:
         raise ImportError("the tour draws its pictures with Matplotlib, which is missing: pip install 'partita[cli]'.")
+    if {"flows", "training"} & {*(only or STUDIES)}:
+        need("sklearn", "the tour")
     choose()
     out = Path(out)
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
+    try:
+        return _run(only, out, seed, report)
+    except BaseException:
+        if is_new and not any(out.iterdir()):
+            out.rmdir()
+        raise
+
+
+def _run(only: Sequence[str] | None, out: Path, seed: int, report: Callable[[str], None]) -> Path:
     studies: dict[str, tuple[Study, float]] = {}
     for name in (name for name in STUDIES if name in (only or STUDIES)):
         report(f"{name}: started")

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from partita import flows
+from partita.doctor import need
 from partita.tour.page import Block, Formula, Study, Table, Words, picture
 
 if TYPE_CHECKING:
@@ -59,10 +60,9 @@ def study(seed: int = 0, epochs: int = 100) -> Study:
 
 def _digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Digits to train on, to hold out and to test, rows of pixels from 0 to 1."""
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ImportError("the study of flows reads its digits from scikit-learn, which is missing: pip install 'partita[cli]'.") from None
+    need("sklearn.datasets", "the study of flows")
+    from sklearn.datasets import load_digits
+
     digits = load_digits().data.astype("float32") / (LEVELS - 1)
     digits = digits[np.random.default_rng(seed).permutation(len(digits))]
     return digits[:1300], digits[1300:1500], digits[1500:]

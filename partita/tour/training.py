@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from partita.doctor import need
 from partita.tour.page import Block, Formula, Study, Table, Words, picture
 from partita.training import CenterLoss, Mixup, SamplePairing, linearity
 
@@ -27,10 +28,9 @@ def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     Raises:
         ImportError: if scikit-learn is missing.
     """
-    try:
-        from sklearn.datasets import load_digits
-    except ImportError:
-        raise ImportError("this study uses the digits that scikit-learn brings along: pip install 'partita[cli]'") from None
+    need("sklearn.datasets", "the study of training")
+    from sklearn.datasets import load_digits
+
     images, classes = load_digits(return_X_y=True)
     order = np.random.default_rng(seed).permutation(len(images))
     images, classes = (images[order] / 16).astype("float32"), classes[order]

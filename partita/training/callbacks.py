@@ -15,6 +15,7 @@ import keras
 import numpy as np
 
 from partita.autodiff import gradients_of_loss
+from partita.doctor import need
 from partita.files import replacing
 from partita.training.steps import Steps
 
@@ -274,6 +275,7 @@ class Trace(keras.callbacks.Callback):
             ImportError: if matplotlib is missing.
         """
         if axes is None:
+            need("matplotlib", "plot")
             import matplotlib.pyplot as plt
 
             axes = plt.gca()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from partita.doctor import need
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -42,6 +44,7 @@ class Linearity:
             ImportError: if matplotlib is missing.
         """
         if axes is None:
+            need("matplotlib", "plot")
             import matplotlib.pyplot as plt
 
             axes = plt.gca()

@@ -13,8 +13,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from numba import njit
 
+from partita.kernels import njit
 from partita.training.sources import source
 
 Batch = tuple[Any, ...]  # (x,), (x, y) or (x, y, sample weights), each an array or a nest of them
@@ -320,7 +320,7 @@ def _blend(a: np.ndarray, b: np.ndarray, rows: np.ndarray, share: np.ndarray) ->
     return mixed.astype(kind, copy=False)
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def _blend_rows(a, b, mixed, rows, share):
     """In one pass, where NumPy takes four."""
     number = mixed.dtype.type
