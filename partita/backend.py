@@ -7,6 +7,7 @@ Keras by itself takes TensorFlow, and fails where that is missing. Worse, its fi
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
@@ -18,6 +19,8 @@ from types import ModuleType
 from typing import Any
 
 _BACKENDS = ("jax", "torch", "tensorflow")
+_promotion = threading.Lock()  # of Keras's table of dtypes, see double_precision
+_kept: list[str] = []
 _WRITTEN_UNASKED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
 
 
@@ -227,8 +230,11 @@ def double_precision() -> Iterator[None]:
     import keras
     from keras.src.backend.common import dtypes  # Keras has no setting for this: its promotion table alone decides
 
-    table, kept = dtypes.BIT64_TO_BIT32_DTYPE, dtypes.BIT64_TO_BIT32_DTYPE["float64"]
-    table["float64"] = "float64"
+    table = dtypes.BIT64_TO_BIT32_DTYPE
+    with _promotion:
+        first = _kept[0] if _kept else table["float64"]
+        _kept.append(first)
+        table["float64"] = "float64"
     try:
         if keras.backend.backend() == "jax":
             import jax
@@ -238,7 +244,10 @@ def double_precision() -> Iterator[None]:
         else:
             yield
     finally:
-        table["float64"] = kept
+        with _promotion:
+            _kept.pop()
+            if not _kept:  # the table is one for all threads: the last to leave puts it back
+                table["float64"] = first
 
 
 def add_rows(variable: Any, rows: Any, values: Any) -> Any:

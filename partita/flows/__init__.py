@@ -12,7 +12,7 @@ from partita.flows.bijection import Bijection, Chain, Inverse
 from partita.flows.coupling import AdditiveCoupling, AffineCoupling, Coupling, SplineCoupling
 from partita.flows.distributions import Distribution, Logistic, Normal, StudentT
 from partita.flows.explore import Importance, image_grid, importance, interpolate
-from partita.flows.flow import Flow
+from partita.flows.flow import Flow, LostInverseWarning
 from partita.flows.mixing import ActNorm, InvertibleConv1x1, InvertibleDense, Permutation, Reverse, Scaling
 from partita.flows.ranges import Logit, Sigmoid, Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
@@ -35,6 +35,7 @@ __all__ = [
     "InvertibleDense",
     "Logistic",
     "Logit",
+    "LostInverseWarning",
     "MaskedAutoregressive",
     "Normal",
     "Permutation",

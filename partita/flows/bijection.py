@@ -5,12 +5,15 @@ z = f(x),   log q(x) = log p(z) + log|det ∂f/∂x|,   log|det| of a chain = th
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import wraps
 from inspect import signature
 from typing import Any
 
 import keras
 from keras import ops
+
+from partita.backend import double_precision
 
 Tensor = Any
 Shape = tuple[Any, ...]  # None is a size that is not known yet
@@ -22,10 +25,12 @@ class Bijection(keras.layers.Layer, ABC):
     A new one is a class with two methods; weights, if any, are made in `build(x_shape)` or `build(x_shape, context_shape=None)` as in any
     Keras layer. Either method may leave out `context` if it has no use for it. One that changes the shape also overrides
     `compute_output_shape(x_shape)`. Tensors come in, and log-determinants go out, in float32 whatever the policy of mixed precision
-    says (in float64 if the layer's dtype is float64); nets inside keep to the policy they were made with.
+    says (in float64 if the layer's dtype is float64, on JAX whatever `jax_enable_x64` says); nets inside keep to the policy they were made
+    with.
 
     Calling `bijection(x, context)` is `forward_and_log_det`. An unbuilt bijection is built on the first x it sees. `domain` is the
-    interval that data must lie in, all numbers unless the constructor sets another.
+    interval that data must lie in, and `image` the one of what they are mapped to: all numbers unless the constructor sets others.
+    `rearranges` says that the numbers of x only change places.
 
     Raises:
         ValueError: if x has no axis of features, or a bijection that changes the shape is to invert before it was built.
@@ -46,13 +51,20 @@ class Bijection(keras.layers.Layer, ABC):
     def __init__(self, dtype: Any = None, **kwargs: Any):
         policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
         super().__init__(dtype="float64" if policy.variable_dtype == "float64" else "float32", **kwargs)
-        self.domain = (-float("inf"), float("inf"))
+        self.domain = self.image = (-float("inf"), float("inf"))
+        self.rearranges = False
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
         for name in ("forward_and_log_det", "inverse_and_log_det"):
             if name in vars(cls) and not getattr(vars(cls)[name], "__isabstractmethod__", False):
                 setattr(cls, name, _prepared(vars(cls)[name]))
+        if "build" in vars(cls):
+            cls.build = in_own_precision(vars(cls)["build"])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with precision(self.compute_dtype):
+            return super().__call__(*args, **kwargs)
 
     @abstractmethod
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -64,6 +76,22 @@ class Bijection(keras.layers.Layer, ABC):
 
     def call(self, x, context=None):
         return self.forward_and_log_det(x, context)
+
+
+def precision(dtype: str) -> AbstractContextManager:
+    """Where numbers of that dtype keep it, in every operation of Keras and on every backend."""
+    return double_precision() if dtype == "float64" else nullcontext()
+
+
+def in_own_precision(method: Callable) -> Callable:
+    """The method of a layer, where numbers of the layer's dtype keep it."""
+
+    @wraps(method)
+    def run(self, *args, **kwargs):
+        with precision(self.compute_dtype):
+            return method(self, *args, **kwargs)
+
+    return run
 
 
 def _prepared(method: Callable) -> Callable:
@@ -83,7 +111,7 @@ def _prepared(method: Callable) -> Callable:
         y, log_det = method(self, x, context) if takes_context else method(self, x)
         return y, ops.cast(log_det, self.compute_dtype)
 
-    return run
+    return in_own_precision(run)
 
 
 def build(bijection: Bijection, x_shape: Shape, context_shape: Shape | None = None) -> Shape:
@@ -140,7 +168,10 @@ class Chain(Bijection):
         if not bijections or not all(isinstance(link, Bijection) for link in bijections):
             raise ValueError(f"bijections must be one Bijection or more, got {bijections!r}")
         self.bijections = list(bijections)
-        self.domain = bijections[0].domain
+        moving = [link for link in bijections if not link.rearranges]
+        self.rearranges = not moving
+        if moving:
+            self.domain, self.image = moving[0].domain, moving[-1].image
 
     def build(self, x_shape, context_shape=None):
         for bijection in self.bijections:
@@ -195,6 +226,7 @@ class Inverse(Bijection):
     def __init__(self, bijection: Bijection, **kwargs: Any):
         super().__init__(**kwargs)
         self.bijection = bijection
+        self.domain, self.image, self.rearranges = bijection.image, bijection.domain, bijection.rearranges
 
     def build(self, x_shape, context_shape=None):
         if build(self.bijection, x_shape, context_shape) != (None, *x_shape[1:]):

@@ -75,6 +75,10 @@ def fit(
         click.echo("\nstopped", err=True)
         if not np.isfinite(said.best):
             raise
+    except FloatingPointError as error:
+        if not np.isfinite(said.best):
+            raise click.ClickException(f"{str(error).partition(';')[0]}: try a smaller --learning-rate") from None
+        click.echo(f"stopped: {str(error).partition(';')[0]}", err=True)
     if not np.isfinite(said.best):
         raise click.ClickException("the loss is no finite number: try a smaller --learning-rate")
     click.echo(f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}")

@@ -10,7 +10,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.flows.bijection import Shape, Tensor, sum_features
+from partita.flows.bijection import Shape, Tensor, in_own_precision, precision, sum_features
+
+_FAR = 1e9  # where 1 + z² is z² in float64, too
 
 
 class Distribution(keras.layers.Layer, ABC):
@@ -39,10 +41,16 @@ class Distribution(keras.layers.Layer, ABC):
     def draw(self, shape: tuple[int, ...], seed: Any) -> Tensor:
         """Independent draws for scale 1; `seed` is an integer or a `keras.random.SeedGenerator`."""
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with precision(self.compute_dtype):
+            return super().__call__(*args, **kwargs)
+
+    @in_own_precision
     def build(self, z_shape):
         if self.trained_scale:
             self.log_scale = self.add_weight(name="log_scale", shape=z_shape[1:], initializer="zeros")
 
+    @in_own_precision
     def log_prob(self, z: Tensor) -> Tensor:
         """log p(z) `(batch,)`, in nats."""
         z = ops.cast(ops.convert_to_tensor(z), self.compute_dtype)
@@ -51,6 +59,7 @@ class Distribution(keras.layers.Layer, ABC):
         log_scale = self.log_scale + 0.0
         return sum_features(self.log_density(z * ops.exp(-log_scale)) - log_scale)
 
+    @in_own_precision
     def sample(self, shape: Shape, seed: Any = None, temperature: float = 1.0) -> Tensor:
         """Draws of z, their distance from 0 multiplied by `temperature`."""
         z = temperature * self.draw(shape, seed)
@@ -132,7 +141,11 @@ class StudentT(Distribution):
     def log_density(self, z):
         half = (self.degrees + 1) / 2
         constant = math.lgamma(half) - math.lgamma(self.degrees / 2) - 0.5 * math.log(self.degrees * math.pi)
-        return constant - half * ops.log1p(z**2 / self.degrees)
+        # Far out the square would overflow, and the density of a draw be 0: log(1 + z²/ν) is log z²/ν there.
+        size = ops.abs(z) / math.sqrt(self.degrees)
+        is_far = size > _FAR
+        near = ops.log1p(ops.square(ops.where(is_far, 0.0, size)))
+        return constant - half * ops.where(is_far, 2 * ops.log(ops.maximum(size, _FAR)), near)
 
     def draw(self, shape, seed):
         seeds = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed  # two draws must not repeat each other

@@ -4,6 +4,8 @@ log q(x) = log p(f(x)) + log|det ∂f/∂x|,   x = f⁻¹(z) with z drawn from p
 """
 
 import math
+import warnings
+from inspect import signature
 from typing import Any
 
 import keras
@@ -11,11 +13,25 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled, is_known
-from partita.flows.bijection import Bijection, build
+from partita.callbacks import all_of, joined
+from partita.finite import StopOnNonFinite, as_numbers, check_finite
+from partita.flows.bijection import Bijection, build, in_own_precision, precision
 from partita.flows.distributions import Distribution, Normal
+from partita.flows.given import checked_batches, checked_rows, is_data, parts
 from partita.saving import SavedWithSeeds
 
+_LOOKED_AT = 16  # draws, to see whether the inverse is one
+_ALLOWED = 0.05  # of a feature's standard deviation: how far a draw may be from the inverse of its latent
 _NUMBERS_AT_ONCE = 2**18  # of data in a batch, where the methods cut many rows into batches
+
+
+class LostInverseWarning(RuntimeWarning):
+    """A flow does not invert what it computes, in the precision it has: its draws do not follow its density.
+
+    Example:
+        >>> issubclass(LostInverseWarning, RuntimeWarning)
+        True
+    """
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -23,11 +39,15 @@ class Flow(SavedWithSeeds):
     """A Keras model of a density: `compile("adam")`, `fit(x)`, then `log_prob`, `sample`, `encode`, `decode`.
 
     The loss is the mean of −log q(x) in nats, and "bits_per_dim" a metric. Training takes no targets. With a context, to learn q(x|c), a
-    batch is a pair: `fit((x, context))`, `evaluate((x, context))`, `validation_data=((x, context),)`; sample weights are `(batch,)`.
+    batch is a pair: `fit((x, context))`, `evaluate((x, context))`, `validation_data=((x, context),)`; sample weights are `(batch,)`. A
+    `StopOnNonFinite` comes along: where the loss becomes NaN, `fit` puts the weights of the last good epoch back and raises.
 
     The methods below take rows of data and give NumPy arrays, in compiled batches whatever the number of rows. Given a tensor of the
     backend they give a tensor that can be differentiated. `data_shape` is that of a row; `levels` is one over the width of the noise, 1
-    without.
+    without. `log_prob` of a tensor outside the bijection's domain is −inf; of an array it is an error.
+
+    When weights are new, `sample` and `decode` look whether 16 draws come back from their latents, and warn where they do not: a deep chain
+    can lose more digits than its dtype has. `log_prob` needs no inverse, and does not look.
 
     Args:
         bijection: From data to latent space.
@@ -37,8 +57,10 @@ class Flow(SavedWithSeeds):
             between the two. None adds nothing. `log_prob` and `encode` take x as it is.
 
     Raises:
-        ValueError: if an argument does not fit; if data are not finite or lie outside the bijection's domain (the row is named); if a
-            context is missing, or given to a flow that was built without.
+        ValueError: if an argument does not fit; if data are no numbers, not finite or outside the bijection's domain (the row is named); if
+            a context is missing, or given to a flow that was built without.
+        FloatingPointError: out of `fit`, where a training diverges.
+        LostInverseWarning: a warning, see above.
 
     Example:
         >>> import numpy as np
@@ -79,7 +101,13 @@ class Flow(SavedWithSeeds):
         self._noise = keras.random.SeedGenerator()
         self._bits = keras.metrics.Mean(name="bits_per_dim")
         self._pieces: dict[str, Any] = {}
+        self._looked_at: float | None = None
 
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with precision(self.compute_dtype):
+            return super().__call__(*args, **kwargs)
+
+    @in_own_precision
     def build(self, input_shape):
         x_shape, context_shape = input_shape if isinstance(input_shape[0], (list, tuple)) else (input_shape, None)
         latent_shape = build(self.bijection, x_shape, context_shape)
@@ -100,19 +128,39 @@ class Flow(SavedWithSeeds):
         weight = 1.0 if sample_weight is None else ops.cast(sample_weight, y_pred.dtype)
         return -ops.mean(weight * y_pred) + sum(self.losses)
 
+    @in_own_precision
     def fit(self, x=None, y=None, *arguments, **options):
-        y = self._check_all(x, y, options)
-        validation = options.get("validation_data")
-        self._check_all(validation[0] if isinstance(validation, (list, tuple)) else validation)
-        return super().fit(x, y, *arguments, **options)
+        call = signature(super().fit).bind(x, y, *arguments, **options)
+        given = call.arguments
+        self._look_at(given)
+        validation = given.get("validation_data")
+        if validation is not None and is_data(validation):
+            rows = parts(validation)[0] is validation  # bare rows, and no tuple of x, y and weights
+            names = dict(zip(("x", "y", "sample_weight"), (validation,) if rows else validation, strict=False))
+            self._look_at(names, "validation_data")
+            given["validation_data"] = tuple(names.get(name) for name in ("x", "y", "sample_weight")[: 3 if "y" in names else 1])
+        elif validation is not None:
+            given["validation_data"] = checked_batches("validation_data", validation)
+        callbacks = given.get("callbacks")
+        own = [] if any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks)) else [StopOnNonFinite()]
+        given["callbacks"] = joined(self, callbacks, *own)
+        return super().fit(*call.args, **call.kwargs)
 
+    @in_own_precision
     def evaluate(self, x=None, y=None, *arguments, **options):
-        y = self._check_all(x, y, options)
-        return super().evaluate(x, y, *arguments, **options)
+        call = signature(super().evaluate).bind(x, y, *arguments, **options)
+        self._look_at(call.arguments)
+        return super().evaluate(*call.args, **call.kwargs)
+
+    @in_own_precision
+    def train_on_batch(self, x, *arguments, **options):
+        call = signature(super().train_on_batch).bind(x, *arguments, **options)
+        self._look_at(call.arguments)
+        return super().train_on_batch(*call.args, **call.kwargs)
 
     def log_prob(self, x: Any, context: Any = None) -> Any:
         """log q(x) `(rows,)` in nats, of data `(rows, ...)`."""
-        return self._run("log_prob", x, context)
+        return self._run("log_prob", x, context, self.bijection.domain)
 
     def bits_per_dim(self, x: Any, context: Any = None, seed: int | None = None) -> np.ndarray:
         """−log₂ of the probability of each row, a feature `(rows,)`; lower is better.
@@ -120,17 +168,18 @@ class Flow(SavedWithSeeds):
         With `dequantize`, noise is added (the same for the same seed), and the probability is that of a cell as wide as the noise, so for
         256 levels that of the discrete x, at least. Without, it is the density.
         """
-        x = self._checked(x)
-        noised = ops.convert_to_numpy(self._with_noise(x, keras.random.SeedGenerator(seed)))
-        return self._to_bits(self._run("log_prob", noised, context, check=False))
+        x = checked_rows("x", x, self.bijection.compute_dtype, self._limits())
+        with precision(self.compute_dtype):
+            noised = ops.convert_to_numpy(self._with_noise(x, keras.random.SeedGenerator(seed)))
+        return self._to_bits(self._run("log_prob", noised, context, (-math.inf, math.inf)))
 
     def encode(self, x: Any, context: Any = None) -> Any:
         """Latent z = f(x) of data."""
-        return self._run("encode", x, context)
+        return self._run("encode", x, context, self.bijection.domain)
 
     def decode(self, z: Any, context: Any = None) -> Any:
         """Data x = f⁻¹(z) of latents."""
-        return self._run("decode", z, context)
+        return self._run("decode", z, context, self.bijection.image)
 
     def sample(self, n: int, temperature: float = 1.0, seed: int | None = None, context: Any = None) -> np.ndarray:
         """`n` draws of x, `(n, ...)`.
@@ -146,16 +195,27 @@ class Flow(SavedWithSeeds):
             raise ValueError(f"n must be at least 1, got {n}")
         if not temperature >= 0:
             raise ValueError(f"temperature must be 0 or more, got {temperature}")
+        if self.bijection.image != (-math.inf, math.inf):
+            low, high = self.bijection.image
+            raise ValueError(
+                f"sample needs a bijection onto all numbers, which the base draws, got one onto those from {low:g} to {high:g}"
+            )
         if context is not None:
-            context = np.asarray(ops.convert_to_numpy(context))
+            context = as_numbers("context", context)
             if self._context_shape is not None and context.shape in (self._context_shape, (1, *self._context_shape)):
                 context = np.broadcast_to(context, (n, *self._context_shape))
         z = self.base.sample((n, *self._latent_shape), keras.random.SeedGenerator() if seed is None else seed, temperature)
-        return self._run("decode", ops.convert_to_numpy(z), context)
+        return self._run("decode", ops.convert_to_numpy(z), context, self.bijection.image)
 
     def _log_prob(self, x, context):
-        z, log_det = self.bijection.forward_and_log_det(x, context)
-        return self.base.log_prob(z) + log_det  # (batch,)
+        low, high = self.bijection.domain
+        inside = x if math.isinf(low) and math.isinf(high) else ops.clip(x, low, high)
+        z, log_det = self.bijection.forward_and_log_det(inside, context)
+        log_prob = self.base.log_prob(z) + log_det  # (batch,)
+        if inside is x:
+            return log_prob
+        is_outside = ops.any((x < low) | (x > high), axis=tuple(range(1, len(x.shape))))
+        return ops.where(is_outside, -math.inf, log_prob)
 
     def _encode(self, x, context):
         return self.bijection.forward_and_log_det(x, context)[0]
@@ -176,28 +236,63 @@ class Flow(SavedWithSeeds):
     def _to_bits(self, log_prob):
         return -log_prob / (math.prod(self.data_shape) * math.log(2)) + math.log2(self.levels)
 
-    def _run(self, name, x, context, check=True):
+    @in_own_precision
+    def _run(self, name, x, context, limits):
         if not self.built:
-            x = np.asarray(x)
+            x = x if ops.is_tensor(x) else as_numbers("x", x)
             self.build((None, *x.shape[1:]) if context is None else ((None, *x.shape[1:]), (None, *np.shape(context)[1:])))
-        function = getattr(self, f"_{name}")
         if ops.is_tensor(x) and not is_known(x):
-            return function(x, context)
+            return getattr(self, f"_{name}")(x, context)
+        shape = self._latent_shape if name == "decode" else self.data_shape
+        if ops.is_tensor(x):
+            self._check_shapes(x, context, shape)
+            return self._piece(name)(x, context, [weight.value for weight in self.weights])
+        x = checked_rows("z" if name == "decode" else "x", x, self.bijection.compute_dtype, limits)
+        context = self._checked_context(context)
+        self._check_shapes(x, context, shape)
+        if name == "decode":
+            self._look_at_inverse(context)
+        return self._all(name, x, context)
+
+    def _piece(self, name):
         if name not in self._pieces:
+            function = getattr(self, f"_{name}")
 
             def piece(x, context, values):  # weights as arguments: what is compiled would otherwise keep today's
                 with keras.StatelessScope([*zip(self.weights, values, strict=True)]):
                     return function(x, context)
 
             self._pieces[name] = compiled(piece)
+        return self._pieces[name]
+
+    def _all(self, name, x, context):
         values = [weight.value for weight in self.weights]
-        if ops.is_tensor(x):
-            self._check_shapes(x, context, self._latent_shape if name == "decode" else self.data_shape)
-            return self._pieces[name](x, context, values)
-        x = self._checked(x, "z" if name == "decode" else "x", name != "decode" and check)
-        context = None if context is None else np.asarray(ops.convert_to_numpy(context), self.bijection.compute_dtype)
-        self._check_shapes(x, context, self._latent_shape if name == "decode" else self.data_shape)
-        return np.concatenate([*self._in_batches(self._pieces[name], x, context, values)])
+        return np.concatenate([*self._in_batches(self._piece(name), x, context, values)])
+
+    def _look_at_inverse(self, context):
+        """Warn if draws do not come back from their latents; once for the same weights."""
+        if "weights" not in self._pieces:
+            self._pieces["weights"] = compiled(lambda values: sum(ops.sum(ops.cast(value, "float32")) for value in values))
+        numbers = [weight.value for weight in self.weights if "float" in keras.backend.standardize_dtype(weight.dtype)]
+        found = float(self._pieces["weights"](numbers)) if numbers else 0.0
+        if found == self._looked_at or self.bijection.image != (-math.inf, math.inf):
+            return
+        self._looked_at = found
+        z = ops.convert_to_numpy(self.base.sample((_LOOKED_AT, *self._latent_shape), 0))
+        context = None if context is None else np.resize(context, (_LOOKED_AT, *context.shape[1:]))
+        x = self._all("decode", z, context)
+        again = self._all("decode", self._all("encode", x, context), context)
+        with np.errstate(all="ignore"):
+            resolution = 64 * np.finfo(x.dtype).eps * np.abs(x).max(axis=0)
+            lost = np.abs(again - x) / (x.std(axis=0) + resolution + np.finfo(x.dtype).tiny)
+        if not (lost <= _ALLOWED).all():
+            worst = "beyond all numbers" if np.isnan(lost).any() else f"by up to {lost.max():.2g} standard deviations of a feature"
+            warnings.warn(
+                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) leaves draws x {worst}, so draws do not follow log_prob. Try "
+                "fewer couplings, a smaller max_log_scale, a lower learning rate, or dtype='float64'",
+                LostInverseWarning,
+                stacklevel=2,
+            )
 
     def _in_batches(self, piece, x, context, values):
         size = 1 << max(6, (_NUMBERS_AT_ONCE // math.prod(x.shape[1:])).bit_length() - 1)
@@ -214,34 +309,39 @@ class Flow(SavedWithSeeds):
         if not self.built:
             raise ValueError("this flow knows no shape yet: fit it, or build((None, features)) it")
 
-    def _check_all(self, x, y=None, options=None):
-        """Look at the data of `fit` where they are arrays: what is raised once it runs leaves a model without weights on JAX."""
-        x, context = x if isinstance(x, (list, tuple)) and len(x) == 2 else (x, None)
-        if isinstance(x, np.ndarray):
-            self._checked(x)
-            if self.built:
-                self._check_shapes(x, context, self.data_shape)
-            if y is None and options and options.get("sample_weight") is not None:
-                return np.zeros((len(x), 0))  # Keras forgets weights that come without targets
-        return y
+    def _look_at(self, given, name="x"):
+        """Check the arguments of `fit`, and put arrays in their place: what is raised later leaves a model without weights on JAX."""
+        x, weight = given.get("x"), given.get("sample_weight")
+        if x is None:
+            return
+        if not is_data(x) and not isinstance(x, dict):
+            given["x"] = checked_batches(name, x)
+            return
+        rows, context = parts(x)
+        rows = checked_rows(name, rows, self.bijection.compute_dtype, self._limits())
+        context = self._checked_context(context)
+        if not self.built:
+            self.build((None, *rows.shape[1:]) if context is None else ((None, *rows.shape[1:]), (None, *context.shape[1:])))
+        self._check_shapes(rows, context, self.data_shape)
+        given["x"] = rows if context is None else (rows, context)
+        if weight is not None:
+            check_finite("sample_weight", weight)
+            given["sample_weight"] = as_numbers("sample_weight", weight)
+            if given.get("y") is None:
+                given["y"] = np.zeros((len(rows), 0))  # Keras forgets weights that come without targets
 
-    def _checked(self, x, name="x", in_domain=True):
-        x = np.asarray(ops.convert_to_numpy(x), self.bijection.compute_dtype)
-        if x.ndim < 2 or not len(x):
-            raise ValueError(f"{name} must hold rows (rows, features) or (rows, height, width, channels), got the shape {x.shape}")
-        low, high = self.bijection.domain if self.dequantize is None else (-math.inf, math.inf)
+    def _checked_context(self, context):
+        if context is None:
+            return None
+        check_finite("context", context)
+        return as_numbers("context", context).astype(self.bijection.compute_dtype)
+
+    def _limits(self):
+        """Between which numbers data must lie to be in the bijection's domain once they have their noise."""
         if isinstance(self.dequantize, int):
-            low, high = 0.0, 1.0
-        elif self.dequantize is not None:
-            low, high = (limit - noise for limit, noise in zip(self.bijection.domain, self.dequantize, strict=True))
-        good = np.isfinite(x)
-        if in_domain:
-            good &= (x >= low) & (x <= high)
-        if not good.all():
-            row, *place = (int(i) for i in np.argwhere(~good)[0])
-            wanted = "finite numbers" + (f" from {low:g} to {high:g}" if in_domain and math.isfinite(low) else "")
-            raise ValueError(f"{name} must hold {wanted}, got {x[row, *place]:g} in row {row}, feature {', '.join(map(str, place))}")
-        return x
+            return 0.0, 1.0
+        low, high = self.dequantize or (0.0, 0.0)
+        return self.bijection.domain[0] - low, self.bijection.domain[1] - high
 
     def _check_shapes(self, x, context, shape):
         if tuple(x.shape[1:]) != tuple(shape):

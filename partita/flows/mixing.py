@@ -32,6 +32,10 @@ class Reverse(Bijection):
         array([[3., 2., 1.]], dtype=float32)
     """
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.rearranges = True
+
     def forward_and_log_det(self, x, context=None):
         return ops.flip(x, axis=-1), no_change(x)
 
@@ -58,6 +62,7 @@ class Permutation(Bijection):
 
     def __init__(self, order: Sequence[int] | None = None, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
+        self.rearranges = True
         self.order = None if order is None else [int(place) for place in order]
         self.seed = random.randrange(2**31) if seed is None else seed
 

@@ -11,12 +11,17 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.finite import as_numbers, check_finite
 from partita.flows.bijection import Bijection, no_change, sum_features
+
+_STEPS = 16  # of a dtype's resolution: what the standard deviation of a column must exceed
 
 
 @keras.saving.register_keras_serializable(package="partita")
 class Logit(Bijection):
     """From [0, 1] to the line, as the first step of a flow for images: y = logit(α + (1 − 2α) x).
+
+    It reaches y from logit α to logit(1 − α) only. The inverse maps what lies beyond to 0 and 1, with the log-determinant there.
 
     Args:
         alpha: Keeps 0 and 1 from infinity; above 0 and below ½.
@@ -40,13 +45,14 @@ class Logit(Bijection):
         self.domain = (0.0, 1.0)
 
     def forward_and_log_det(self, x, context=None):
-        u = self.alpha + (1 - 2 * self.alpha) * x
-        log_u, log_rest = ops.log(u), ops.log1p(-u)
+        log_u, log_rest = (ops.log(self.alpha + (1 - 2 * self.alpha) * part) for part in (x, 1 - x))  # 1 − u loses a small alpha
         return log_u - log_rest, sum_features(math.log(1 - 2 * self.alpha) - log_u - log_rest)
 
     def inverse_and_log_det(self, y, context=None):
+        end = math.log1p(-self.alpha) - math.log(self.alpha)
+        y = ops.clip(y, -end, end)
         log_slope = -ops.softplus(y) - ops.softplus(-y) - math.log(1 - 2 * self.alpha)
-        return (ops.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha), sum_features(log_slope)
+        return ops.clip((ops.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha), 0.0, 1.0), sum_features(log_slope)
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha}
@@ -56,18 +62,32 @@ class Logit(Bijection):
 class Sigmoid(Bijection):
     """From the line to (0, 1): y = 1 / (1 + exp(−x)).
 
+    Where y would be rounded to 0 or 1 it is the number next to it, so that the inverse is finite; the log-determinant is that of x. The
+    inverse takes 0 and 1 for these numbers, too, and gives NaN for what lies outside [0, 1].
+
     Example:
         >>> import numpy as np
         >>> ops.convert_to_numpy(Sigmoid().forward_and_log_det(np.array([[0.0, 2.0]]))[0])
         array([[0.5  , 0.881]], dtype=float32)
     """
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.image = (0.0, 1.0)
+
     def forward_and_log_det(self, x, context=None):
-        return ops.sigmoid(x), sum_features(-ops.softplus(x) - ops.softplus(-x))
+        return self._between(ops.sigmoid(x)), sum_features(-ops.softplus(x) - ops.softplus(-x))
 
     def inverse_and_log_det(self, y, context=None):
+        inside = self._between(y)
+        y = ops.where((y < 0) | (y > 1), float("nan"), inside)
         log_y, log_rest = ops.log(y), ops.log1p(-y)
         return log_y - log_rest, sum_features(-log_y - log_rest)
+
+    def _between(self, y):
+        """The numbers of [0, 1] without the ends: the smallest that is not rounded to 0 by anyone, and the one before 1."""
+        numbers = np.finfo(self.compute_dtype)
+        return ops.clip(y, float(numbers.tiny), float(1 - numbers.epsneg))
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -80,7 +100,8 @@ class Standardize(Bijection):
         names: Of the features, kept with a saved flow; or None.
 
     Raises:
-        ValueError: if the numbers of features differ, or a deviation is not above 0.
+        ValueError: if the numbers of features differ, a number is not finite, or a deviation is not above 0 or so small beside the mean
+            that the layer's dtype cannot tell the numbers of the column apart.
 
     Example:
         >>> import numpy as np
@@ -96,15 +117,28 @@ class Standardize(Bijection):
         self.names = None if names is None else [*names]
         if len(self.mean) != len(self.deviation) or (names is not None and len(names) != len(self.mean)):
             raise ValueError(f"mean, deviation and names must belong to the same features, got {len(self.mean)} and {len(self.deviation)}")
+        check_finite("mean", self.mean)
+        check_finite("deviation", self.deviation)
         if constant := [place for place, deviation in enumerate(self.deviation) if not deviation > 0]:
             name = f"'{names[constant[0]]}'" if names else str(constant[0])
             raise ValueError(f"deviation must be above 0, got {self.deviation[constant[0]]} for feature {name}: leave it out of the table")
+        least = _STEPS * float(np.finfo(self.compute_dtype).eps)
+        for place, (m, s) in enumerate(zip(self.mean, self.deviation, strict=True)):
+            if s < least * abs(m):
+                name = f"'{names[place]}'" if names else str(place)
+                raise ValueError(
+                    f"deviation must be at least {least:.1g} of the mean in {self.compute_dtype}, got {s:g} around {m:g} for feature {name}: "
+                    f"subtract a number near {m:g} from that column beforehand"
+                )
 
     @classmethod
-    def fit(cls, table: np.ndarray, names: Sequence[str] | None = None) -> "Standardize":
-        """The mean and standard deviation of each column of `(rows, features)`."""
-        table = np.asarray(table, "float64")
-        return cls(table.mean(axis=0).tolist(), table.std(axis=0).tolist(), names)
+    def fit(cls, table: Any, names: Sequence[str] | None = None, *, dtype: Any = None) -> "Standardize":
+        """The mean and standard deviation of each column of an array or DataFrame `(rows, features)`, of 2 rows or more."""
+        check_finite("table", table)
+        table = as_numbers("table", table).astype("float64")
+        if table.ndim != 2 or len(table) < 2:
+            raise ValueError(f"table must be (rows, features) with 2 rows or more, got the shape {table.shape}")
+        return cls(table.mean(axis=0).tolist(), table.std(axis=0).tolist(), names, dtype=dtype)
 
     def build(self, x_shape):
         if tuple(x_shape[1:]) != (len(self.mean),):

@@ -27,6 +27,10 @@ class Squeeze(Bijection):
         (1, 2, 3, 12)
     """
 
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.rearranges = True
+
     def build(self, x_shape):
         if len(x_shape) != 4:
             raise ValueError(f"Squeeze wants images (batch, height, width, channels), got the shape {x_shape}")
@@ -59,6 +63,10 @@ class Flatten(Bijection):
         >>> tuple(Flatten().forward_and_log_det(np.ones((2, 4, 4, 3)))[0].shape)
         (2, 48)
     """
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.rearranges = True
 
     def build(self, x_shape):
         self._shape = tuple(x_shape[1:])

@@ -1,0 +1,118 @@
+"""Data as they are given to a flow: arrays, tables, lists, tensors, pairs of them, datasets; each checked before a model sees it.
+
+x   or   (x, context)   →   arrays of finite real numbers
+"""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from partita.finite import as_numbers, check_finite
+
+Limits = tuple[float, float]
+
+
+def is_data(x: Any) -> bool:
+    """Whether x is data itself (an array, a table, a tensor, a list, a pair), and no dataset that gives it."""
+    return isinstance(x, list | tuple) or hasattr(x, "__array__") or ops.is_tensor(x)
+
+
+def parts(x: Any) -> tuple[Any, Any]:
+    """The data and the context, or None, of what `fit` was given: a list of numbers is data, a tuple or list of two arrays a pair.
+
+    Raises:
+        ValueError: if it is neither.
+
+    Example:
+        >>> parts([[1.0, 2.0], [3.0, 4.0]])
+        ([[1.0, 2.0], [3.0, 4.0]], None)
+        >>> parts((np.ones((2, 3)), np.zeros((2, 1))))[1].shape
+        (2, 1)
+    """
+    if isinstance(x, dict):
+        raise ValueError(f"x must be rows of data, or a pair (x, context), got a dict with the keys {', '.join(map(repr, x))}")
+    if isinstance(x, list) and all(isinstance(leaf, (bool, int, float, np.generic)) for leaf in keras.tree.flatten(x)):
+        return x, None
+    if isinstance(x, list | tuple):
+        if len(x) not in (1, 2):
+            raise ValueError(f"x must be rows of data, or a pair (x, context), got {len(x)} of them")
+        return x[0], x[1] if len(x) == 2 else None
+    return x, None
+
+
+def checked_rows(name: str, x: Any, dtype: str, limits: Limits = (-math.inf, math.inf)) -> np.ndarray:
+    """Rows of finite real numbers within limits, as an array of that dtype.
+
+    Raises:
+        ValueError: if they are none: the row and the feature are named.
+
+    Example:
+        >>> checked_rows("x", [[0, 1], [2, 3]], "float32").dtype
+        dtype('float32')
+        >>> checked_rows("x", [[0, 1], [2, 3]], "float32", (0, 1))
+        Traceback (most recent call last):
+        ValueError: x must hold finite numbers from 0 to 1, got 2 in row 1, feature 0
+    """
+    given = as_numbers(name, x)
+    if given.ndim < 2 or not len(given):
+        raise ValueError(f"{name} must hold rows (rows, features) or (rows, height, width, channels), got the shape {given.shape}")
+    if given.dtype.kind == "c":
+        raise ValueError(f"{name} must hold real numbers, got {given.dtype}: give the real and imaginary parts as two features")
+    with np.errstate(over="ignore"):
+        x = given.astype(dtype, copy=False)
+    low, high = limits
+    if np.isfinite(ends := (x.min(initial=math.inf), x.max(initial=-math.inf))).all() and low <= ends[0] and ends[1] <= high:
+        return x
+    good = np.isfinite(x)
+    good &= (x >= low) & (x <= high)
+    if not good.all():
+        row, *place = (int(i) for i in np.argwhere(~good)[0])
+        wanted = "finite numbers" + (f" from {low:g} to {high:g}" if math.isfinite(low) or math.isfinite(high) else "")
+        beyond = f", which is beyond {dtype}" if np.isfinite(given[row, *place]) and not np.isfinite(x[row, *place]) else ""
+        value = f"{float(given[row, *place]):g}"
+        raise ValueError(f"{name} must hold {wanted}, got {value} in row {row}, feature {', '.join(map(str, place))}{beyond}")
+    return x
+
+
+def checked_batches(name: str, dataset: Any) -> Any:
+    """A dataset whose batches are looked at before they are trained on, where that can be done without a change of its kind.
+
+    A `PyDataset` and a generator are looked at batch by batch. A `tf.data.Dataset` and a `DataLoader` are given back as they are: the loss
+    of a batch of theirs tells.
+    """
+    if isinstance(dataset, keras.utils.PyDataset):
+        return dataset if isinstance(dataset, _CheckedDataset) else _CheckedDataset(name, dataset)
+    return _checked_generator(name, dataset) if isinstance(dataset, Iterator) else dataset
+
+
+def _checked_generator(name: str, batches: Iterator) -> Iterator:
+    for batch in batches:
+        check_finite(f"a batch of {name}", batch)
+        yield batch
+
+
+class _CheckedDataset(keras.utils.PyDataset):
+    """The batches of another one, as many and by as many workers."""
+
+    def __init__(self, name: str, dataset: keras.utils.PyDataset):
+        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
+        self._name, self._dataset = name, dataset
+
+    def __getitem__(self, index: int) -> Any:
+        batch = self._dataset[index]
+        check_finite(f"batch {index} of {self._name}", batch)
+        return batch
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._dataset.num_batches
+
+    def on_epoch_begin(self) -> None:
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._dataset.on_epoch_end()
