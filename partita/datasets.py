@@ -1,8 +1,8 @@
 """Data for `fit` whose numbers are looked at before a model is trained on them: arrays at once, datasets batch by batch.
 
-    x = checked(x, check)
-    with refusals():
-        model.fit(x)
+    x, keeper = checked(x, check), Keeper()
+    with refusals(keeper):
+        model.fit(x, callbacks=[keeper])
 """
 
 import math
@@ -57,20 +57,73 @@ def checked(data: Any, check: Check, *, bounds: tuple[float, float] = (-math.inf
     return data
 
 
-@contextmanager
-def refusals() -> Iterator[None]:
-    """Raise a batch's refusal as the `ValueError` that it was, where TensorFlow has made another error of it.
+class Keeper(keras.callbacks.Callback):
+    """Hold the state of a model during the first batch of `fit` or `evaluate`.
+
+    On JAX, Keras takes the variables' values away before it asks for that batch; if there is none but an error, the model has lost them.
 
     Example:
-        >>> with refusals():
+        >>> keeper = Keeper()
+        >>> keeper.put_back()  # nothing is held
+    """
+
+    async_safe = True  # a thread may only drop what is held
+
+    def __init__(self):
+        super().__init__()
+        self._held: list[tuple[keras.Variable, Any]] = []
+        self._is_first = True
+
+    def on_train_begin(self, logs=None):
+        self._is_first = True
+
+    def on_test_begin(self, logs=None):
+        self._is_first = True
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self._hold()
+
+    def on_test_batch_begin(self, batch, logs=None):
+        self._hold()
+
+    def on_train_batch_end(self, batch, logs=None):
+        self._held = []
+
+    def on_test_batch_end(self, batch, logs=None):
+        self._held = []
+
+    def put_back(self) -> None:
+        """Give the model its values again, if an error came before the first step."""
+        if self._held:
+            _ = self.model
+            for variable, value in self._held:
+                variable.assign(value)
+            self._held = []
+
+    def _hold(self):
+        self._held = []
+        if self._is_first and keras.backend.backend() == "jax":
+            model = self.model
+            variables = [*model.variables, *model.metrics_variables, *(model.optimizer.variables if model.optimizer is not None else ())]
+            self._held = [(variable, variable.value) for variable in variables]
+        self._is_first = False
+
+
+@contextmanager
+def refusals(keeper: Keeper) -> Iterator[None]:
+    """Raise a batch's refusal as the `ValueError` that it was, where TensorFlow has made another error of it; leave the model whole.
+
+    Example:
+        >>> with refusals(Keeper()):
         ...     raise RuntimeError("in a node: ValueError: batch 3 of the data: x must be finite")
         Traceback (most recent call last):
         ValueError: batch 3 of the data: x must be finite
     """
     try:
         yield
-    except Exception as error:
-        found = None if isinstance(error, ValueError) else _REFUSAL.search(str(error))
+    except BaseException as error:
+        keeper.put_back()
+        found = None if isinstance(error, ValueError) or not isinstance(error, Exception) else _REFUSAL.search(str(error))
         if not found:
             raise
         raise ValueError(found[0].strip()) from error

@@ -217,7 +217,8 @@ class GaussianMixture(SavedWhole):
         """log q(x) `(rows,)` in nats. Of an array with NaN the density of what was seen; of a tensor a tensor, to be differentiated."""
         if ops.is_tensor(x) or isinstance(x, keras.KerasTensor):
             return ops.logsumexp(log_densities(x, self.gaussians), axis=-1)
-        return np.logaddexp.reduce(self._scores(x), axis=1)
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
+            return np.logaddexp.reduce(self._scores(x), axis=1)
 
     def responsibilities(self, x: npt.ArrayLike) -> np.ndarray:
         """Probability of each component, given each row: `(rows, k)`."""

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from partita.callbacks import all_of, joined
-from partita.datasets import checked, refusals
+from partita.datasets import Keeper, checked, refusals
 from partita.finite import check_finite
 from partita.saving import SavedWithSeeds
 from partita.variational import nets
@@ -198,13 +198,13 @@ class Rounds(SavedWithSeeds, ABC):
         own = [] if any(isinstance(callback, Watchdog) for callback in all_of(given)) else [Watchdog()]
         x = checked(x, self._check)
         options["validation_data"] = nets.checked_validation(options.get("validation_data"), self._check, _ANYWHERE)
-        with refusals():
-            return super().fit(x, y, callbacks=joined(self, given, *own), **options)
+        with refusals(keeper := Keeper()):
+            return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
 
     def evaluate(self, x=None, y=None, **options):
         x = checked(x, self._check)
-        with refusals():
-            return super().evaluate(x, y, **options)
+        with refusals(keeper := Keeper()):
+            return super().evaluate(x, y, **{**options, "callbacks": joined(self, options.get("callbacks"), keeper)})
 
     def train_on_batch(self, x, y=None, **options):
         self._check(x)

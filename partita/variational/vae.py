@@ -13,7 +13,7 @@ from keras import ops
 
 from partita.backend import compiled
 from partita.callbacks import all_of, joined
-from partita.datasets import checked, refusals
+from partita.datasets import Keeper, checked, refusals
 from partita.finite import StopOnNonFinite, as_numbers, check_finite
 from partita.saving import SavedWithSeeds
 from partita.variational import nets
@@ -172,13 +172,13 @@ class VAE(SavedWithSeeds):
         own = [] if any(isinstance(callback, StopOnNonFinite) for callback in all_of(given)) else [StopOnNonFinite()]
         x = checked(x, self._check, bounds=self._bounds)
         options["validation_data"] = nets.checked_validation(options.get("validation_data"), self._check, self._bounds)
-        with refusals():
-            return super().fit(x, y, callbacks=joined(self, given, *own), **options)
+        with refusals(keeper := Keeper()):
+            return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
 
     def evaluate(self, x=None, y=None, **options):
         x = checked(x, self._check, bounds=self._bounds)
-        with refusals():
-            return super().evaluate(x, y, **options)
+        with refusals(keeper := Keeper()):
+            return super().evaluate(x, y, **{**options, "callbacks": joined(self, options.get("callbacks"), keeper)})
 
     def train_on_batch(self, x, y=None, **options):
         self._check(x)
@@ -227,7 +227,8 @@ class VAE(SavedWithSeeds):
                 count = min(at_once, left)
                 tensors = [None if a is None else ops.convert_to_tensor(a) for a in padded]
                 log_mean = ops.convert_to_numpy(self._piece(count)(*tensors, ops.convert_to_tensor(counter), values))
-                found[part] = np.logaddexp(found[part], log_mean[: len(found[part])] + math.log(count / samples))
+                with np.errstate(invalid="ignore"):  # NaN stays NaN
+                    found[part] = np.logaddexp(found[part], log_mean[: len(found[part])] + math.log(count / samples))
                 counter = counter + np.array([0, 1], "uint32")
                 left -= count
         return found
