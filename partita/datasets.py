@@ -1,8 +1,8 @@
 """Data for `fit` whose numbers are looked at before a model is trained on them: arrays at once, datasets batch by batch.
 
-    x, keeper = checked(x, check), Keeper()
-    with refusals(keeper):
-        model.fit(x, callbacks=[keeper])
+x, keeper = checked(x, check), Keeper()
+with refusals(keeper):
+    model.fit(x, callbacks=[keeper])
 """
 
 import math

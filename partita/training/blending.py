@@ -116,7 +116,9 @@ def mix(
     if class_weight is not None:
         if y is None or isinstance(y, (Mapping, list, tuple)):
             raise ValueError(f"class_weight must come with one array of targets, got {'none' if y is None else 'several'}")
-        ours, theirs = (_weights_of(part, weights, class_weight) for part, weights in ((y, weight), (other_y[rows], _at(other_weight, rows))))
+        ours, theirs = (
+            _weights_of(part, weights, class_weight) for part, weights in ((y, weight), (other_y[rows], _at(other_weight, rows)))
+        )
         weight, other_weight = ours, theirs
     if y is not None:
         alone = not isinstance(y, (Mapping, list, tuple))

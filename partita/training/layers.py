@@ -63,9 +63,10 @@ class CenterLoss(keras.layers.Layer, Carrier):
         features = Dense(2)(h);  features = center(features);  outputs = Dense(10, "softmax")(features)
         model.compile("adam", loss=center.loss("sparse_categorical_crossentropy"))
 
-    Targets that are probabilities, of mixtures say, take the mean over their classes, ½ λ Σ_c y_c ‖f − c_c‖². A class id that is no class, −1 or
-    `num_classes`, and NaN make the loss NaN, on every backend and without harm to the weights. Labels that are not known have an id of their
-    own, which the inner loss ignores, and no distance then: `center.loss(SparseCategoricalCrossentropy(ignore_class=-1))`.
+    Targets that are probabilities, of mixtures say, take the mean over their classes, ½ λ Σ_c y_c ‖f − c_c‖². A class id that is no class,
+    −1 or `num_classes`, and NaN make the loss NaN, on every backend, while the distance of the other samples still moves the weights. For
+    labels that are not known, give an inner loss that ignores their id: they have no distance and no share in the mean then, with
+    `center.loss(SparseCategoricalCrossentropy(ignore_class=-1))`.
 
     Args:
         num_classes: How many centres, `(num_classes, features)`, are trained.

@@ -41,8 +41,8 @@ def mixup(
         sample_weight: Weights of the samples, mixed like everything else.
         alpha: Of ε ~ Beta(α, α), above 0; 1 is uniform.
         per: `"sample"`: each sample has an ε of its own; `"batch"`: all have one.
-        num_classes: Of targets that are whole numbers: they become probabilities `(batch, ..., num_classes)`. If y is one array, floats must
-            then be probabilities with that many columns, or class ids.
+        num_classes: Of targets that are whole numbers: they become probabilities `(batch, ..., num_classes)`. If y is one array, floats
+            must then be probabilities with that many columns, or class ids.
         class_weight: Class → weight w, 1 where none is given; needs `num_classes`. The weight of a mixture is Σ_c y_c w_c, mixed like the
             targets, and times the sample weight; it is returned as the sample weight.
         seed: The same seed gives the same mixtures.

@@ -95,8 +95,8 @@ class Rounds(SavedWithSeeds, ABC):
     saved with the model and restored.
 
     Logs hold "discriminator_loss" and "generator_loss" (means over the steps), and "pinned", the rounds in a row in which the discriminator
-    was sure of everything. `evaluate` gives the same losses without a step. A `Watchdog` comes along. Data with NaN or infinity are refused:
-    arrays before the first round, batches of a dataset before the round that they are for.
+    was sure of everything. `evaluate` gives the same losses without a step. A `Watchdog` comes along. Data with NaN or infinity are
+    refused: arrays before the first round, batches of a dataset before the round that they are for.
 
     A condition goes in as `fit([x, condition])`, where nets have two inputs.
 
@@ -204,7 +204,9 @@ class Rounds(SavedWithSeeds, ABC):
     def evaluate(self, x=None, y=None, **options):
         x = checked(x, self._check)
         with refusals(keeper := Keeper()):
-            return super().evaluate(x, y, **{**options, "callbacks": joined(self, options.get("callbacks"), keeper)})
+            if not isinstance(options.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
+                options["callbacks"] = joined(self, options.get("callbacks"), keeper)
+            return super().evaluate(x, y, **options)
 
     def train_on_batch(self, x, y=None, **options):
         self._check(x)

@@ -178,7 +178,9 @@ class VAE(SavedWithSeeds):
     def evaluate(self, x=None, y=None, **options):
         x = checked(x, self._check, bounds=self._bounds)
         with refusals(keeper := Keeper()):
-            return super().evaluate(x, y, **{**options, "callbacks": joined(self, options.get("callbacks"), keeper)})
+            if not isinstance(options.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
+                options["callbacks"] = joined(self, options.get("callbacks"), keeper)
+            return super().evaluate(x, y, **options)
 
     def train_on_batch(self, x, y=None, **options):
         self._check(x)

@@ -387,5 +387,5 @@ def test_arguments_that_are_not_finite(make, words):
 
 
 def test_a_schedule_that_gives_nan_is_refused():
-    with pytest.raises(ValueError, match="the value for .*learning_rate must be a number, got nan for epoch 0"):
+    with pytest.raises(ValueError, match=r"the value for .*learning_rate must be a number, got nan for epoch 0"):
         network().fit(X, Y, verbose=0, callbacks=[Schedule("optimizer.learning_rate", lambda epoch: float("nan"))])

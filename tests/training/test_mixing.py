@@ -236,7 +236,7 @@ RNG_WEIGHTS = np.random.default_rng(5).uniform(0.1, 2, 20)
 
 def test_weights_of_classes_in_fit_and_in_sequences():
     batches = Mixup((X, Y), num_classes=3, class_weight={0: 0.0}, batch_size=5, seed=0)
-    x, y, weight = batches[0]
+    _, y, weight = batches[0]
     np.testing.assert_allclose(weight, y[:, 1] + y[:, 2], rtol=1e-6)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "softmax")])
     model.compile("sgd", "categorical_crossentropy")

@@ -84,9 +84,11 @@ def test_a_row_that_is_not_finite_is_refused_before_the_first_step(name, door, b
     model, columns = ready(name)
     before = model.get_weights()
     options = {"steps_per_epoch": 4} if door == "generator" else {}
-    message = "^x must (be|hold) finite" if door in AT_ONCE else "^batch 0 of the data: x must (be|hold) finite"
+    message = r"^x must (be|hold) finite" if door in AT_ONCE else r"^batch 0 of the data: x must (be|hold) finite"
     with pytest.raises(ValueError, match=message):
-        model.fit(DOORS[door](rows(columns, bad, row=8)), batch_size=BATCH if door in AT_ONCE else None, shuffle=False, verbose=0, **options)
+        model.fit(
+            DOORS[door](rows(columns, bad, row=8)), batch_size=BATCH if door in AT_ONCE else None, shuffle=False, verbose=0, **options
+        )
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
 
@@ -94,7 +96,7 @@ def test_a_row_that_is_not_finite_is_refused_before_the_first_step(name, door, b
 def test_a_batch_that_is_not_finite_is_refused_by_its_number(door):
     model, columns = ready("VAE")
     before = model.get_weights()
-    with pytest.raises(ValueError, match="^batch 2 of the data: x must (be|hold) finite"):
+    with pytest.raises(ValueError, match=r"^batch 2 of the data: x must (be|hold) finite"):
         model.fit(DOORS[door](rows(columns, np.nan)), shuffle=False, verbose=0, steps_per_epoch=4 if door == "generator" else None)
     after = model.get_weights()
     assert all(np.isfinite(weight).all() for weight in after)
@@ -146,19 +148,23 @@ def test_single_steps_refuse_them(name):
         step(rows(columns))
 
 
-@pytest.mark.parametrize("make", [lambda: variational.VAE(pair(4, 2, outputs=4), pair(2, 2, outputs=4)), lambda: variational.GAN(pair(2, 2, outputs=4), pair(4, 2))], ids=["VAE", "GAN"])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: variational.VAE(pair(4, 2, outputs=4), pair(2, 2, outputs=4)), lambda: variational.GAN(pair(2, 2, outputs=4), pair(4, 2))],
+    ids=["VAE", "GAN"],
+)
 def test_conditions_are_looked_at(make):
     model = make()
     model.compile(run_eagerly=True)
     condition = rows(2, np.nan)
-    with pytest.raises(ValueError, match="^condition must be finite: expected numbers, got nan"):
+    with pytest.raises(ValueError, match=r"^condition must be finite: expected numbers, got nan"):
         model.fit([data(4), condition], verbose=0)
-    with pytest.raises(ValueError, match="^validation_data: condition must be finite"):
+    with pytest.raises(ValueError, match=r"^validation_data: condition must be finite"):
         model.fit([data(4), data(2)], validation_data=([data(4), condition],), verbose=0)
     with pytest.raises(ValueError, match=r"validation_data takes neither targets .* validation_data=\(\[x, condition\],\)"):
         model.fit([data(4), data(2)], validation_data=(data(4), condition), verbose=0)
     with pytest.raises(ValueError, match="batch 1 of the data: condition must be finite"):
-        model.fit((([data(4), part],) for part in (data(2), condition)), steps_per_epoch=2, verbose=0)
+        model.fit((([data(4), part],) for part in (data(2), condition)), steps_per_epoch=2, shuffle=False, verbose=0)
 
 
 class NoPrior:
