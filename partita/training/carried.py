@@ -28,11 +28,8 @@ class Carrier(ABC):
         """The loss of each sample, given the inner one; `ignored` is the label of those whose class is not known."""
 
     @abstractmethod
-    def counted(self, known: Callable[[Tensor], Tensor], y_true: Tensor) -> tuple[Tensor, Tensor]:
-        """How much of each loss there is by the mask of the layer's features, and how much of it has a known label.
-
-        `known` says of each target whether it has.
-        """
+    def counted(self, y_true: Tensor, y_pred: Tensor, ignored: int | None = None) -> tuple[Tensor, Tensor] | None:
+        """How much of each loss there is by the mask of the layer's features, and how much of it has a known label; None: all of it."""
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -48,17 +45,12 @@ class CarriedLoss(keras.losses.Loss):
     def call(self, y_true, y_pred):
         ignored = getattr(self.inner, "ignore_class", None)
         losses = self._owner.layer.carry(self._of_each, y_true, y_pred, ignored)
-        if ignored is None or self.reduction not in ("sum_over_batch_size", "mean"):
+        counted = self._owner.layer.counted(y_true, y_pred, ignored)
+        if counted is None or self.reduction not in ("sum_over_batch_size", "mean"):
             return losses
         # Keras leaves labels that are not known out of the mean by a mask on the losses, which a sum of losses has not.
-
-        def known(y_true):
-            y_true = ops.convert_to_tensor(y_true)
-            ids = ops.squeeze(y_true, -1) if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
-            return ops.cast(ids != ignored, losses.dtype)
-
-        real, counted = (ops.sum(ops.cast(part, losses.dtype)) for part in self._owner.layer.counted(known, y_true))
-        return losses * ops.where(counted > 0, real / ops.where(counted > 0, counted, 1), 0)
+        real, known = (ops.sum(ops.cast(part, losses.dtype)) for part in counted)
+        return losses * ops.where(known > 0, real / ops.where(known > 0, known, 1), 0)
 
     def _of_each(self, y_true, y_pred):
         if isinstance(self.inner, keras.losses.Loss):

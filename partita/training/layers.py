@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.losses import announce
+from partita.losses import announce, class_ids
 from partita.training.carried import CarriedLoss, Carrier, Tensor
 
 
@@ -63,10 +63,8 @@ class CenterLoss(keras.layers.Layer, Carrier):
         features = Dense(2)(h);  features = center(features);  outputs = Dense(10, "softmax")(features)
         model.compile("adam", loss=center.loss("sparse_categorical_crossentropy"))
 
-    Targets that are probabilities, of mixtures say, take the mean over their classes, ½ λ Σ_c y_c ‖f − c_c‖². A class id that is no class,
-    −1 or `num_classes`, and NaN make the loss NaN, on every backend, while the distance of the other samples still moves the weights. For
-    labels that are not known, give an inner loss that ignores their id: they have no distance and no share in the mean then, with
-    `center.loss(SparseCategoricalCrossentropy(ignore_class=-1))`.
+    Targets that are probabilities, of mixtures say, take the mean over their classes, ½ λ Σ_c y_c ‖f − c_c‖². Where the class is not known,
+    a negative id, the `ignore_class` of the inner loss or a row of zeros, a sample has no loss and does not count in the mean.
 
     Args:
         num_classes: How many centres, `(num_classes, features)`, are trained.
@@ -74,7 +72,8 @@ class CenterLoss(keras.layers.Layer, Carrier):
 
     Raises:
         ValueError: if an argument is out of range, or in training where the targets are neither class ids `(batch,)` or `(batch, 1)`
-            nor one-hot `(batch, num_classes)`.
+            nor one-hot `(batch, num_classes)`; for NaN and class ids of `num_classes` or more, where the numbers are known. In a compiled
+            step these make the loss NaN, and no step is taken for that sample.
 
     Source: Wen, Zhang, Li, Qiao 2016.
 
@@ -114,28 +113,41 @@ class CenterLoss(keras.layers.Layer, Carrier):
     def carry(self, inner, y_true, y_pred, ignored=None):
         targets = ops.convert_to_tensor(y_true)
         features, centers = ops.cast(self._features, "float32"), ops.convert_to_tensor(self.centers)
-        if targets.ndim == 2 and targets.shape[-1] == self.num_classes and self.num_classes > 1:
+        if self._is_one_hot(targets):
+            known = valid = self._known(targets, ignored)
             shares = ops.cast(targets, "float32")
             total = ops.sum(shares, axis=-1, keepdims=True)
             mean = ops.matmul(shares, centers) / ops.where(total == 0, 1.0, total)
             spread = ops.matmul(shares, ops.sum(ops.square(centers), axis=-1)) - total[:, 0] * ops.sum(ops.square(mean), axis=-1)
             distance = total[:, 0] * ops.sum(ops.square(features - mean), axis=-1) + spread
         else:
-            ids = targets[:, 0] if targets.ndim == 2 and targets.shape[-1] == 1 else targets
-            if ids.ndim != 1:
-                raise ValueError(f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got {tuple(y_true.shape)}")
-            numbers = ops.cast(ids, "float32")
-            is_class = (numbers >= 0) & (numbers < self.num_classes) & (numbers == ops.floor(numbers))
-            own = ops.take(centers, ops.cast(ops.where(is_class, numbers, 0.0), "int32"), axis=0)
-            distance = ops.sum(ops.square(features - own), axis=-1)  # (batch,)
-            allowed = is_class if ignored is None else is_class | (numbers == ignored)
-            distance = ops.where(is_class if ignored is None else is_class & (numbers != ignored), distance, 0.0)
-            distance = distance + ops.where(allowed, 0.0, float("nan"))  # a constant, whose slope is 0
-        return inner(y_true, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
+            classes = self._classes(targets)
+            ids, known, valid = class_ids(classes if ignored is None else ops.where(classes == ignored, -1, classes), self.num_classes)
+            distance = ops.sum(ops.square(features - ops.take(centers, ids, axis=0)), axis=-1)  # (batch,)
+            targets = ops.cast(ops.reshape(ids, ops.shape(targets)), targets.dtype)
+        losses = inner(targets, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
+        return ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
 
-    def counted(self, known, y_true):
-        found = known(y_true)
-        return ops.ones_like(found), found
+    def counted(self, y_true, y_pred, ignored=None):
+        known = self._known(ops.convert_to_tensor(y_true), ignored)
+        return ops.ones_like(known), known
+
+    def _is_one_hot(self, targets):
+        return targets.ndim == 2 and targets.shape[-1] == self.num_classes and self.num_classes > 1
+
+    def _classes(self, targets):
+        classes = targets[:, 0] if targets.ndim == 2 and targets.shape[-1] == 1 else targets
+        if classes.ndim != 1:
+            raise ValueError(f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got {tuple(targets.shape)}")
+        return classes
+
+    def _known(self, targets, ignored):
+        """Whether the class of each sample is known; NaN is no word for one that is not."""
+        if self._is_one_hot(targets):
+            return ops.any(targets != 0, axis=-1)
+        classes = self._classes(targets)
+        known = ops.logical_not(classes < 0)
+        return known if ignored is None else ops.logical_and(known, classes != ignored)
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "weight": self.weight}
@@ -213,11 +225,18 @@ class MixHidden(keras.layers.Layer, Carrier):
         share = ops.cast(ops.reshape(share, (-1, *[1] * (first.ndim - 1))), first.dtype)
         return share * first + (1 - share) * second
 
-    def counted(self, known, y_true):
-        found = known(y_true)
+    def counted(self, y_true, y_pred, ignored=None):
+        if ignored is None:
+            return None
+
+        def known(y_true):
+            ids = ops.squeeze(y_true, -1) if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
+            return ops.cast(ids != ignored, "float32")
+
+        found = known(ops.convert_to_tensor(y_true))
         if self._pairs is not None:
-            share = ops.cast(ops.reshape(self._pairs[0], (-1, *[1] * (found.ndim - 1))), found.dtype)
-            found = share * found + (1 - share) * known(self._second(y_true, found.ndim > 1))
+            share = ops.reshape(self._pairs[0], (-1, *[1] * (found.ndim - 1)))
+            found = share * found + (1 - share) * known(self._second(y_true, y_pred.ndim > 2))
         real = ops.ones_like(found)
         if self._masks is not None and found.ndim == self._masks[0].ndim:
             real = ops.cast(self._masks[0], found.dtype)

@@ -112,7 +112,8 @@ class _Pairs(keras.utils.PyDataset):
         self.epoch = 0
         if workers > 1 and not self._source.any_order:
             raise ValueError(f"workers must be 1 for data that come one after the other, got {workers}")
-        self._threads, self._reach = (workers, min(workers, max_queue_size)) if workers > 1 else (0, 0)
+        self._threads: int = workers if workers > 1 else 0
+        self._reach: int = min(workers, max_queue_size)
         self._pool: ThreadPoolExecutor | None = None
         self._ahead: dict[tuple[int, int], Future] = {}
         self._order: tuple[int, np.ndarray] | None = None

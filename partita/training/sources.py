@@ -214,7 +214,7 @@ def arrays(part: Any) -> Any:
     if isinstance(part, (list, tuple)) and any(hasattr(leaf, "shape") and leaf.shape != () for leaf in keras.tree.flatten(part)):
         return type(part)(map(arrays, part)) if type(part) in (list, tuple) else type(part)(*map(arrays, part))
     if isinstance(part, np.ma.MaskedArray):
-        return part.astype(float).filled(np.nan)  # what is masked is missing
+        return np.ma.filled(part.astype(float), np.nan)  # what is masked is missing
     if hasattr(part, "columns"):
         return as_numbers("a table", part)
     part = part.detach().cpu() if hasattr(part, "detach") else part  # a tensor of PyTorch

@@ -287,4 +287,4 @@ class GaussianMixture(SavedWhole):
 
 def _rows_of(x: Any) -> np.ndarray:
     """A table, list, tensor or array as float64, NaN where a value is missing."""
-    return x.astype(float).filled(np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(as_numbers("x", x), float)
+    return np.ma.filled(x.astype(float), np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(as_numbers("x", x), float)
