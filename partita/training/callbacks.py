@@ -30,6 +30,9 @@ class Evaluate(keras.callbacks.Callback):
 
     History, EarlyStopping, ModelCheckpoint and the progress bar see the value under its name if they come after this callback.
 
+    A value that is NaN or infinite is never the best. Of equal values the one with the lower loss is better: `val_loss` where the logs have
+    it, else `loss`; the first, where they have neither.
+
     Args:
         function: Model → number.
         name: Of the value in `logs`.
@@ -46,6 +49,9 @@ class Evaluate(keras.callbacks.Callback):
 
     Raises:
         ValueError: if an argument does not fit; while training, if the function returns no single number.
+
+    Warns:
+        UserWarning: at the end of a training, if no value was finite: there are no best weights then, and the model keeps its last.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dense(1)])
@@ -82,38 +88,43 @@ class Evaluate(keras.callbacks.Callback):
         self.best_epoch: int | None = None
         self.values: list[float] = []
         self._weights: list[np.ndarray] | None = None
+        self._loss: tuple[str, float] | None = None  # of the best
         self._steps = Steps()
 
     def on_train_begin(self, logs=None):
-        self.best, self.best_epoch, self.values, self._weights, self._epoch = None, None, [], None, None
+        self.best, self.best_epoch, self.values, self._weights, self._epoch, self._loss = None, None, [], None, None, None
+        self._has_failed = False
 
     def on_epoch_begin(self, epoch, logs=None):
         if self._epoch is None and epoch > 0 and self.path is not None and _note(self.path).exists():  # resumed
             noted = json.loads(_note(self.path).read_text(encoding="utf-8"))
             self.best, self.best_epoch = noted["value"], noted["epoch"]
+            self._loss = None if noted.get("loss") is None else (noted["loss"][0], noted["loss"][1])
         self._epoch = epoch
         self._steps.begin_epoch(self.model)
 
     def on_train_batch_end(self, batch, logs=None):
         if self._period and self._steps.passed(batch, self._period):
-            self._evaluate()
+            self._evaluate(logs)
             if logs is not None and self.values:
                 logs[self.name] = self.values[-1]
 
     def on_epoch_end(self, epoch, logs=None):
         if not self._period:
-            self._evaluate()
+            self._evaluate(logs)
         if logs is not None and self.values:
             logs[self.name] = self.values[-1]
 
     def on_train_end(self, logs=None):
+        if self.restore_best and self.best is None and self.values and not self._has_failed:
+            warnings.warn(f"{self.name} was never finite: the model keeps its last weights, for none are the best", stacklevel=2)
         if self.restore_best and self.best is not None:
             if self._weights is not None:
                 self.model.set_weights(self._weights)
             elif self.path is not None:
                 self.model.set_weights(keras.saving.load_model(self.path, compile=False).get_weights())
 
-    def _evaluate(self):
+    def _evaluate(self, logs):
         model = self.model
         try:
             value = self.function(model)
@@ -122,15 +133,14 @@ class Evaluate(keras.callbacks.Callback):
                 raise
             where = traceback.extract_tb(error.__traceback__)[-1]
             warnings.warn(f"{self.name} failed in epoch {self._epoch}: {error!r} ({where.filename}:{where.lineno})", stacklevel=2)
-            value = math.nan
+            value, self._has_failed = math.nan, True
         number = np.asarray(keras.ops.convert_to_numpy(value) if hasattr(value, "shape") else value)
         if number.ndim or number.dtype.kind not in "biuf":
             raise ValueError(f"the function of {self.name} must return one number, got an array of shape {number.shape}")
         self.values.append(float(number))
-        better = not math.isnan(self.values[-1]) and (
-            self.best is None or (self.values[-1] > self.best if self.mode == "max" else self.values[-1] < self.best)
-        )
-        if better:
+        loss = next(((name, float(logs[name])) for name in ("val_loss", "loss") if name in (logs or {})), None)
+        if self._is_better(self.values[-1], loss):
+            self._loss = loss
             self.best, self.best_epoch = self.values[-1], self._epoch
             if self.restore_best:
                 self._weights = model.get_weights()
@@ -138,7 +148,16 @@ class Evaluate(keras.callbacks.Callback):
                 with replacing(self.path) as beside:
                     model.save(beside)
                 with replacing(_note(self.path)) as beside:
-                    beside.write_text(json.dumps({"name": self.name, "value": self.best, "epoch": self.best_epoch}), encoding="utf-8")
+                    noted = {"name": self.name, "value": self.best, "epoch": self.best_epoch, "loss": self._loss}
+                    beside.write_text(json.dumps(noted), encoding="utf-8")
+
+    def _is_better(self, value, loss):
+        if not math.isfinite(value):
+            return False
+        if self.best is None or value != self.best:
+            return self.best is None or (value > self.best) == (self.mode == "max")
+        # Of equals the one of lower loss; losses of two kinds say nothing of each other, and NaN is not lower.
+        return loss is not None and self._loss is not None and loss[0] == self._loss[0] and loss[1] < self._loss[1]
 
 
 def _note(path: Path) -> Path:

@@ -24,8 +24,12 @@ class Carrier(ABC):
     name: str
 
     @abstractmethod
-    def carry(self, inner: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor) -> Tensor:
-        """The loss of each sample, given the inner one."""
+    def carry(self, inner: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor, ignored: int | None = None) -> Tensor:
+        """The loss of each sample, given the inner one; `ignored` is the label of those whose class is not known."""
+
+    @abstractmethod
+    def counted(self, y_true: Tensor, y_pred: Tensor, ignored: int | None = None) -> tuple[Tensor, Tensor] | None:
+        """How much of each loss there is by the mask of the layer's features, and how much of it has a known label; None: all of it."""
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -39,7 +43,14 @@ class CarriedLoss(keras.losses.Loss):
             raise ValueError("the inner loss must be a Keras loss, its name or a function, got None")
 
     def call(self, y_true, y_pred):
-        return self._owner.layer.carry(self._of_each, y_true, y_pred)
+        ignored = getattr(self.inner, "ignore_class", None)
+        losses = self._owner.layer.carry(self._of_each, y_true, y_pred, ignored)
+        counted = self._owner.layer.counted(y_true, y_pred, ignored)
+        if counted is None or self.reduction not in ("sum_over_batch_size", "mean"):
+            return losses
+        # Keras leaves labels that are not known out of the mean by a mask on the losses, which a sum of losses has not.
+        real, known = (ops.sum(ops.cast(part, losses.dtype)) for part in counted)
+        return losses * ops.where(known > 0, real / ops.where(known > 0, known, 1), 0)
 
     def _of_each(self, y_true, y_pred):
         if isinstance(self.inner, keras.losses.Loss):

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from partita.doctor import need
+from partita.finite import check_finite
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +67,8 @@ def linearity(
         batch_size: Of `predict`.
 
     Raises:
-        ValueError: if the two are not of one shape, hold whole numbers, or a share is not from 0 to 1.
+        ValueError: if the two are not of one shape, have no rows, hold whole numbers, NaN or infinity, or a share is not from 0 to 1. Where
+            the model gives NaN, the gap is NaN.
 
     Example:
         >>> linearity(lambda x: 2 * x, np.zeros((5, 3)), np.ones((5, 3))).gap
@@ -81,8 +83,12 @@ def linearity(
     shapes = [[leaf.shape for leaf in keras.tree.flatten(x)] for x in ends]
     if shapes[0] != shapes[1]:
         raise ValueError(f"x_a and x_b must be of one shape, got {shapes[0]} and {shapes[1]}")
+    if not all(shape and shape[0] for shape in shapes[0]):
+        raise ValueError(f"x_a and x_b must hold samples, got the shapes {shapes[0]}")
     if any(leaf.dtype.kind != "f" for leaf in keras.tree.flatten(ends)):
         raise ValueError("x_a and x_b must hold floats: what lies between two ids is nothing")
+    for name, x in zip(("x_a", "x_b"), ends, strict=True):
+        check_finite(name, x)
 
     def outputs(x):
         if isinstance(model, keras.Model):

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.losses import announce
+from partita.losses import announce, class_ids
 from partita.training.carried import CarriedLoss, Carrier, Tensor
 
 
@@ -63,13 +63,17 @@ class CenterLoss(keras.layers.Layer, Carrier):
         features = Dense(2)(h);  features = center(features);  outputs = Dense(10, "softmax")(features)
         model.compile("adam", loss=center.loss("sparse_categorical_crossentropy"))
 
+    Targets that are probabilities, of mixtures say, take the mean over their classes, ½ λ Σ_c y_c ‖f − c_c‖². Where the class is not known,
+    a negative id, the `ignore_class` of the inner loss or a row of zeros, a sample has no loss and does not count in the mean.
+
     Args:
         num_classes: How many centres, `(num_classes, features)`, are trained.
         weight: λ in ℓ + ½ λ ‖f − c_y‖².
 
     Raises:
         ValueError: if an argument is out of range, or in training where the targets are neither class ids `(batch,)` or `(batch, 1)`
-            nor one-hot `(batch, num_classes)`.
+            nor one-hot `(batch, num_classes)`; for NaN and class ids of `num_classes` or more, where the numbers are known. In a compiled
+            step these make the loss NaN, and no step is taken for that sample.
 
     Source: Wen, Zhang, Li, Qiao 2016.
 
@@ -106,17 +110,44 @@ class CenterLoss(keras.layers.Layer, Carrier):
         """The inner loss, a Keras loss or its name, with the distance added; for `compile`."""
         return CarriedLoss(self, inner)
 
-    def carry(self, inner, y_true, y_pred):
-        ids = ops.convert_to_tensor(y_true)
-        if ids.ndim == 2 and ids.shape[-1] == self.num_classes and self.num_classes > 1:
-            ids = ops.argmax(ids, axis=-1)
-        elif ids.ndim == 2 and ids.shape[-1] == 1:
-            ids = ids[:, 0]
-        if ids.ndim != 1:
-            raise ValueError(f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got {tuple(y_true.shape)}")
-        own = ops.take(ops.convert_to_tensor(self.centers), ops.cast(ids, "int32"), axis=0)
-        distance = ops.sum(ops.square(ops.cast(self._features, "float32") - own), axis=-1)  # (batch,)
-        return inner(y_true, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
+    def carry(self, inner, y_true, y_pred, ignored=None):
+        targets = ops.convert_to_tensor(y_true)
+        features, centers = ops.cast(self._features, "float32"), ops.convert_to_tensor(self.centers)
+        if self._is_one_hot(targets):
+            known = valid = self._known(targets, ignored)
+            shares = ops.cast(targets, "float32")
+            total = ops.sum(shares, axis=-1, keepdims=True)
+            mean = ops.matmul(shares, centers) / ops.where(total == 0, 1.0, total)
+            spread = ops.matmul(shares, ops.sum(ops.square(centers), axis=-1)) - total[:, 0] * ops.sum(ops.square(mean), axis=-1)
+            distance = total[:, 0] * ops.sum(ops.square(features - mean), axis=-1) + spread
+        else:
+            classes = self._classes(targets)
+            ids, known, valid = class_ids(classes if ignored is None else ops.where(classes == ignored, -1, classes), self.num_classes)
+            distance = ops.sum(ops.square(features - ops.take(centers, ids, axis=0)), axis=-1)  # (batch,)
+            targets = ops.cast(ops.reshape(ids, ops.shape(targets)), targets.dtype)
+        losses = inner(targets, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
+        return ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
+
+    def counted(self, y_true, y_pred, ignored=None):
+        known = self._known(ops.convert_to_tensor(y_true), ignored)
+        return ops.ones_like(known), known
+
+    def _is_one_hot(self, targets):
+        return targets.ndim == 2 and targets.shape[-1] == self.num_classes and self.num_classes > 1
+
+    def _classes(self, targets):
+        classes = targets[:, 0] if targets.ndim == 2 and targets.shape[-1] == 1 else targets
+        if classes.ndim != 1:
+            raise ValueError(f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got {tuple(targets.shape)}")
+        return classes
+
+    def _known(self, targets, ignored):
+        """Whether the class of each sample is known; NaN is no word for one that is not."""
+        if self._is_one_hot(targets):
+            return ops.any(targets != 0, axis=-1)
+        classes = self._classes(targets)
+        known = ops.logical_not(classes < 0)
+        return known if ignored is None else ops.logical_and(known, classes != ignored)
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "weight": self.weight}
@@ -128,9 +159,10 @@ class MixHidden(keras.layers.Layer, Carrier):
 
         h = mix(h);  model.compile("adam", loss=mix.loss("sparse_categorical_crossentropy"))
 
-    After an Embedding layer this is the mixup of text. A mask goes on as that of the first of the two, so that mixing needs features of
-    0 at padding, or a model that masks them. A CRF after it takes no `constraints` where lengths differ: cut at the mask of the shorter
-    sentence, the tags of the longer one may end where none may. One such layer a model; targets may be class ids.
+    After an Embedding layer this is the mixup of text. A mask goes on as that of the first of the two. Where the second has ended and the
+    first has not, the first goes on alone: its features are not mixed there, and targets `(batch, time, ...)` are its own. A CRF after it
+    takes no `constraints` where lengths differ: what is cut at the end of the first, or goes on from the second to the first, may break
+    them. One such layer a model; targets may be class ids. Weights of samples and classes given to `fit` are those of the first of the two.
 
     Args:
         alpha: Of ε ~ Beta(α, α), above 0.
@@ -161,11 +193,14 @@ class MixHidden(keras.layers.Layer, Carrier):
         self.supports_masking = True
         self._generator = keras.random.SeedGenerator(seed)
         self._pairs: Tensor = None
+        self._masks: Tensor = None
         announce(self)
 
-    def call(self, inputs, training=False):
-        self._pairs = None
+    def call(self, inputs, training=False, mask=None):
+        self._pairs = self._masks = None
         if not training:
+            if mask is not None:
+                self._masks = mask, mask
             return inputs
         size = ops.shape(inputs)[0]
         shift = keras.random.randint((), 1, ops.maximum(size, 2), seed=self._generator)  # nobody is mixed with itself
@@ -173,19 +208,52 @@ class MixHidden(keras.layers.Layer, Carrier):
         share = keras.random.beta((size if self.per == "sample" else 1,), self.alpha, self.alpha, dtype="float32", seed=self._generator)
         self._pairs = share, partner
         broad = ops.cast(ops.reshape(share, (-1, *[1] * (inputs.ndim - 1))), inputs.dtype)
+        if mask is not None:
+            self._masks = mask, ops.take(mask, partner, axis=0)
+            broad = ops.where(_as_deep_as(self._masks[1], inputs), broad, ops.ones_like(broad))
         return broad * inputs + (1 - broad) * ops.take(inputs, partner, axis=0)
 
     def loss(self, inner: Any) -> keras.losses.Loss:
         """The inner loss, a Keras loss or its name, of both targets; for `compile`."""
         return CarriedLoss(self, inner)
 
-    def carry(self, inner, y_true, y_pred):
+    def carry(self, inner, y_true, y_pred, ignored=None):
         if self._pairs is None:
             return inner(y_true, y_pred)
-        share, partner = self._pairs
-        first, second = inner(y_true, y_pred), inner(ops.take(y_true, partner, axis=0), y_pred)
+        share, _ = self._pairs
+        first, second = inner(y_true, y_pred), inner(self._second(y_true, y_pred.ndim > 2), y_pred)
         share = ops.cast(ops.reshape(share, (-1, *[1] * (first.ndim - 1))), first.dtype)
         return share * first + (1 - share) * second
 
+    def counted(self, y_true, y_pred, ignored=None):
+        if ignored is None:
+            return None
+
+        def known(y_true):
+            ids = ops.squeeze(y_true, -1) if y_true.ndim == y_pred.ndim and y_true.shape[-1] == 1 else y_true
+            return ops.cast(ids != ignored, "float32")
+
+        found = known(ops.convert_to_tensor(y_true))
+        if self._pairs is not None:
+            share = ops.reshape(self._pairs[0], (-1, *[1] * (found.ndim - 1)))
+            found = share * found + (1 - share) * known(self._second(y_true, y_pred.ndim > 2))
+        real = ops.ones_like(found)
+        if self._masks is not None and found.ndim == self._masks[0].ndim:
+            real = ops.cast(self._masks[0], found.dtype)
+        return real, real * found
+
+    def _second(self, y_true, of_steps):
+        """The targets of the second of each pair; where it has ended and they are those of each step, the first's."""
+        y_true = ops.convert_to_tensor(y_true)
+        second = ops.take(y_true, self._pairs[1], axis=0)
+        if self._masks is None or not of_steps or y_true.ndim < 2 or y_true.shape[1] != self._masks[1].shape[1]:
+            return second
+        return ops.where(_as_deep_as(self._masks[1], second), second, y_true)
+
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "per": self.per, "seed": self.seed}
+
+
+def _as_deep_as(mask: Tensor, tensor: Tensor) -> Tensor:
+    """The mask with as many axes as the tensor."""
+    return ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *[1] * (tensor.ndim - mask.ndim)))

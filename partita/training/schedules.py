@@ -3,6 +3,7 @@
 variable ← f(step or epoch)             learning rate · min(1, (step + 1) / steps)             learning rate · factor of the layer
 """
 
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -27,7 +28,8 @@ class Schedule(keras.callbacks.Callback):
         on: `"step"` or `"epoch"`.
 
     Raises:
-        ValueError: when training begins, if there is no such variable, or it is a plain number; with what to do.
+        ValueError: when training begins, if there is no such variable, or it is a plain number; with what to do. While training, if the
+            function gives NaN, or another shape than the variable's.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dense(1)])
@@ -66,6 +68,8 @@ class Schedule(keras.callbacks.Callback):
         value = np.asarray(self.function(moment))
         if value.shape != tuple(self._found.shape):
             raise ValueError(f"the value for {self._found.path} must have the shape {tuple(self._found.shape)}, got {value.shape}")
+        if value.dtype.kind == "f" and np.isnan(value).any():
+            raise ValueError(f"the value for {self._found.path} must be a number, got nan for {self.on} {moment}")
         _ = self.model  # on JAX the state of the step is attached to the model again
         self._found.assign(value.astype(keras.backend.standardize_dtype(self._found.dtype)))
 
@@ -146,7 +150,7 @@ class Warmup(keras.callbacks.Callback):
     def __init__(self, *, epochs: float | None = None, steps: int | None = None):
         super().__init__()
         given = [value for value in (epochs, steps) if value is not None]
-        if len(given) != 1 or not given[0] > 0:
+        if len(given) != 1 or not 0 < given[0] < math.inf:
             raise ValueError(f"one of epochs and steps must be given, above 0, got {epochs} and {steps}")
         self.epochs, self.steps = epochs, steps
         self._count = Steps()
@@ -241,8 +245,8 @@ class LayerwiseLearningRate(keras.callbacks.Callback):
 
     def __init__(self, factors: Mapping[str, float]):
         super().__init__()
-        if bad := {pattern: factor for pattern, factor in factors.items() if not factor >= 0}:
-            raise ValueError(f"factors must not be below 0, got {bad}")
+        if bad := {pattern: factor for pattern, factor in factors.items() if not 0 <= factor < math.inf}:
+            raise ValueError(f"factors must not be below 0, and finite, got {bad}")
         self.factors = [(re.compile(pattern), float(factor)) for pattern, factor in factors.items()]
         self._undo: list[Callable[[], None]] = []
 

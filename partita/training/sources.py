@@ -4,13 +4,15 @@ arrays, PyDataset, tf.data, DataLoader, generator → (batch, all others, rows o
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
-Batch = tuple[Any, ...]
+from partita.finite import as_numbers
+from partita.training.blending import Batch, check_batch
+
 Partners = Callable[[Batch], np.ndarray]
 LOOKS = 2  # batches that Keras takes before the first epoch, at most, to see what they are
 
@@ -26,6 +28,10 @@ class Source(ABC):
         """A batch, and where each of its samples finds the one it is mixed with: `partners` gives their rows within the batch."""
 
     @abstractmethod
+    def order(self, epoch: int) -> np.ndarray:
+        """The indices of the batches, in the order in which an epoch takes them."""
+
+    @abstractmethod
     def begin(self) -> None:
         """An epoch begins."""
 
@@ -38,15 +44,22 @@ def source(data: Any, batch_size: int, shuffle: bool, steps: int | None, seed: i
     """The source that suits the data.
 
     Raises:
-        ValueError: if nothing does, or the number of batches is not known.
+        ValueError: if nothing does, there is no batch, or the number of batches is not known.
     """
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1):
+        raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
+    found: Source
     if isinstance(data, keras.utils.PyDataset):
-        return _Indexed(data, steps)
-    if hasattr(data, "shape") or isinstance(data, (tuple, list, dict)):
-        return _Arrays(data if isinstance(data, tuple) else (data,), batch_size, shuffle, steps, seed)
-    if isinstance(data, Iterable):
-        return _Stream(data, steps)
-    raise ValueError(f"data must be arrays, a PyDataset, a tf.data.Dataset, a DataLoader or a generator, got {type(data).__name__}")
+        found = _Indexed(data, shuffle, steps, seed)
+    elif hasattr(data, "shape") or isinstance(data, (tuple, list, dict)):
+        found = _Arrays(data if isinstance(data, tuple) else (data,), batch_size, shuffle, steps, seed)
+    elif isinstance(data, Iterable):
+        found = _Stream(data, steps)
+    else:
+        raise ValueError(f"data must be arrays, a PyDataset, a tf.data.Dataset, a DataLoader or a generator, got {type(data).__name__}")
+    if found.num_batches < 1:
+        raise ValueError(f"data must hold at least one batch, got a {type(data).__name__} without any")
+    return found
 
 
 class _Arrays(Source):
@@ -57,10 +70,11 @@ class _Arrays(Source):
             raise ValueError(f"arrays must be (x,), (x, y) or (x, y, sample_weight), got {len(data)} of them")
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        self._arrays = tuple(keras.tree.map_structure(np.asarray, part) for part in data)
-        sizes = {len(leaf) for leaf in keras.tree.flatten(self._arrays)}
+        self._arrays = tuple(map(arrays, data))
+        sizes = {len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(self._arrays) if leaf is not None}
         if len(sizes) != 1 or min(sizes) < 2:
             raise ValueError(f"all arrays must have one length, of two samples at least, got {sorted(sizes)}")
+        check_batch(self._arrays)
         self._size = sizes.pop()
         self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
         self.num_batches = -(-self._size // batch_size) if steps is None else steps
@@ -77,8 +91,10 @@ class _Arrays(Source):
             self._order = epoch, order, others
         first = index * self._batch_size % (-(-self._size // self._batch_size) * self._batch_size)
         rows = order[first : first + self._batch_size]
-        batch = tuple(keras.tree.map_structure(lambda leaf: leaf[rows], part) for part in self._arrays)
-        return batch, self._arrays, others[rows]
+        return tuple(_taken(part, rows) for part in self._arrays), self._arrays, others[rows]
+
+    def order(self, epoch):
+        return np.arange(self.num_batches)  # the samples are shuffled
 
     def begin(self):
         pass
@@ -90,15 +106,24 @@ class _Arrays(Source):
 class _Indexed(Source):
     any_order = True
 
-    def __init__(self, dataset, steps):
-        if dataset.num_batches is None and steps is None:
+    def __init__(self, dataset, shuffle, steps, seed):
+        try:
+            length = dataset.num_batches
+        except NotImplementedError:
+            length = None
+        if length is None and steps is None:
             raise ValueError("steps must be given for a PyDataset without an end")
-        self._dataset = dataset
-        self.num_batches = dataset.num_batches if steps is None else steps
+        self._dataset, self._length, self._shuffle, self._seed = dataset, length, shuffle, seed
+        self.num_batches = length if steps is None else steps
 
     def pair(self, index, epoch, partners):
-        batch = standard(self._dataset[index])
+        batch = standard(self._dataset[index if not self._length else index % self._length])
+        check_batch(batch, index)
         return batch, batch, partners(batch)
+
+    def order(self, epoch):
+        count = self.num_batches
+        return np.random.default_rng([self._seed, epoch, count]).permutation(count) if self._shuffle else np.arange(count)
 
     def begin(self):
         self._dataset.on_epoch_begin()
@@ -134,10 +159,14 @@ class _Stream(Source):
                 batch = standard(next(self._batches))
             except StopIteration:
                 raise ValueError(f"the data end before batch {self._place} of {self.num_batches}: give fewer steps") from None
+            check_batch(batch, self._place)
             if len(self._kept) < LOOKS:
                 self._kept.append(batch)
         self._place += 1
         return batch, batch, partners(batch)
+
+    def order(self, epoch):
+        return np.arange(self.num_batches)
 
     def begin(self):
         pass
@@ -164,12 +193,33 @@ def standard(batch: Any) -> Batch:
         (array([1., 2.]), array([0, 1]))
     """
     parts = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
+    while len(parts) > 1 and parts[-1] is None:
+        parts = parts[:-1]
     if not 1 <= len(parts) <= 3:
         raise ValueError(f"a batch must be (x,), (x, y) or (x, y, sample_weight), got {len(parts)} parts")
-    return tuple(_arrays(part) for part in parts)
+    return tuple(map(arrays, parts))
 
 
-def _arrays(part: Any) -> Any:
-    if isinstance(part, list) and part and not hasattr(part[0], "shape"):
-        return np.asarray(part)  # numbers, not tensors
-    return keras.tree.map_structure(keras.ops.convert_to_numpy, part)
+def arrays(part: Any) -> Any:
+    """A nest of arrays, tensors, tables and lists of numbers as the same nest of NumPy arrays; None stays.
+
+    Example:
+        >>> arrays({"a": [[1.0, 2.0]], "b": (np.ones(1), None)})
+        {'a': array([[1., 2.]]), 'b': (array([1.]), None)}
+    """
+    if part is None:
+        return None
+    if isinstance(part, Mapping):
+        return {key: arrays(value) for key, value in part.items()}
+    if isinstance(part, (list, tuple)) and any(hasattr(leaf, "shape") and leaf.shape != () for leaf in keras.tree.flatten(part)):
+        return type(part)(map(arrays, part)) if type(part) in (list, tuple) else type(part)(*map(arrays, part))
+    if isinstance(part, np.ma.MaskedArray):
+        return np.ma.filled(part.astype(float), np.nan)  # what is masked is missing
+    if hasattr(part, "columns"):
+        return as_numbers("a table", part)
+    part = part.detach().cpu() if hasattr(part, "detach") else part  # a tensor of PyTorch
+    return keras.ops.convert_to_numpy(part) if keras.ops.is_tensor(part) else np.asarray(part)
+
+
+def _taken(part: Any, rows: np.ndarray) -> Any:
+    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], part)

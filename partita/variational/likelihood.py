@@ -49,7 +49,7 @@ class Likelihood(keras.layers.Layer, ABC):
     def prepare(self, x: Tensor, seed: Any) -> Tensor:
         """What of the data is modelled: they themselves, or ones and zeros drawn from them."""
         x = widen(x)
-        return ops.cast(keras.random.uniform(ops.shape(x), seed=seed) < x, x.dtype) if self.binarize else x
+        return _drawn(x, seed) if self.binarize else x
 
     def get_config(self):
         return {**super().get_config(), **{name: getattr(self, name) for name in self.arguments}}
@@ -84,8 +84,13 @@ class BernoulliLikelihood(Likelihood):
         return ops.sigmoid(widen(output))
 
     def draw(self, output, seed):
-        mean = self.mean(output)
-        return ops.cast(keras.random.uniform(ops.shape(mean), seed=seed) < mean, mean.dtype)
+        return _drawn(self.mean(output), seed)
+
+
+def _drawn(probability: Tensor, seed: Any) -> Tensor:
+    """Ones and zeros; NaN where the probability is NaN, which compares as false."""
+    ones = ops.cast(keras.random.uniform(ops.shape(probability), seed=seed) < probability, probability.dtype)
+    return ops.where(ops.isnan(probability), probability, ones)
 
 
 class _Scaled(Likelihood, ABC):

@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from partita.finite import check_finite
+
 _ROWS_AT_ONCE = 1024
 
 
@@ -81,7 +83,7 @@ def mode_coverage(samples: npt.ArrayLike, centers: npt.ArrayLike, sd: float, wit
         within: How many of them are near.
 
     Raises:
-        ValueError: if the shapes do not fit, or there are no samples.
+        ValueError: if the shapes do not fit, or samples are missing or not finite.
 
     Source: Srivastava et al. 2017.
 
@@ -89,10 +91,12 @@ def mode_coverage(samples: npt.ArrayLike, centers: npt.ArrayLike, sd: float, wit
         >>> mode_coverage([[0.0, 0.1], [5.0, 5.0]], [[0.0, 0.0], [3.0, 0.0]], sd=0.1)
         Coverage(modes=1, high_quality=0.5)
     """
+    check_finite("samples", samples)
+    check_finite("centers", centers)
     samples, centers = np.asarray(samples, float), np.asarray(centers, float)
     if samples.ndim != 2 or centers.ndim != 2 or samples.shape[1] != centers.shape[1] or not len(samples):
         raise ValueError(f"samples (n, d) and centers (k, d) must fit, got the shapes {samples.shape} and {centers.shape}")
-    if not (sd > 0 and within > 0):
+    if not (0 < sd < np.inf and 0 < within < np.inf):
         raise ValueError(f"sd and within must be above 0, got {sd} and {within}")
     distances = np.concatenate(
         [np.linalg.norm(samples[start : start + _ROWS_AT_ONCE, None] - centers, axis=-1) for start in range(0, len(samples), _ROWS_AT_ONCE)]
@@ -126,13 +130,13 @@ def mmd(x: npt.ArrayLike, y: npt.ArrayLike, bandwidth: float | None = None) -> f
     x, y = (np.asarray(part, float).reshape(len(np.asarray(part)), -1) for part in (x, y))
     if min(len(x), len(y)) < 2 or x.shape[1] != y.shape[1]:
         raise ValueError(f"x (n, d) and y (m, d) must have two rows and as many columns, got the shapes {x.shape} and {y.shape}")
-    if not np.isfinite(x).all() or not np.isfinite(y).all():
-        raise ValueError("x and y must be finite")
+    check_finite("x", x)
+    check_finite("y", y)
     if bandwidth is None:
         some = np.concatenate([part[:: -(-len(part) // 1000)] for part in (x, y)])
         squares = _squared_distances(some, some)[np.triu_indices(len(some), 1)]
         bandwidth = float(np.sqrt(np.median(squares))) or 1.0
-    if not bandwidth > 0:
+    if not 0 < bandwidth < np.inf:
         raise ValueError(f"bandwidth must be above 0, got {bandwidth}")
 
     def total(a, b):

@@ -14,6 +14,7 @@ from keras import ops
 from scipy.cluster.vq import kmeans2
 
 from partita.backend import double_precision
+from partita.finite import as_numbers, check_finite
 from partita.saving import SavedWhole
 from partita.variational.expectation import Gaussians, Moments, Rows, log_densities, seen_log_densities
 from partita.variational.gaussian import Tensor
@@ -96,7 +97,7 @@ class GaussianMixture(SavedWhole):
         """Fit to data and return the mixture itself.
 
         Args:
-            x: `(n, d)`; NaN where a value is missing. At least as many rows as components.
+            x: `(n, d)`; NaN, or masked in a masked array, where a value is missing. At least as many rows as components.
             max_steps: EM steps of a start.
             tol: A start ends when a step raises the mean log-likelihood of a row by less.
             initial: Proportions, means and covariances to begin from, in the shapes of the attributes; by default clusters of k-means.
@@ -105,11 +106,12 @@ class GaussianMixture(SavedWhole):
             seed: Of the clusters.
 
         Raises:
-            ValueError: if an argument does not fit.
+            ValueError: if an argument does not fit, or a number is infinite.
         """
-        x = np.asarray(x, float)
-        if x.ndim != 2 or np.isinf(x).any() or np.isnan(x).all(axis=0).any():
+        x = _rows_of(x)
+        if x.ndim != 2 or np.isnan(x).all(axis=0).any():
             raise ValueError(f"x must be (n, d), finite or NaN, with something seen in each column, got the shape {x.shape}")
+        check_finite("x", np.where(np.isnan(x), 0.0, x))
         if len(x) < self.num_components:
             raise ValueError(f"x must have at least {self.num_components} rows, one for each component, got {len(x)}")
         if max_steps < 1 or starts < 1 or batch_size < 1:
@@ -215,7 +217,8 @@ class GaussianMixture(SavedWhole):
         """log q(x) `(rows,)` in nats. Of an array with NaN the density of what was seen; of a tensor a tensor, to be differentiated."""
         if ops.is_tensor(x) or isinstance(x, keras.KerasTensor):
             return ops.logsumexp(log_densities(x, self.gaussians), axis=-1)
-        return np.logaddexp.reduce(self._scores(x), axis=1)
+        with np.errstate(invalid="ignore"):  # NaN stays NaN
+            return np.logaddexp.reduce(self._scores(x), axis=1)
 
     def responsibilities(self, x: npt.ArrayLike) -> np.ndarray:
         """Probability of each component, given each row: `(rows, k)`."""
@@ -223,7 +226,7 @@ class GaussianMixture(SavedWhole):
         return np.exp(scores - np.logaddexp.reduce(scores, axis=1)[:, None])
 
     def _scores(self, x):
-        x, gaussians = np.asarray(x, float), self.gaussians
+        x, gaussians = _rows_of(x), self.gaussians
         if x.ndim != 2 or x.shape[1] != gaussians.means.shape[1]:
             raise ValueError(f"x must be (rows, {gaussians.means.shape[1]}), got the shape {x.shape}")
         parts = [x[start : start + _ROWS_AT_ONCE] for start in range(0, len(x), _ROWS_AT_ONCE)]
@@ -280,3 +283,8 @@ class GaussianMixture(SavedWhole):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         return cls(**config)
+
+
+def _rows_of(x: Any) -> np.ndarray:
+    """A table, list, tensor or array as float64, NaN where a value is missing."""
+    return np.ma.filled(x.astype(float), np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(as_numbers("x", x), float)

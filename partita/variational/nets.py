@@ -11,6 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.datasets import checked
+
 Shape = tuple[int | None, ...]
 
 
@@ -106,8 +108,25 @@ def check_rows(x: Any, shape: Shape, what: str) -> None:
     Raises:
         ValueError: if it does not.
     """
-    if not meet(tuple(x.shape[1:]), shape):
-        raise ValueError(f"{what} must have the shape (batch, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
+    if not meet(tuple(np.shape(x)[1:]), shape):
+        raise ValueError(f"{what} must have the shape (batch, {', '.join(map(str, shape))}), got {tuple(np.shape(x))}")
+
+
+def checked_validation(data: Any, check: Any, bounds: tuple[float, float]) -> Any:
+    """What is given as `validation_data`, looked at like the data of a training: see `partita.datasets.checked`.
+
+    Raises:
+        ValueError: if a number is refused, or there are targets or weights.
+    """
+    if data is None or not isinstance(data, list | tuple):
+        return checked(data, check, bounds=bounds)
+    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+    if y is not None or sample_weight is not None:
+        raise ValueError("validation_data takes neither targets nor weights: a condition goes in as validation_data=([x, condition],)")
+    try:
+        return (checked(x, check, bounds=bounds),)
+    except ValueError as error:
+        raise ValueError(f"validation_data: {error}") from None
 
 
 def size(shape: Shape) -> int:

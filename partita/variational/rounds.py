@@ -3,6 +3,7 @@
 a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  then  θ_G ← θ_G − ∇L_G(θ_D, θ_G)  `generator_steps` times
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -13,6 +14,8 @@ import numpy as np
 from keras import ops
 
 from partita.callbacks import all_of, joined
+from partita.datasets import Keeper, checked, refusals
+from partita.finite import check_finite
 from partita.saving import SavedWithSeeds
 from partita.variational import nets
 from partita.variational.watchdog import Watchdog
@@ -20,6 +23,7 @@ from partita.variational.watchdog import Watchdog
 _POOL = 2**16  # draws of a prior that is not sampled on the device
 _PLAYERS = ("discriminator", "generator")
 _SURE = 0.998
+_ANYWHERE = (-math.inf, math.inf)
 
 
 class Player(NamedTuple):
@@ -91,7 +95,8 @@ class Rounds(SavedWithSeeds, ABC):
     saved with the model and restored.
 
     Logs hold "discriminator_loss" and "generator_loss" (means over the steps), and "pinned", the rounds in a row in which the discriminator
-    was sure of everything. `evaluate` gives the same losses without a step. A `Watchdog` comes along.
+    was sure of everything. `evaluate` gives the same losses without a step. A `Watchdog` comes along. Data with NaN or infinity are
+    refused: arrays before the first round, batches of a dataset before the round that they are for.
 
     A condition goes in as `fit([x, condition])`, where nets have two inputs.
 
@@ -191,7 +196,31 @@ class Rounds(SavedWithSeeds, ABC):
         nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach a step
         given = options.pop("callbacks", None)
         own = [] if any(isinstance(callback, Watchdog) for callback in all_of(given)) else [Watchdog()]
-        return super().fit(x, y, callbacks=joined(self, given, *own), **options)
+        x = checked(x, self._check)
+        options["validation_data"] = nets.checked_validation(options.get("validation_data"), self._check, _ANYWHERE)
+        with refusals(keeper := Keeper()):
+            return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
+
+    def evaluate(self, x=None, y=None, **options):
+        x = checked(x, self._check)
+        with refusals(keeper := Keeper()):
+            if not isinstance(options.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
+                options["callbacks"] = joined(self, options.get("callbacks"), keeper)
+            return super().evaluate(x, y, **options)
+
+    def train_on_batch(self, x, y=None, **options):
+        self._check(x)
+        return super().train_on_batch(x, y, **options)
+
+    def test_on_batch(self, x, y=None, **options):
+        self._check(x)
+        return super().test_on_batch(x, y, **options)
+
+    def _check(self, data):
+        """Raise if the data of a batch, or of all of them, hold NaN or infinity, or are not of the shape that the nets take."""
+        for what, part in zip(("x", "condition"), self.split(data), strict=True):
+            if part is not None:
+                check_finite(what, part)
 
     def make_train_function(self, force=False):
         if self.prior is not None and (self._pool is None or self.train_function is None or force):
@@ -203,13 +232,14 @@ class Rounds(SavedWithSeeds, ABC):
         """`n` latents `(n, ...)` of the prior, float32.
 
         Raises:
-            ValueError: if the prior gives another shape.
+            ValueError: if the prior gives another shape, or numbers that are not finite.
         """
         if self.prior is None:
             return np.random.default_rng(seed).normal(size=(n, *self.latent_shape)).astype("float32")
         z = np.asarray(ops.convert_to_numpy(self.prior.sample(n, seed=seed)), "float32")
         if z.shape != (n, *self.latent_shape):
             raise ValueError(f"prior must give latents of the shape {(n, *self.latent_shape)}, got {z.shape}")
+        check_finite("latents from the prior", z)
         return z
 
     def draw_latents(self, like: Any) -> Any:

@@ -12,6 +12,9 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled
+from partita.callbacks import all_of, joined
+from partita.datasets import Keeper, checked, refusals
+from partita.finite import StopOnNonFinite, as_numbers, check_finite
 from partita.saving import SavedWithSeeds
 from partita.variational import nets
 from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparameterize, split_gaussian
@@ -51,7 +54,9 @@ class VAE(SavedWithSeeds):
         seed: Of all draws.
 
     Raises:
-        ValueError: if an argument or a shape does not fit, `prior` lacks a method, or data lie outside the likelihood's range.
+        ValueError: if an argument or a shape does not fit, `prior` lacks a method, or data are not finite or lie outside the likelihood's
+            range: arrays before the training, batches of a dataset before the step that they are for.
+        FloatingPointError: out of `fit`, if the loss is not finite; see `partita.finite.StopOnNonFinite`, which comes along.
 
     Source: Kingma, Welling 2014; Burda et al. 2016 (k samples); Higgins et al. 2017 (β); Kingma et al. 2016 (free bits).
 
@@ -163,27 +168,37 @@ class VAE(SavedWithSeeds):
 
     def fit(self, x=None, y=None, **options):
         nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach `compute_loss`
-        self._check_range(x)
-        return super().fit(x, y, **options)
+        given = options.pop("callbacks", None)
+        own = [] if any(isinstance(callback, StopOnNonFinite) for callback in all_of(given)) else [StopOnNonFinite()]
+        x = checked(x, self._check, bounds=self._bounds)
+        options["validation_data"] = nets.checked_validation(options.get("validation_data"), self._check, self._bounds)
+        with refusals(keeper := Keeper()):
+            return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
 
     def evaluate(self, x=None, y=None, **options):
-        self._check_range(x)
-        return super().evaluate(x, y, **options)
+        x = checked(x, self._check, bounds=self._bounds)
+        with refusals(keeper := Keeper()):
+            if not isinstance(options.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
+                options["callbacks"] = joined(self, options.get("callbacks"), keeper)
+            return super().evaluate(x, y, **options)
 
-    def _check_range(self, data):
-        """The values of arrays, or of the first batch of what gives the same batches again."""
-        if isinstance(data, keras.utils.PyDataset):
-            data = data[0]
-        elif (
-            hasattr(data, "__iter__")
-            and not hasattr(data, "__next__")
-            and not hasattr(data, "shape")
-            and not isinstance(data, (list, tuple))
-        ):
-            data = next(iter(data))
-        x = data[0] if isinstance(data, (list, tuple)) else data
-        if hasattr(x, "shape"):
-            check_range(np.asarray(ops.convert_to_numpy(x)), self.likelihood)
+    def train_on_batch(self, x, y=None, **options):
+        self._check(x)
+        return super().train_on_batch(x, y, **options)
+
+    def test_on_batch(self, x, y=None, **options):
+        self._check(x)
+        return super().test_on_batch(x, y, **options)
+
+    @property
+    def _bounds(self):
+        return self.likelihood.low, self.likelihood.high
+
+    def _check(self, data):
+        """Raise if a number of the data is not where the likelihood has it, or one of a condition is not finite."""
+        x, condition = nets.split_pair(data, self.conditional, "x")
+        check_range(as_numbers("x", x), self.likelihood)
+        check_finite("condition", condition)
 
     def log_prob(self, x: Any, samples: int = 5000, seed: int | None = None) -> np.ndarray:
         """Estimate log q(x) `(rows,)` in nats, by importance weights; with one sample, a draw of the evidence lower bound.
@@ -214,7 +229,8 @@ class VAE(SavedWithSeeds):
                 count = min(at_once, left)
                 tensors = [None if a is None else ops.convert_to_tensor(a) for a in padded]
                 log_mean = ops.convert_to_numpy(self._piece(count)(*tensors, ops.convert_to_tensor(counter), values))
-                found[part] = np.logaddexp(found[part], log_mean[: len(found[part])] + math.log(count / samples))
+                with np.errstate(invalid="ignore"):  # NaN stays NaN
+                    found[part] = np.logaddexp(found[part], log_mean[: len(found[part])] + math.log(count / samples))
                 counter = counter + np.array([0, 1], "uint32")
                 left -= count
         return found
@@ -253,6 +269,7 @@ class VAE(SavedWithSeeds):
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         z = np.asarray(ops.convert_to_numpy((self.prior or StandardNormal(self.latent)).sample(n, seed=seed)))
+        check_finite("latents from the prior", z)
         if not noise:
             return self.decode(z, condition)
         return ops.convert_to_numpy(self.likelihood.draw(self._decoded(z, condition), keras.random.SeedGenerator(seed)))

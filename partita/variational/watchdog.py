@@ -1,12 +1,12 @@
-"""Training that has gone wrong and will not come back is stopped, with a word on what to try.
+"""Stop a training in rounds on a loss that is not finite or a saturated discriminator, with a word on what to try.
 
 loss = NaN, ±∞,   or   |2 D − 1| = 1 for many rounds
 """
 
-import math
+import threading
 import warnings
 
-import keras
+from partita.finite import StopOnNonFinite
 
 
 class TrainingStoppedWarning(RuntimeWarning):
@@ -18,18 +18,22 @@ class TrainingStoppedWarning(RuntimeWarning):
     """
 
 
-class Watchdog(keras.callbacks.Callback):
-    """Stop `fit`, with a `TrainingStoppedWarning`, when a loss is not finite or a discriminator stays pinned at 0 or 1.
+class Watchdog(StopOnNonFinite):
+    """Stop `fit` with a `FloatingPointError` when a loss is not finite, with a `TrainingStoppedWarning` when D stays pinned at 0 or 1.
 
-    The models that train in rounds bring one along unless they are given another.
+    A `StopOnNonFinite`, which puts the last good weights back, that also looks at the discriminator D. The models that train in rounds
+    bring one along unless they are given another.
 
     Args:
         patience: Rounds in a row that the discriminator may be sure of everything (mean of |2 D − 1| above 0.998)
             before it counts as pinned.
-        every: Batches from one look to the next; there is one at the end of each epoch, too.
+        every: Batches from one look at the discriminator to the next; there is one at the end of each epoch, too. Losses are looked at
+            after each batch.
+        restore: Whether to put the weights of the last epoch with finite losses back; see `partita.finite.StopOnNonFinite`.
 
     Raises:
         ValueError: if an argument is below 1.
+        FloatingPointError: out of `fit`, if a loss is not finite.
 
     Example:
         >>> import keras
@@ -38,40 +42,54 @@ class Watchdog(keras.callbacks.Callback):
         >>> watchdog = Watchdog(patience=1000)
     """
 
-    def __init__(self, patience: int = 500, every: int = 25):
-        super().__init__()
+    def __init__(self, patience: int = 500, every: int = 25, *, restore: bool = True):
+        super().__init__(restore=restore)
         if patience < 1 or every < 1:
             raise ValueError(f"patience and every must be at least 1, got {patience} and {every}")
         self.patience, self.every = patience, every
         self._next = 0
+        self._sure: str | None = None
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self._main, self._sure = threading.get_ident(), None
 
     def on_epoch_begin(self, epoch, logs=None):
+        super().on_epoch_begin(epoch, logs)
         self._next = self.every
 
+    def on_train_batch_begin(self, batch, logs=None):
+        super().on_train_batch_begin(batch, logs)
+        self._stop_if_sure()
+
     def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch, logs)
         if batch + 1 >= self._next:
             self._next = batch + 1 + self.every
-            self._look(logs, f"at batch {batch}")
+            self._watch(logs, f"at batch {batch}")
+            if threading.get_ident() == self._main:
+                self._stop_if_sure()
 
     def on_epoch_end(self, epoch, logs=None):
-        self._look(logs, f"in epoch {epoch + 1}")
+        super().on_epoch_end(epoch, logs)
+        self._watch(logs, f"in epoch {epoch + 1}")
+        self._stop_if_sure()
 
-    def _look(self, logs, when):
-        if self.model.stop_training:
+    def _watch(self, logs, when):
+        rounds = float((logs or {}).get("pinned", 0))
+        if rounds >= self.patience and self._sure is None:
+            self._sure = f"{rounds:.0f} rounds {when}"
+
+    def _stop_if_sure(self):
+        if self._sure is None:
             return
-        values = {name: float(value) for name, value in (logs or {}).items()}
-        broken = [name for name, value in values.items() if not math.isfinite(value)]
-        if broken:
-            self._stop(
-                f"{broken[0]} became {values[broken[0]]} {when}. Try a lower learning rate, `clipnorm` in the optimizers, or data scaled "
-                "to unit size; with a gradient penalty, a smaller one."
-            )
-        elif values.get("pinned", 0) >= self.patience:
-            self._stop(
-                f"the discriminator has been sure of everything for {values['pinned']:.0f} rounds {when}: the generator learns nothing "
-                "from it. Try a lower learning rate for the discriminator or a smaller one, fewer discriminator_steps, or penalty=1."
-            )
-
-    def _stop(self, why):
-        self.model.stop_training = True
-        warnings.warn(f"training was stopped: {why}", TrainingStoppedWarning, stacklevel=2)
+        model, rounds, self._sure = self.model, self._sure, None
+        if model.stop_training:
+            return
+        model.stop_training = True
+        warnings.warn(
+            f"training was stopped: the discriminator has been sure of everything for {rounds}: the generator learns nothing from it. "
+            "Try a lower learning rate for the discriminator or a smaller one, fewer discriminator_steps, or penalty=1.",
+            TrainingStoppedWarning,
+            stacklevel=2,
+        )

@@ -323,3 +323,69 @@ def test_trace_records_gradients_that_vanish():
     plt.switch_backend("agg")
     assert len(trace.plot().lines) == 4
     plt.close("all")
+
+
+TIES = {
+    "the lower loss": ([0.5, 0.5, 0.5], {"loss": [3.0, 1.0, 2.0]}, 1),
+    "the lower loss of the validation": ([0.5, 0.5, 0.5], {"loss": [3.0, 1.0, 2.0], "val_loss": [1.0, 2.0, 0.5]}, 2),
+    "the first where the losses are equal": ([0.5, 0.5], {"loss": [1.0, 1.0]}, 0),
+    "the first where there is no loss": ([0.5, 0.5], {}, 0),
+    "a value before a loss": ([0.5, 0.6, 0.6], {"loss": [0.0, 2.0, 1.0]}, 2),
+    "a loss that is a number": ([0.5, 0.5], {"loss": [1.0, np.nan]}, 0),
+    "a value that is a number": ([np.nan, 0.1, np.nan, np.inf, -np.inf], {"loss": [0.0] * 5}, 1),
+    "losses of one kind": ([0.5, 0.5], {"loss": [1.0, 1.0], "val_loss": [0.5]}, 0),
+}
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+@pytest.mark.parametrize("what", TIES)
+def test_of_equal_values_the_one_with_the_lower_loss_is_best(what, mode):
+    values, logs, best = TIES[what]
+    sign = 1 if mode == "max" else -1
+    given = iter(values)
+    judge = Evaluate(lambda model: sign * next(given), mode=mode)
+    judge.set_model(network())
+    judge.on_train_begin()
+    for epoch in range(len(values)):
+        judge.on_epoch_begin(epoch)
+        judge.on_epoch_end(epoch, {name: losses[epoch] for name, losses in logs.items() if epoch < len(losses)})
+    assert judge.best_epoch == best
+    assert judge.best == sign * values[best]
+    judge.on_train_end()
+
+
+def test_a_tie_with_the_best_before_a_break_is_decided_by_its_loss(tmp_path):
+    found = []
+    for epochs in (range(2), range(2, 3)):
+        judge = Evaluate(lambda model: 0.5, path=tmp_path / "best.keras")
+        judge.set_model(network())
+        judge.on_train_begin()
+        for epoch in epochs:
+            judge.on_epoch_begin(epoch)
+            judge.on_epoch_end(epoch, {"loss": [2.0, 1.0, 1.5][epoch]})
+        found.append(judge.best_epoch)
+    assert found == [1, 1]
+
+
+def test_values_that_are_never_finite_are_told():
+    with pytest.warns(UserWarning, match="score was never finite: the model keeps its last weights"):
+        network().fit(X, Y, verbose=0, callbacks=[Evaluate(lambda model: np.nan)])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Warmup(epochs=float("nan")), "above 0"),
+        (lambda: Warmup(steps=float("inf")), "above 0"),
+        (lambda: LayerwiseLearningRate({"x": float("inf")}), "factors must not be below 0, and finite"),
+        (lambda: Lookahead(rate=float("nan")), "rate above 0 and at most 1"),
+    ],
+)
+def test_arguments_that_are_not_finite(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
+
+
+def test_a_schedule_that_gives_nan_is_refused():
+    with pytest.raises(ValueError, match=r"the value for .*learning_rate must be a number, got nan for epoch 0"):
+        network().fit(X, Y, verbose=0, callbacks=[Schedule("optimizer.learning_rate", lambda epoch: float("nan"))])

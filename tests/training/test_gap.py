@@ -36,8 +36,16 @@ def test_the_picture():
         (A, B[:2], [0.5], "must be of one shape"),
         (A.astype(int), B.astype(int), [0.5], "must hold floats"),
         (A, B, [1.5], "shares must be numbers from 0 to 1"),
+        (A, B, [np.nan], "shares must be numbers from 0 to 1"),
+        (A * np.nan, B, [0.5], "x_a must be finite: expected numbers, got nan"),
+        ({"a": A, "b": A}, {"a": A, "b": B + np.inf}, [0.5], r"x_b\['b'\] must be finite"),
+        (A[:0], B[:0], [0.5], "x_a and x_b must hold samples"),
     ],
 )
 def test_what_does_not_fit_is_refused(x_a, x_b, shares, message):
     with pytest.raises(ValueError, match=message):
         linearity(lambda x: x, x_a, x_b, shares)
+
+
+def test_a_model_that_gives_nan_has_no_gap():
+    assert np.isnan(linearity(lambda x: x * np.nan, A, B).gap)

@@ -212,3 +212,67 @@ def test_an_epoch_of_arrays_holds_everyone_once():
     data.on_epoch_end()
     assert data.mixes(1)
     assert not np.isin(data[0][0][:, 0], X[:, 0]).all()
+
+
+@pytest.mark.parametrize("weights", [None, "own"])
+@pytest.mark.parametrize("kind", [int, float, "one-hot"])
+@pytest.mark.parametrize("per", ["sample", "batch"])
+def test_the_weight_of_a_mixture_is_that_of_its_classes(weights, kind, per):
+    """Σ_c ỹ_c w_c; and with weights of the samples, those mixed: all of them read from the shares, which x gives away."""
+    of_class, own = np.array([1.0, 10.0, 0.25]), RNG_WEIGHTS if weights else np.ones(20)
+    y = np.eye(3)[Y] if kind == "one-hot" else Y.astype(kind)
+    eye = np.eye(20)
+    shares, mixed, weight = mixup(
+        eye, y, own if weights else None, num_classes=3, class_weight={1: 10.0, 2: 0.25}, per=per, alpha=0.4, seed=4
+    )
+    np.testing.assert_allclose(weight, shares @ (own * of_class[Y]), rtol=1e-5)
+    np.testing.assert_allclose(mixed, shares @ np.eye(3)[Y], rtol=1e-5)
+    if weights is None:
+        np.testing.assert_allclose(weight, mixed @ of_class, rtol=1e-5)
+
+
+RNG_WEIGHTS = np.random.default_rng(5).uniform(0.1, 2, 20)
+
+
+def test_weights_of_classes_in_fit_and_in_sequences():
+    batches = Mixup((X, Y), num_classes=3, class_weight={0: 0.0}, batch_size=5, seed=0)
+    _, y, weight = batches[0]
+    np.testing.assert_allclose(weight, y[:, 1] + y[:, 2], rtol=1e-6)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, "softmax")])
+    model.compile("sgd", "categorical_crossentropy")
+    assert np.isfinite(model.fit(batches, verbose=0).history["loss"]).all()
+    tags = np.tile(Y[:, None], (1, 4))
+    _, y, weight = mixup(X, tags, np.linspace(0, 1, 20), num_classes=3, class_weight={0: 2.0}, seed=0)
+    assert weight.shape == (20, 4)
+    _, _, weight = mixup(X, tags, num_classes=3, class_weight={0: 2.0}, seed=0)
+    np.testing.assert_allclose(weight, y @ [2.0, 1.0, 1.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: mixup(X, Y.astype(str), num_classes=3), "y must hold numbers, got <U21: number the classes, np.unique"),
+        (lambda: mixup(X, Y + 0.5, num_classes=3), "y must hold class ids from 0 to 2, or probabilities with 3 columns"),
+        (lambda: mixup(X, Y.astype(float), num_classes=2), "classes must be from 0 to num_classes − 1 = 1, got 0 to 2"),
+        (lambda: mixup(X, Y - 1, num_classes=3), "classes must be from 0 to num_classes − 1 = 2, got -1 to 1"),
+        (lambda: mixup(X, Y, class_weight={0: 1.0}), "class_weight must come with num_classes"),
+        (lambda: Mixup((X, Y), num_classes=3, class_weight={3: 1.0}), "class_weight must map classes from 0 to 2"),
+        (lambda: Mixup((X, Y), num_classes=3, class_weight={0: float("nan")}), "class_weight must map classes from 0 to 2"),
+        (lambda: Mixup((X, Y), num_classes=3, class_weight={0: -1.0}), "class_weight must map classes from 0 to 2"),
+        (lambda: mixup(X, [Y, X], num_classes=3, class_weight={0: 1.0}), "class_weight must come with one array of targets, got several"),
+        (lambda: mixup(X, num_classes=3, class_weight={0: 1.0}), "class_weight must come with one array of targets, got none"),
+        (lambda: mixup(X, alpha=float("nan")), "alpha must be above 0, got nan"),
+        (lambda: sample_pairing(X, share=float("nan")), "share must be between 0 and 1, got nan"),
+    ],
+)
+def test_targets_and_weights_that_do_not_fit_are_refused(call, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
+
+
+def test_class_ids_may_be_floats_beside_other_targets():
+    _, mixed = mixup(X, Y.astype("float32"), num_classes=3, seed=0)
+    np.testing.assert_array_equal(mixed, mixup(X, Y, num_classes=3, seed=0)[1])
+    _, (ids, number) = mixup(X, [Y, X[:, 0]], num_classes=3, seed=0)  # floats beside ids are numbers
+    assert ids.shape == (20, 3)
+    assert number.shape == (20,)
