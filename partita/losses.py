@@ -5,6 +5,10 @@ import weakref
 from typing import Any, Protocol
 
 import keras
+import numpy as np
+from keras import ops
+
+from partita.backend import is_known
 
 Tensor = Any
 
@@ -92,3 +96,49 @@ class LayerLoss:
     def from_config(cls, config: dict[str, Any]) -> "LayerLoss":
         """The loss of the newest layer of that name."""
         return cls(**config)
+
+
+def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
+    """Return labels as ids that can be looked up, and which of them are known and which are valid.
+
+    A loss is to be 0, and left out of the mean, where a label is not known, and NaN where it is known but not valid: on some backends
+    a look-up beyond the end of a table gives NaN, which then reaches the weights, on others the last row, or nothing that is noticed.
+
+    Args:
+        labels: Integers, or floats that hold integers, of any shape. Negative ones are unknown.
+        size: How many ids there are.
+        mask: Booleans of the same shape, False where a label does not count. None: all count.
+
+    Returns:
+        The ids int32, 0 where there is none; True where a label counts and is not negative; True where it is from 0 to size − 1.
+
+    Raises:
+        ValueError: if a label that counts is not an integer below `size`, where the numbers are known: not in a compiled step.
+
+    Example:
+        >>> ids, known, valid = class_ids(np.array([2, -1]), 3)
+        >>> ops.convert_to_numpy(ids).tolist(), ops.convert_to_numpy(known).tolist(), ops.convert_to_numpy(valid).tolist()
+        ([2, 0], [True, False], [True, False])
+        >>> class_ids(np.array([0, 3]), 3)
+        Traceback (most recent call last):
+        ValueError: labels must be ids: expected integers from 0 to 2, or negative ones for unknown, got 3 at index (1,)
+    """
+    if is_known(labels) and (mask is None or is_known(mask)):
+        numbers = np.asarray(ops.convert_to_numpy(labels))
+        wrong = ~(numbers < size) | (np.floor(numbers) != numbers) if numbers.dtype.kind == "f" else numbers >= size
+        if mask is not None:
+            wrong = wrong & np.asarray(ops.convert_to_numpy(mask)).astype(bool)
+        if wrong.any():
+            where = tuple(int(place) for place in np.argwhere(wrong)[0])
+            raise ValueError(
+                f"labels must be ids: expected integers from 0 to {size - 1}, or negative ones for unknown, "
+                f"got {numbers[where]} at index {where}"
+            )
+    labels = ops.convert_to_tensor(labels)
+    known = ops.logical_not(labels < 0)  # NaN is no unknown label
+    valid = ops.logical_and(labels >= 0, labels < size)
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(labels.dtype)):
+        valid = ops.logical_and(valid, labels == ops.floor(labels))
+    if mask is not None:
+        known = ops.logical_and(known, ops.cast(mask, "bool"))
+    return ops.cast(ops.where(valid, labels, ops.zeros_like(labels)), "int32"), known, valid
