@@ -18,7 +18,7 @@ PACKAGE = ROOT / "partita"
 FILES = sorted(PACKAGE.rglob("*.py"))
 SILENT_NAMES = {"utils", "util", "misc", "core", "base", "helpers", "helper", "common"}
 FREE_TO_IMPORT = {"__init__", "cli", "doctor", "tour"}
-OPEN_TO_ALL = {"autodiff", "backend", "callbacks", "files", "loading", "losses", "options", "saving"}
+OPEN_TO_ALL = {"autodiff", "backend", "callbacks", "convergence", "files", "finite", "loading", "losses", "options", "saving"}
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
 
