@@ -87,8 +87,9 @@ class WordVectors:
     def most_similar(self, positive: Words = (), negative: Words = (), n: int = 10) -> list[tuple[str, float]]:
         """Return the `n` words whose vectors point most nearly in a direction, with the cosines, the nearest first.
 
-        The direction is the sum of what is positive less the sum of what is negative, each brought to length 1 and times its weight, 1
-        where none is given: king − man + woman is `most_similar(["king", "woman"], ["man"])`.
+        The direction is the sum of what is positive less the sum of what is negative, each times its weight, 1 where none is given. The
+        vectors of words are brought to length 1 first, vectors that are given count as they are: king − man + woman is
+        `most_similar(["king", "woman"], ["man"])`.
 
         Args:
             positive: A word, a vector `(dim,)`, a pair (word or vector, weight), several vectors `(count, dim)`, or a list that may mix
@@ -104,20 +105,20 @@ class WordVectors:
         """
         if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 0:
             raise ValueError(f"n must be a number of words: expected an integer from 0, got {n!r}")
-        goal, size, asked = np.zeros(self.vectors.shape[1]), 0.0, []
+        parts, asked = [], []
         for name, given, sign in (("positive", positive, 1), ("negative", negative, -1)):
             for item, weight in terms(name, given):
                 if isinstance(item, str):
                     asked.append(self._row(item))
-                    vector = self._unit[asked[-1]].astype(float)
-                else:
-                    vector = self._direction(name, item)
-                goal += sign * weight * vector
-                size += abs(weight)
-        if not size:
-            raise ValueError("positive and negative must not both be empty: expected a word or a vector, got nothing or weights of 0")
+                    item = self._unit[asked[-1]]
+                parts.append(sign * weight * self._checked(name, item))
+        if not parts:
+            raise ValueError("positive and negative must not both be empty: expected a word or a vector, got nothing")
+        top = np.abs(parts).max()
+        summands = np.array(parts) / (top if top > 0 else 1)  # their squares stay within float64
+        goal = summands.sum(axis=0)
         length = float(np.linalg.norm(goal))
-        if length <= 1e-6 * size:
+        if length <= 1e-6 * np.linalg.norm(summands, axis=1).sum():
             raise ValueError("positive and negative must point somewhere: expected a sum other than 0, got vectors that cancel or have length 0")
         cosines = self._unit @ (goal / length).astype(np.float32)
         left_out = ~self._has_length
@@ -127,15 +128,15 @@ class WordVectors:
         nearest = np.argpartition(-cosines, n - 1)[:n] if n > 0 else np.zeros(0, int)
         return [(self.words[row], float(cosines[row])) for row in nearest[np.argsort(-cosines[nearest])]]
 
-    def _direction(self, name: str, vector: np.ndarray) -> np.ndarray:
-        """A vector that was given, of length 1, or of length 0."""
+    def _checked(self, name: str, vector: np.ndarray) -> np.ndarray:
+        """A vector in float64, if it can be added to others."""
         dim = self.vectors.shape[1]
         if vector.shape != (dim,):
             raise ValueError(f"{name} must hold words and vectors: expected a vector ({dim},), got the shape {vector.shape}")
         if not np.isfinite(vector).all():
             place = int(np.flatnonzero(~np.isfinite(vector))[0])
             raise ValueError(f"{name} must hold vectors of finite numbers, got {vector[place]} at index {place}")
-        return _to_length_1(vector[None].copy())[0]
+        return vector.astype(float)
 
     def _row(self, word: str) -> int:
         try:
