@@ -210,7 +210,9 @@ def is_known(tensor: Any) -> bool:
         return not hasattr(tensor, "graph") or hasattr(tensor, "numpy")
     import torch
 
-    return not (isinstance(tensor, torch.Tensor) and torch._C._functorch.is_functorch_wrapped_tensor(tensor))
+    if not isinstance(tensor, torch.Tensor):
+        return True
+    return not (tensor.is_meta or torch._C._functorch.is_functorch_wrapped_tensor(tensor))  # Keras builds a model on the meta device
 
 
 @contextmanager

@@ -58,9 +58,9 @@ def embed(corpus: Path, out: Path, tokens: str, near: tuple[str, ...], **setting
     vectors = SkipGram(**settings).fit(corpus, progress=True, tokens=tokens)
     vectors.save(out)
     click.echo(f"{len(vectors)} word{'' if len(vectors) == 1 else 's'}: {out}", err=True)
-    for word in near:
-        word = word if word in vectors else word.lower()
+    for asked in near:
+        word = asked if asked in vectors else asked.lower()
         if word in vectors:
             click.echo(f"{word}: " + ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word)))
         else:
-            click.echo(f"{word}: not in the corpus")
+            click.echo(f"{asked}: not in the corpus")

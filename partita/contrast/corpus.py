@@ -61,15 +61,14 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
         for sentence in sentences:
             if isinstance(sentence, str | bytes):
                 raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence[:40]!r}: split it")
-            if not isinstance(sentence, list):
-                if not isinstance(sentence, Iterable):
-                    raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence!r}")
-                sentence = [*sentence]
-            for start in range(0, len(sentence), LONGEST):
+            if not isinstance(sentence, Iterable):
+                raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence!r}")
+            words = sentence if isinstance(sentence, list) else [*sentence]
+            for start in range(0, len(words), LONGEST):
                 try:
-                    pending.extend(map(numbers.__getitem__, sentence[start : start + LONGEST]))
+                    pending.extend(map(numbers.__getitem__, words[start : start + LONGEST]))
                 except TypeError:
-                    stray = next(word for word in sentence if not isinstance(word, str))
+                    stray = next(word for word in words if not isinstance(word, str))
                     raise ValueError(f"corpus must hold sentences that are lists of words, got the word {stray!r}") from None
                 pending.append(END)
             if len(pending) >= PIECE:
@@ -96,8 +95,8 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
         warnings.warn(f"the corpus may not be cut into words, {doubt}", stacklevel=3)
     final = np.full(len(numbers), END, np.int32)
     final[order] = np.arange(len(order), dtype=np.int32)
-    words = [*numbers]
-    return Stream([words[i] for i in order], counts[order], ids[: _renumber(ids, final)])
+    vocabulary = [*numbers]
+    return Stream([vocabulary[i] for i in order], counts[order], ids[: _renumber(ids, final)])
 
 
 class _Numbers(dict):

@@ -44,7 +44,11 @@ def tokenizer(tokens: str) -> Callable[[str], list[str]]:
     """
     if tokens not in KINDS:
         raise ValueError(f"tokens must be one of {', '.join(KINDS)}, got {tokens!r}")
-    return {"words": _words, "whitespace": str.split, "characters": _characters}[tokens]
+    return {"words": _words, "whitespace": _whitespace, "characters": _characters}[tokens]
+
+
+def _whitespace(text: str) -> list[str]:
+    return text.split()
 
 
 def _words(text: str) -> list[str]:

@@ -110,8 +110,9 @@ class WordVectors:
             for item, weight in terms(name, given):
                 if isinstance(item, str):
                     asked.append(self._row(item))
-                    item = self._unit[asked[-1]]
-                parts.append(sign * weight * self._checked(name, item))
+                    parts.append(sign * weight * self._unit[asked[-1]].astype(float))
+                else:
+                    parts.append(sign * weight * self._checked(name, item))
         if not parts:
             raise ValueError("positive and negative must not both be empty: expected a word or a vector, got nothing")
         top = np.abs(parts).max()
@@ -119,7 +120,9 @@ class WordVectors:
         goal = summands.sum(axis=0)
         length = float(np.linalg.norm(goal))
         if length <= 1e-6 * np.linalg.norm(summands, axis=1).sum():
-            raise ValueError("positive and negative must point somewhere: expected a sum other than 0, got vectors that cancel or have length 0")
+            raise ValueError(
+                "positive and negative must point somewhere: expected a sum other than 0, got vectors that cancel or have length 0"
+            )
         cosines = self._unit @ (goal / length).astype(np.float32)
         left_out = ~self._has_length
         left_out[asked] = True
@@ -201,7 +204,7 @@ class WordVectors:
     def _load_npz(cls, path: Path) -> "WordVectors":
         with reading(f"{path} holds no word vectors"), path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             known = {name: arrays[name] for name in ("contexts", "counts") if name in arrays}
-            return cls(word_files.unpack(arrays["words"], arrays["ends"] if "ends" in arrays else None), arrays["vectors"], **known)
+            return cls(word_files.unpack(arrays["words"], arrays.get("ends")), arrays["vectors"], **known)
 
 
 def terms(name: str, given: Words) -> list[tuple[Any, float]]:

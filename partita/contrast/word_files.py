@@ -7,19 +7,20 @@ In both, a word is all that stands before the first space (0x20): it may hold an
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import IO
 
 import numpy as np
 
 
 def check_words(words: Sequence[str]) -> None:
-    """Raise unless word2vec's formats can hold all words.
+    r"""Raise unless word2vec's formats can hold all words.
 
     Raises:
         ValueError: if a word is empty, holds a space or a line feed, or is no text in UTF-8.
 
     Example:
-        >>> check_words(["naïve", "a\\tb"])
+        >>> check_words(["naïve", "a\tb"])
         >>> check_words(["New York"])
         Traceback (most recent call last):
         ValueError: the formats of word2vec cannot hold the word 'New York', which has a space in it: save as .npz
@@ -51,10 +52,10 @@ def write_binary(file: IO[bytes], words: Sequence[str], vectors: np.ndarray) -> 
 
 
 def pack(words: Sequence[str]) -> dict[str, np.ndarray]:
-    """Return words as arrays: `words`, their bytes one after another, and `ends`, where each ends.
+    r"""Return words as arrays: `words`, their bytes one after another, and `ends`, where each ends.
 
     Example:
-        >>> {name: values.tolist() for name, values in pack(["a", "", "b\\0"]).items()}
+        >>> {name: values.tolist() for name, values in pack(["a", "", "b\0"]).items()}
         {'words': [97, 98, 0], 'ends': [1, 1, 3]}
     """
     parts = [word.encode("utf-8", "surrogatepass") for word in words]  # what is no text in UTF-8 comes back as it was
@@ -62,14 +63,14 @@ def pack(words: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def unpack(content: np.ndarray, ends: np.ndarray | None) -> list[str]:
-    """Return the words that `pack` made arrays of; without `ends`, the words are parted by NUL.
+    r"""Return the words that `pack` made arrays of; without `ends`, the words are parted by NUL.
 
     Raises:
         ValueError: if the ends are none, or the bytes between them are no words.
 
     Example:
-        >>> unpack(**{"content" if name == "words" else name: values for name, values in pack(["a", "", "b\\0"]).items()})
-        ['a', '', 'b\\x00']
+        >>> unpack(**{"content" if name == "words" else name: values for name, values in pack(["a", "", "b\0"]).items()})
+        ['a', '', 'b\x00']
     """
     letters = content.tobytes()
     if ends is None:
@@ -77,11 +78,11 @@ def unpack(content: np.ndarray, ends: np.ndarray | None) -> list[str]:
     if ends.ndim != 1 or ends.dtype.kind not in "iu" or not len(ends) or ends[-1] != len(letters) or (np.diff(ends, prepend=0) < 0).any():
         raise ValueError("the words do not end where it says")
     places = [0, *ends.tolist()]
-    return [letters[start:end].decode("utf-8", "surrogatepass") for start, end in zip(places[:-1], places[1:], strict=True)]
+    return [letters[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(places)]
 
 
 def read(body: bytes, size: int, dim: int, *, binary_first: bool = False) -> tuple[list[str], np.ndarray]:
-    """Return words and vectors `(size, dim)` of a text or binary file of word2vec's, without its first line.
+    r"""Return words and vectors `(size, dim)` of a text or binary file of word2vec's, without its first line.
 
     Args:
         body: What follows the first line.
@@ -93,7 +94,7 @@ def read(body: bytes, size: int, dim: int, *, binary_first: bool = False) -> tup
         ValueError: if it is neither, or more or less is there than announced.
 
     Example:
-        >>> words, vectors = read(b"cat 1 2\\ndog 3 4\\n", 2, 2)
+        >>> words, vectors = read(b"cat 1 2\ndog 3 4\n", 2, 2)
         >>> words, vectors.tolist()
         (['cat', 'dog'], [[1.0, 2.0], [3.0, 4.0]])
     """

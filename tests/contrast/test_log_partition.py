@@ -73,7 +73,9 @@ def test_log_z_is_that_of_quadrature_whatever_the_noise(noise, a, b):
         assert abs(float(value) - right) < 4 * float(error)
 
 
-@pytest.mark.parametrize(("loss", "kind"), [("nce", "normal"), ("nce", "student"), ("nce", "narrow"), ("article", "uniform"), ("ranking", "narrow")])
+@pytest.mark.parametrize(
+    ("loss", "kind"), [("nce", "normal"), ("nce", "student"), ("nce", "narrow"), ("article", "uniform"), ("ranking", "narrow")]
+)
 def test_for_the_true_energy_gamma_is_log_z_before_any_step(loss, kind):
     x, truth = points(0.5, 0.25, 8000, seed=0)
     model = EnergyModel(energy(0.5, 0.25), NOISE[kind], loss=loss)

@@ -57,7 +57,9 @@ def test_neighbours_are_those_of_the_sum(positive, negative, plus, minus):
     goal = sum(weight * of(item) for item, weight in plus) - sum((weight * of(item) for item, weight in minus), np.zeros(5))
     cosines = UNIT @ goal / np.linalg.norm(goal)
     asked = {item for item, _ in plus + minus if isinstance(item, str)}
-    expected = sorted(((word, c) for word, c in zip(WORDS, cosines, strict=True) if word not in asked | {"nothing"}), key=lambda pair: -pair[1])
+    expected = sorted(
+        ((word, c) for word, c in zip(WORDS, cosines, strict=True) if word not in asked | {"nothing"}), key=lambda pair: -pair[1]
+    )
     found = VECTORS.most_similar(positive, negative, n=99)
     assert [word for word, _ in found] == [word for word, _ in expected]
     np.testing.assert_allclose([c for _, c in found], [c for _, c in expected], atol=1e-6)
@@ -119,7 +121,12 @@ def test_similarity_is_the_cosine_whatever_the_lengths():
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [("ab", "got the string 'ab'"), ([1, 2], "expected strings, got 1"), (["a", None], "expected strings, got None"), ([b"a", "b"], "got b'a'")],
+    [
+        ("ab", "got the string 'ab'"),
+        ([1, 2], "expected strings, got 1"),
+        (["a", None], "expected strings, got None"),
+        ([b"a", "b"], "got b'a'"),
+    ],
 )
 def test_words_that_are_no_strings_are_named(words, message):
     with pytest.raises(ValueError, match=f"words must be a list of words: .*{message}"):

@@ -67,7 +67,9 @@ DOORS = {
 @pytest.mark.parametrize("value", BAD.values(), ids=BAD.keys())
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
 def test_an_energy_refuses_what_is_not_finite(door, value):
-    with pytest.raises(ValueError, match=r"(x|x\[0\]|validation_data|sample_weight) must be finite: .*got (nan|inf|-inf) at index \((33|13)"):
+    with pytest.raises(
+        ValueError, match=r"(x|x\[0\]|validation_data|sample_weight) must be finite: .*got (nan|inf|-inf) at index \((33|13)"
+    ):
         door(model_of(), broken(value))
 
 
@@ -204,7 +206,7 @@ def test_a_training_that_goes_astray_stops(logs, name):
 @pytest.mark.parametrize("threads", [1, 2])
 def test_vectors_that_diverge_stop_with_a_word(rate, threads):
     sentences = [["a", "b", "c", "a"], ["c", "b", "d", "a"]] * 500
-    with pytest.raises(ValueError, match="vectors diverged in epoch .*: lower learning_rate"):
+    with pytest.raises(ValueError, match=r"vectors diverged in epoch .*: lower learning_rate"):
         SkipGram(dim=8, min_count=1, sample=0, epochs=20, learning_rate=rate, threads=threads).fit(sentences)
 
 

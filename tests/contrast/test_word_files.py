@@ -32,7 +32,7 @@ REFUSED = {
     "line feed": ("a\nb", "which has a line feed in it"),
     "begins with a line feed": ("\na", "which has a line feed in it"),
     "lone surrogate": ("a\ud800", "which is no text in UTF-8"),
-    "byte that is no UTF-8": (b"caf\xe9".decode("utf-8", "surrogateescape"), "which is no text in UTF-8"),
+    "byte that is no UTF-8": (b"na\xefve".decode("utf-8", "surrogateescape"), "which is no text in UTF-8"),
 }
 
 

@@ -63,7 +63,9 @@ def of_each(model, output, labels, full):
         pytest.param(False, np.full((3, 4), -1), None, np.zeros((3, 4)), id="nothing-known"),
     ],
 )
-@pytest.mark.parametrize(("loss", "wrapped"), [("sampled_softmax", False), ("sampled_softmax", True), ("nce", False), ("negative_sampling", False)])
+@pytest.mark.parametrize(
+    ("loss", "wrapped"), [("sampled_softmax", False), ("sampled_softmax", True), ("nce", False), ("negative_sampling", False)]
+)
 def test_a_loss_is_the_mean_over_what_counts(loss, wrapped, mask_zero, labels, weights, counts, full, request):
     eager = not ("both" in request.node.name and loss == "sampled_softmax")  # compiling takes most of the time
     model, output = model_of(loss, mask_zero=mask_zero, wrapped=wrapped, eager=eager)
@@ -102,14 +104,14 @@ def test_what_does_not_count_teaches_nothing(loss, rate):
 
 @pytest.mark.parametrize(("full", "rate", "label"), [(True, None, SIZE), (False, None, 99), (False, 0.1, 2**31 - 1), (False, 0.1, SIZE)])
 def test_a_label_beyond_the_vocabulary_is_no_number_and_ruins_nothing(label, rate, full):
-    model, output = model_of(rate=rate)
+    model, _ = model_of(rate=rate)
     labels = NEXT.copy()
     labels[0, 1] = label
     try:
         loss = float((model.test_on_batch if full else model.train_on_batch)(WORDS, labels))
     except ValueError as error:  # PyTorch knows its numbers while it trains
         assert keras.backend.backend() == "torch"
-        assert f"integers from 0 to {SIZE - 1}, or negative ones for unknown, got {label} at index (0, 1)" in str(error)
+        assert f"integers from 0 to {SIZE - 1}, or negative ones for unknown, got {label} at index (0, 1)" in str(error)  # noqa: PT017
     else:
         assert np.isnan(loss)
     assert all(np.isfinite(ops.convert_to_numpy(weight)).all() for weight in model.weights)
