@@ -276,3 +276,33 @@ def add_rows(variable: Any, rows: Any, values: Any) -> Any:
 
         variable.value.scatter_add(tf.IndexedSlices(values, rows))
     return keras.ops.take(variable, rows, axis=0)
+
+
+def mask_of(tensor: Any) -> Any:
+    """Return the mask that Keras hands along with a tensor, or None.
+
+    Example:
+        >>> import keras
+        >>> import numpy as np
+        >>> mask = mask_of(keras.layers.Embedding(3, 2, mask_zero=True)(np.array([[1, 0]])))
+        >>> keras.ops.convert_to_numpy(mask).tolist()
+        [[True, False]]
+    """
+    from keras.src.backend import get_keras_mask  # what every Keras layer reads; Keras exports it under no other name
+
+    return get_keras_mask(tensor)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Hand a mask along with a tensor, as Keras layers do: Keras leaves the masked entries of a loss out of its mean.
+
+    Example:
+        >>> from keras import ops
+        >>> losses = ops.ones((2,))
+        >>> set_mask(losses, ops.array([True, False]))
+        >>> ops.convert_to_numpy(mask_of(losses)).tolist()
+        [True, False]
+    """
+    from keras.src.backend import set_keras_mask
+
+    set_keras_mask(tensor, mask)

@@ -14,8 +14,10 @@ from partita.contrast.noise import LogUniform, Noise, Normal, Uniform, Unigram
 from partita.contrast.sampled_softmax import SampledSoftmax
 from partita.contrast.skipgram import SkipGram
 from partita.contrast.vectors import WordVectors
+from partita.convergence import ConvergenceWarning
 
 __all__ = [
+    "ConvergenceWarning",
     "EnergyModel",
     "Estimate",
     "LogUniform",

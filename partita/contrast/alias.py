@@ -13,12 +13,19 @@ from partita.kernels import njit
 def alias_table(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Thresholds float32 and others int32, each `(size,)`, of probabilities that sum to 1.
 
+    Raises:
+        ValueError: if the probabilities are not `(size,)`, one is negative or NaN, or they do not sum to 1.
+
     Example:
         >>> thresholds, others = alias_table(np.array([0.5, 0.25, 0.25]))
         >>> thresholds.tolist(), others.tolist()
         ([1.0, 0.75, 0.75], [0, 0, 0])
     """
-    thresholds, others = _fill(np.asarray(probabilities, np.float64) * len(probabilities))
+    shares = np.asarray(probabilities, np.float64)
+    # Where they sum to less, what has no probability could be drawn.
+    if shares.ndim != 1 or not (shares >= 0).all() or not abs(shares.sum() - 1) < 1e-6:
+        raise ValueError(f"probabilities must be (size,), none negative, with sum 1, got the shape {shares.shape} and sum {shares.sum()}")
+    thresholds, others = _fill(shares / shares.sum() * shares.size)
     return thresholds.astype(np.float32), others
 
 

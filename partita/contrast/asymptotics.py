@@ -3,7 +3,8 @@
     J = E_data[w g gᵀ] + c E_U[w g gᵀ],   V = Cov_data[(1 − h) g] + c²/ν Cov_U[h g],   Cov(θ̂) = J⁻¹ V J⁻¹ / n
 
 h = σ(logit), w = h (1 − h), and g is the gradient of G − γ in the weights and γ. For a true model and c = ν this is the theorem of
-Gutmann and Hyvärinen (2012); for one that is not it still holds (White 1982).
+Gutmann and Hyvärinen (2012); for one that is not it still holds (White 1982). At the optimum the gradient s of the loss is 0; how far off
+the weights are, in standard errors, is n sᵀ V⁻¹ s = (θ − θ̂)ᵀ Cov(θ̂)⁻¹ (θ − θ̂), of χ² where chance alone is at work (Rao 1948).
 """
 
 from dataclasses import dataclass
@@ -11,14 +12,19 @@ from typing import Any
 
 import numpy as np
 from keras import ops
+from scipy.stats import chi2
 
 from partita.autodiff import derivative
 from partita.backend import compiled
-from partita.contrast.pairing import as_array, log_noise
+from partita.contrast import gamma
+from partita.contrast.pairing import draw, log_noise
 
 CHUNK = 1 << 15  # points differentiated at a time
 MOST = 1000  # weights: the covariance has as many rows
-NEWTON = 20
+NEWTON = 100
+BY_CHANCE = 0.99  # of trainings that have converged, so many are found to
+CLOSE = 0.1  # standard errors from the optimum, where it was looked for
+REDUNDANT = 1e-11  # smallest eigenvalue of J, its diagonal scaled to 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,9 @@ class Estimate:
         log_partition: log Z.
         log_partition_error: Its standard error.
         covariance: Of all weights, flat and one after the other, and of log Z at the end.
+        converged: Whether the weights are at the optimum, as far as chance lets it be told. Where they are not, no number here is to be
+            trusted.
+        distance: From the optimum, root mean square over weights and log Z, in standard errors: below about 1 after a good fit.
 
     Example:
         >>> found = Estimate({"a": np.array(1.02)}, {"a": np.array(0.01)}, 0.25, 0.02, np.diag([1e-4, 4e-4]))
@@ -44,12 +53,22 @@ class Estimate:
     log_partition: float
     log_partition_error: float
     covariance: np.ndarray
+    converged: bool = True
+    distance: float = 0.0
+
+    @property
+    def told(self) -> str:
+        """Whether the fit converged, in words."""
+        if self.converged:
+            return "converged"
+        return f"not converged: about {self.distance:.3g} standard errors from the optimum, so values and errors are not to be trusted"
 
     def __str__(self) -> str:
         rows = [(name, self.parameters[name], self.errors[name]) for name in self.parameters]
         rows.append(("log Z", np.array(self.log_partition), np.array(self.log_partition_error)))
         width = max(len(name) for name, _, _ in rows)
-        return "\n".join(f"{name:<{width}}  {_show(value)} ± {_show(error)}" for name, value, error in rows)
+        lines = [f"{name:<{width}}  {_show(value)} ± {_show(error)}" for name, value, error in rows]
+        return "\n".join(lines if self.converged else [*lines, self.told])
 
 
 def _show(values: np.ndarray) -> str:
@@ -65,7 +84,7 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
     if sum(sizes) > MOST:
         raise ValueError(f"standard errors are for energies of at most {MOST} weights, got {sum(sizes)}")
     frozen = [variable.value for variable in model.energy.non_trainable_variables]
-    noise = as_array(model.noise.sample(len(x) * model.num_noise, seed=seed))
+    noise, log_u_noise = draw(model.noise, len(x) * model.num_noise, seed)
 
     def energies(flat, points):
         parts = [ops.reshape(flat[end - size : end], shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
@@ -88,26 +107,35 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
         logits = np.concatenate(values) - flat[-1]
         if model.loss_name == "nce":
             logits = logits - log_u - np.log(model.num_noise)
-        return logits, np.pad(np.concatenate(slopes), [(0, 0), (0, 1)], constant_values=-1.0)
+        slopes = np.where(np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes))  # what leaves no room for a point says nothing
+        return logits, np.pad(slopes, [(0, 0), (0, 1)], constant_values=-1.0)
 
-    samples = [(x, log_noise(model.noise, x)), (noise, as_array(model.noise.log_prob(noise)))]
+    samples = [(x, log_noise(model.noise, x)), (noise, log_u_noise)]
     weight = model._noise_weight
-    gamma = ops.convert_to_numpy(model.gamma)
-    flat = np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in (*variables, gamma)]).astype(float)
+    flat = np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in (*variables, model.gamma)]).astype(float)
 
     def loss(logits):
         return np.logaddexp(0, -logits[0]).mean() + weight * np.logaddexp(0, logits[1]).mean()
 
     seen = [look(flat, *sample) for sample in samples]
+    if refine:
+        flat[-1] = gamma.root(*(logits + flat[-1] for logits, _ in seen), weight)
+        seen = [look(flat, *sample) for sample in samples]
+    for (logits, slopes), (points, _), kind in zip(seen, samples, ("data", "noise"), strict=True):
+        bad = np.isnan(logits) | (logits == np.inf) | ~np.isfinite(slopes).all(axis=1)
+        if bad.any():
+            raise ValueError(f"energy and its slope in the weights must be finite where there is {kind}, got others at {points[bad][0]}")
+    damping = 0.0
     for _ in range(NEWTON if refine else 0):
         bread, scores = _pieces(seen, weight)
-        move = np.linalg.solve(bread, scores[0].mean(axis=0) + scores[1].mean(axis=0))
-        before = loss([logits for logits, _ in seen])
-        for half in range(10):
-            moved = [look(flat + move / 2**half, *sample) for sample in samples]
+        before, gradient = loss([logits for logits, _ in seen]), scores[0].mean(axis=0) + scores[1].mean(axis=0)
+        for _ in range(20):  # Levenberg and Marquardt: points far out may make a step of Newton's too long by orders of magnitude
+            move = _step(bread, gradient, damping)
+            moved = [look(flat + move, *sample) for sample in samples]
             if loss([logits for logits, _ in moved]) < before:
-                flat, seen = flat + move / 2**half, moved
+                flat, seen, damping = flat + move, moved, damping / 10
                 break
+            damping = max(10 * damping, 1e-6)
         else:
             break  # as low as float32 can tell
         if np.abs(move).max() < 1e-6 * (1 + np.abs(flat).max()):
@@ -117,13 +145,12 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
             variable.assign(flat[end - size : end].reshape(shape))
         model._gamma.assign(flat[-1] / model.learning_rate_factor)
     bread, scores = _pieces(seen, weight)
-    try:
-        inverse = np.linalg.inv(bread)
-    except np.linalg.LinAlgError:
-        raise ValueError("energy has weights that change nothing: they have no standard error") from None
-    meat = np.cov(scores[0], rowvar=False) + np.cov(scores[1], rowvar=False) / model.num_noise
+    inverse = _inverse(bread)
+    meat = np.atleast_2d(np.cov(scores[0], rowvar=False) + np.cov(scores[1], rowvar=False) / model.num_noise)
     covariance = inverse @ meat @ inverse / len(x)
-    errors = np.sqrt(np.diag(covariance))
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0))
+    distance = _distance(scores[0].mean(axis=0) + scores[1].mean(axis=0), meat / len(x))
+    limit = CLOSE**2 if refine else chi2.ppf(BY_CHANCE, len(flat)) / len(flat)
     unique = len({variable.name for variable in variables}) == len(variables)
 
     def by_name(values):
@@ -136,7 +163,36 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
         model.log_partition,
         float(errors[-1]),
         covariance,
+        converged=bool(distance**2 <= limit),
+        distance=distance,
     )
+
+
+def _inverse(bread: np.ndarray) -> np.ndarray:
+    """J⁻¹, by way of a J whose diagonal is 1."""
+    scale = np.sqrt(np.diag(bread))
+    values, vectors = np.linalg.eigh(bread / np.outer(scale, scale)) if (scale > 0).all() else (np.zeros(1), bread)
+    if not values[0] > REDUNDANT:
+        raise ValueError("energy has weights that change nothing, alone or together: they have no standard error")
+    return (vectors / values) @ vectors.T / np.outer(scale, scale)
+
+
+def _step(bread: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
+    """(J + damping · diag J)⁻¹ times the gradient; no step along what J says nothing of."""
+    scale = np.sqrt(np.diag(bread))
+    scale = np.where(scale > 0, scale, 1)
+    values, vectors = np.linalg.eigh(bread / np.outer(scale, scale))
+    known = values > REDUNDANT
+    return vectors @ (np.where(known, vectors.T @ (gradient / scale), 0) / np.where(known, values + damping, 1)) / scale
+
+
+def _distance(gradient: np.ndarray, covariance: np.ndarray) -> float:
+    """Root mean square of a gradient in units of its standard errors; infinite where it has none."""
+    scale = np.sqrt(np.maximum(np.diag(covariance), 1e-300))
+    values, vectors = np.linalg.eigh(covariance / np.outer(scale, scale))
+    with np.errstate(over="ignore"):
+        parts = (vectors.T @ (gradient / scale)) ** 2 / np.maximum(values, REDUNDANT)
+    return float(np.sqrt(parts.mean()))
 
 
 def _pieces(seen: list, weight: float) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:

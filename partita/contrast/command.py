@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from partita.contrast.skipgram import SkipGram
+from partita.contrast.tokens import KINDS
 from partita.options import SEED, FiniteRange, count
 
 _COUNT = count()
@@ -32,6 +33,13 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
     callback=_new_file,
     help="*.bin and any other name: word2vec's binary and text formats. *.npz: all that is known.",
 )
+@click.option(
+    "--tokens",
+    type=click.Choice(KINDS),
+    default="words",
+    show_default=True,
+    help="words: small letters, without punctuation. whitespace: as they stand, for text cut into words. characters: each by itself.",
+)
 @click.option("--dim", type=count(65536), default=100, show_default=True, help="Length of a vector.")
 @click.option("--window", type=count(1000), default=5, show_default=True, help="Words on either side, at most.")
 @click.option("--negatives", type=count(10_000), default=5, show_default=True, help="Words of noise for each side of a window.")
@@ -42,15 +50,18 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
 @click.option("--threads", type=count(1024), default=1, show_default=True, help="With one, the same seed gives the same vectors.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
 @click.option("--near", multiple=True, metavar="WORD", help="Print the words nearest to this one. May be given several times.")
-def embed(corpus: Path, out: Path, near: tuple[str, ...], **settings: Any) -> None:
+def embed(corpus: Path, out: Path, tokens: str, near: tuple[str, ...], **settings: Any) -> None:
     """Make vectors of the words of CORPUS, by skip-gram with negative sampling.
 
-    CORPUS has one sentence a line, words parted by white space; it may be packed as .gz, and larger than memory.
+    CORPUS has one sentence a line; it may be packed as .gz, and larger than memory. Chinese and other text without spaces is cut into
+    words first, by `partita tag apply`, and read with --tokens whitespace.
     """
-    vectors = SkipGram(**settings).fit(corpus, progress=True)
+    vectors = SkipGram(**settings).fit(corpus, progress=True, tokens=tokens)
     vectors.save(out)
-    click.echo(f"{len(vectors)} words: {out}", err=True)
-    for word in near:
-        neighbours = vectors.most_similar(word) if word in vectors else []
-        found = ", ".join(f"{other} {cosine:.2f}" for other, cosine in neighbours)
-        click.echo(f"{word}: {found or 'not in the corpus'}")
+    click.echo(f"{len(vectors)} word{'' if len(vectors) == 1 else 's'}: {out}", err=True)
+    for asked in near:
+        word = asked if asked in vectors else asked.lower()
+        if word in vectors:
+            click.echo(f"{word}: " + ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word)))
+        else:
+            click.echo(f"{asked}: not in the corpus")

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import tempfile
+import warnings
 import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from partita.bounded import opened
+from partita.contrast.tokens import not_words, tokenizer
 from partita.kernels import njit
 
 END = -1
@@ -33,11 +35,19 @@ class Stream(NamedTuple):
     ids: np.ndarray
 
 
-def read(corpus: Corpus, min_count: int = 1) -> Stream:
-    """The stream of a corpus: sentences of words, or a file with a sentence a line, words parted by white space, perhaps packed as .gz.
+def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream:
+    """Return the stream of a corpus.
+
+    Args:
+        corpus: Sentences, each a list of words; or a file with a sentence a line, perhaps packed as .gz.
+        min_count: Words seen less often are left out.
+        tokens: What the words of a file are; see `tokens`. Words in lists stay as they are.
+
+    Warns:
+        UserWarning: if the words are so long that the text is probably not cut into words, as Chinese has to be.
 
     Raises:
-        ValueError: if a sentence is no sequence of words, no word is left, or the file is no text.
+        ValueError: if a sentence is no list of words, no word is left, or the file is no text.
         OSError: if the file cannot be read.
 
     Example:
@@ -45,15 +55,24 @@ def read(corpus: Corpus, min_count: int = 1) -> Stream:
         >>> stream.words, stream.counts.tolist(), stream.ids.tolist()
         (['a', 'b'], [3, 2], [0, 1, 0, -1, 0, 1, -1])
     """
-    sentences = lines(Path(corpus)) if isinstance(corpus, str | os.PathLike) else corpus
+    if not isinstance(corpus, Iterable | os.PathLike):
+        raise ValueError(f"corpus must be a path, or sentences that are lists of words, got {corpus!r}")
+    sentences = lines(Path(corpus), tokens) if isinstance(corpus, str | os.PathLike) else corpus
     numbers = _Numbers()
     with tempfile.TemporaryFile(prefix="partita-") as file:  # it lives on as long as it is mapped
         pending = array("i")
         for sentence in sentences:
             if isinstance(sentence, str | bytes):
                 raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence[:40]!r}: split it")
-            for start in range(0, len(sentence), LONGEST):
-                pending.extend(map(numbers.__getitem__, sentence[start : start + LONGEST]))
+            if not isinstance(sentence, Iterable):
+                raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence!r}")
+            words = sentence if isinstance(sentence, list) else [*sentence]
+            for start in range(0, len(words), LONGEST):
+                try:
+                    pending.extend(map(numbers.__getitem__, words[start : start + LONGEST]))
+                except TypeError:
+                    stray = next(word for word in words if not isinstance(word, str))
+                    raise ValueError(f"corpus must hold sentences that are lists of words, got the word {stray!r}") from None
                 pending.append(END)
             if len(pending) >= PIECE:
                 pending.tofile(file)
@@ -71,12 +90,16 @@ def read(corpus: Corpus, min_count: int = 1) -> Stream:
         counts += np.bincount(ids[start : start + PIECE] + 1, minlength=len(numbers) + 1)[1:]
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= min_count]
+    doubt = not_words([*numbers], counts)
     if not len(order):
-        raise ValueError(f"no word is left: none of {len(numbers)} occurs min_count = {min_count} times, the most frequent {counts.max()}")
+        message = f"no word is left: none of {len(numbers)} occurs min_count = {min_count} times, the most frequent {counts.max()}"
+        raise ValueError(f"{message}. The corpus may not be cut into words, {doubt}" if doubt else message)
+    if doubt:
+        warnings.warn(f"the corpus may not be cut into words, {doubt}", stacklevel=3)
     final = np.full(len(numbers), END, np.int32)
     final[order] = np.arange(len(order), dtype=np.int32)
-    words = [*numbers]
-    return Stream([words[i] for i in order], counts[order], ids[: _renumber(ids, final)])
+    vocabulary = [*numbers]
+    return Stream([vocabulary[i] for i in order], counts[order], ids[: _renumber(ids, final)])
 
 
 class _Numbers(dict):
@@ -102,29 +125,32 @@ def _renumber(ids, final):
     return length
 
 
-def lines(path: Path) -> Iterator[list[str]]:
-    r"""The lines of a file as words; a line of more than a million characters comes in pieces.
+def lines(path: Path, tokens: str = "words") -> Iterator[list[str]]:
+    r"""Yield the lines of a file as words; a line of more than a million characters comes in pieces.
 
     Example:
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = Path(folder, "corpus.txt")
-        ...     _ = path.write_text("to be\n\nor not")
-        ...     [*lines(path)]
-        [['to', 'be'], [], ['or', 'not']]
+        ...     _ = path.write_text("To be,\n\nor not")
+        ...     [*lines(path)], [*lines(path, "whitespace")]
+        ([['to', 'be'], [], ['or', 'not']], [['To', 'be,'], [], ['or', 'not']])
     """
-    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8") as file:
+    split = tokenizer(tokens)
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig") as file:
         rest = ""
         try:
             while text := file.readline(PIECE):
-                words = (rest + text).split()
                 within = len(text) == PIECE and not text[-1].isspace()  # a piece of a line, which may end within a word
-                rest = words.pop() if within and words else ""
-                if len(rest) > PIECE:
-                    raise ValueError(f"a word has more than {PIECE:,} characters, expected white space between words")
-                yield words
+                text, rest = rest + text, ""
+                if within:
+                    *before, rest = text.rsplit(None, 1)
+                    text = before[0] if before else ""
+                    if len(rest) > PIECE:
+                        raise ValueError(f"a word has more than {PIECE:,} characters, expected white space between words")
+                yield split(text)
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text in UTF-8: {error}") from None
         except (EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
             raise ValueError(f"{path}: {error}") from error
         if rest:
-            yield [rest]
+            yield split(rest)

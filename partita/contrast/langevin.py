@@ -14,6 +14,7 @@ import numpy.typing as npt
 from keras import ops
 
 from partita.autodiff import value_and_gradient
+from partita.finite import check_finite
 
 BEST = 0.574  # acceptance that goes farthest, in many dimensions
 
@@ -40,7 +41,8 @@ def mala(
         The points after the last step `(n, d)` float32, and the share of steps accepted in the second half.
 
     Raises:
-        ValueError: if the start is not `(n, d)`, or the energy is not finite there.
+        ValueError: if the start is not finite points `(n, d)`, `steps` or `step_size` is out of range, or the energy or its gradient is not
+            finite at the start. Later, a point where one of them is not finite is never accepted.
 
     Example:
         >>> points, accepted = mala(lambda x: -0.5 * ops.sum(x**2, axis=-1), np.zeros((500, 1)) + 3.0, steps=100, seed=0)
@@ -48,8 +50,11 @@ def mala(
         ((500, 1), True, True)
     """
     x = np.array(start, np.float32)
-    if x.ndim != 2 or steps < 1:
-        raise ValueError(f"start must be points (n, d) and steps at least 1, got the shape {x.shape} and {steps}")
+    if x.ndim != 2 or not x.size or steps < 1 or steps != int(steps):
+        raise ValueError(f"start must be points (n, d) and steps an integer from 1, got the shape {x.shape} and {steps}")
+    check_finite("start", x)
+    if not 0 < step_size < np.inf:
+        raise ValueError(f"step_size must be above 0 and finite, got {step_size}")
     rng, both = np.random.default_rng(seed), value_and_gradient(energy)
 
     def look(points):
@@ -64,7 +69,8 @@ def mala(
     size, accepted = np.float32(step_size), []
     value, slope = look(x)
     if not np.isfinite(value).all():
-        raise ValueError("energy must be finite at all points of the start")
+        where = int(np.flatnonzero(~np.isfinite(value))[0])
+        raise ValueError(f"energy and its gradient must be finite at all points of the start, within the support, got others at {x[where]}")
 
     def drift(slope):
         far = 0.5 * size * np.linalg.norm(spread * slope, axis=1, keepdims=True)
@@ -84,3 +90,21 @@ def mala(
         else:
             accepted.append(taken.mean())
     return x, float(np.mean(accepted))
+
+
+def chosen(points: np.ndarray, log_weights: np.ndarray, n: int, seed: int) -> np.ndarray:
+    """`n` of some points, drawn by their weights: where chains begin.
+
+    Raises:
+        ValueError: if a weight is NaN or infinite, or all are 0.
+
+    Example:
+        >>> chosen(np.array([[1.0], [2.0]]), np.array([0.0, -np.inf]), 3, seed=0).tolist()
+        [[1.0], [1.0], [1.0]]
+    """
+    bad = np.isnan(log_weights) | (log_weights == np.inf)
+    if bad.any() or not np.isfinite(log_weights).any():
+        place = int(np.flatnonzero(bad)[0]) if bad.any() else 0
+        raise ValueError(f"energy and log U must be finite where there is noise, got G − log U = {log_weights[place]} at {points[place]}")
+    weights = np.exp(log_weights - log_weights.max())
+    return points[np.random.default_rng(seed).choice(len(points), n, p=weights / weights.sum())]

@@ -5,6 +5,7 @@
 x is told from ν points of a known noise U (Gutmann and Hyvärinen 2012).
 """
 
+import warnings
 from typing import Any
 
 import keras
@@ -12,14 +13,15 @@ import numpy as np
 from keras import ops
 
 from partita.callbacks import joined
-from partita.contrast import asymptotics, langevin, objectives
+from partita.contrast import asymptotics, gamma, langevin, objectives, pairing
 from partita.contrast.noise import Noise
-from partita.contrast.pairing import Follow, Pairing, as_array, as_arrays, from_arrays, from_dataset, is_arrays, log_noise, points_of
+from partita.contrast.pairing import Pairing, as_array, as_arrays, finite_arrays, log_noise, points_of, weights_of
+from partita.convergence import ConvergenceWarning
 from partita.saving import SavedWhole, load_seeds, save_seeds
 
 Tensor = Any
 LOSSES = ("nce", "article", "ranking", "negative_sampling")
-CALIBRATION = 10_000  # points of noise for an estimate of log Z
+STARTS = 10_000  # points of noise at least, out of which chains begin
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -30,7 +32,7 @@ class EnergyModel(SavedWhole):
     |---|---|---|
     | `"nce"` | G − γ − log U − log ν | γ = log Z, trained |
     | `"article"` | G − γ; noise counts once, not ν times | γ − log U = log Z: the noise must be uniform |
-    | `"ranking"` | G − log U, among 1 + ν | cancels; found afterwards from the noise |
+    | `"ranking"` | G − log U, among 1 + ν | cancels; found afterwards, as the γ of `"nce"` |
     | `"negative_sampling"` | G | none: G learns log p/U − log ν |
 
     Args:
@@ -43,8 +45,12 @@ class EnergyModel(SavedWhole):
         normalizer: With contexts: a layer or model of them `(batch, ...)` → `(batch,)`, a part of log Z that depends on the context and is
             added to γ. None: Z is the same in all contexts, which a flexible energy can learn (Mnih and Teh 2012).
 
+    γ starts where it balances data and noise for the energy as it is at first. What it becomes is log Z as far as the energy can be the
+    density of the data: where it cannot, exp(G − γ) is near the data, and need not add up to 1.
+
     Raises:
-        ValueError: if an argument does not fit. When fitting: if log U of a point is −inf, or the energy is not finite.
+        ValueError: if an argument does not fit. When fitting: if data, weights or noise are not finite, log U of a point is −inf, or the
+            energy is not finite.
 
     Source: Gutmann and Hyvärinen 2012; ranking: Ma and Collins 2018.
 
@@ -196,39 +202,39 @@ class EnergyModel(SavedWhole):
         if y is not None:
             raise ValueError("an EnergyModel has no targets, got y: contexts go into x, as [contexts, points]")
         seed = int(np.random.randint(2**31 - 1))  # so that keras.utils.set_random_seed holds here, too
-        if is_arrays(x):
-            x = as_arrays(x)
-            weight = None if sample_weight is None else as_array(sample_weight)
+        if pairing.is_arrays(x):
+            x, weight = finite_arrays(x), weights_of(sample_weight)
             if validation_split:
-                cut = int(len(points_of(x)) * (1 - validation_split))
-                validation_data = keras.tree.map_structure(lambda part: part[cut:], x), None, None if weight is None else weight[cut:]
-                x, weight = keras.tree.map_structure(lambda part: part[:cut], x), None if weight is None else weight[:cut]
-            self._check(x)
-            batches = from_arrays(x, weight, batch_size or 32, shuffle, seed)
+                (x, weight), validation_data = pairing.split(x, weight, validation_split)
+            batches = pairing.from_arrays(x, weight, batch_size or 32, shuffle, seed)
         else:
-            batches = from_dataset(x)
-            self._check(next(batches[0](0))[0])
+            batches = pairing.from_dataset(x)
+            x, weight = gamma.some_of(batches[0](0), batches[1])
+        self._check(x)
         if validation_data is not None:
-            validation_data = self._paired(validation_data, batch_size)
-        if self.optimizer.iterations == 0 and not self.conditional:
-            self._calibrate(seed)
-        pairing = Pairing(*batches, self.noise, self.num_noise, seed)
-        history = super().fit(
-            pairing,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=joined(self, callbacks, Follow(pairing), _Finite()),
-            validation_data=validation_data,
-            shuffle=False,
-            **kwargs,
-        )
+            validation_data = self._paired(validation_data, batch_size, "validation_data")
+        if self.optimizer.iterations == 0 and not self.conditional and self.loss_name in ("nce", "article"):
+            self._balance(x, weight, seed)
+        pairs = Pairing(*batches, self.noise, self.num_noise, seed)
+        with pairing.own_errors(pairs, validation_data):
+            history = super().fit(
+                pairs,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=joined(self, callbacks, pairing.Follow(pairs), pairing.StopAstray()),
+                validation_data=validation_data,
+                shuffle=False,
+                **kwargs,
+            )
         if self.loss_name in ("ranking", "negative_sampling") and not self.conditional:
-            self._calibrate(seed)
+            self._balance(x, weight, seed)
         return history
 
     def evaluate(self, x: Any = None, y: None = None, batch_size: int | None = None, **kwargs: Any) -> Any:
         """The loss, as `keras.Model.evaluate`; the same noise every time."""
-        return super().evaluate(x if isinstance(x, Pairing) else self._paired(x, batch_size), **kwargs)
+        pairs = x if isinstance(x, Pairing) else self._paired(x, batch_size)
+        with pairing.own_errors(pairs):
+            return super().evaluate(pairs, **kwargs)
 
     def train_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs: Any) -> Any:
         """One step, as `keras.Model.train_on_batch`."""
@@ -238,18 +244,20 @@ class EnergyModel(SavedWhole):
         """The loss of a batch, as `keras.Model.test_on_batch`."""
         return super().test_on_batch(*self._paired_once(x), sample_weight=sample_weight, **kwargs)
 
-    def _paired(self, x, batch_size):
+    def _paired(self, x, batch_size, name="x"):
         weight = None
         if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
             x, _, weight = keras.utils.unpack_x_y_sample_weight(x)
-        weight = None if weight is None else as_array(weight)
-        batches = from_arrays(as_arrays(x), weight, batch_size or 32, False, 0) if is_arrays(x) else from_dataset(x)
+        if pairing.is_arrays(x):
+            batches = pairing.from_arrays(finite_arrays(x, name), weights_of(weight), batch_size or 32, False, 0)
+        else:
+            batches = pairing.from_dataset(x)
         return Pairing(*batches, self.noise, self.num_noise, 0, frozen=True)
 
     def _paired_once(self, x):
-        x = as_arrays(x)
-        pairing = Pairing(*from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, int(np.random.randint(2**31 - 1)))
-        return x, pairing.contrast(x)
+        x = finite_arrays(x)
+        seed = int(np.random.randint(2**31 - 1))
+        return x, Pairing(*pairing.from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, seed).contrast(x)
 
     def _check(self, x: Any) -> None:
         log_noise(self.noise, x)
@@ -259,21 +267,11 @@ class EnergyModel(SavedWhole):
             where = int(np.flatnonzero(~np.isfinite(energies))[0])
             raise ValueError(f"energy must be finite where there is data, got {energies[where]} at x[{where}] = {points_of(some)[where]}")
         if self.loss_name == "article":
-            logs = as_array(self.noise.log_prob(self.noise.sample(100, seed=0)))
-            if np.ptp(logs) > 1e-4:
-                raise ValueError(f"loss 'article' needs uniform noise, got log U from {logs.min():.4g} to {logs.max():.4g}: take 'nce'")
+            pairing.check_uniform(self.noise)
 
-    def _calibrate(self, seed: int) -> None:
-        """Set γ from the noise alone: Z = E_U exp(G) / U. A start where γ is trained, the answer where the loss leaves it open."""
-        points = as_array(self.noise.sample(CALIBRATION, seed=seed))
-        energies = ops.convert_to_numpy(self(points)).astype(float)
-        logs = as_array(self.noise.log_prob(points)).astype(float)
-        weights = energies - logs if self.loss_name in ("nce", "ranking") else energies
-        top = weights.max()
-        estimate = top + np.log(np.exp(weights - top).mean())
-        if self.loss_name == "negative_sampling":
-            estimate += np.log(self.num_noise)
-        self._gamma.assign(estimate / self.learning_rate_factor)
+    def _balance(self, x: np.ndarray, weight: np.ndarray | None, seed: int) -> None:
+        """Set γ for the energy as it is: a start where γ is trained, the answer where the loss leaves it open."""
+        self._gamma.assign(gamma.balanced(self, x, weight, seed) / self.learning_rate_factor)
 
     @property
     def log_partition(self) -> float:
@@ -319,19 +317,23 @@ class EnergyModel(SavedWhole):
         if self.conditional or self.loss_name == "negative_sampling":
             what = "a density for each context" if self.conditional else "log p/U, and exp(G) is no density"
             raise ValueError(f"sample draws from exp(G), but this model learned {what}: partita.contrast.mala takes any function")
-        rng = np.random.default_rng(seed)
-        some = as_array(self.noise.sample(max(CALIBRATION, 20 * n), seed=int(rng.integers(2**31 - 1))))
-        weights = ops.convert_to_numpy(self(some)).astype(float) - as_array(self.noise.log_prob(some))
-        weights = np.exp(weights - weights.max())
-        start = some[rng.choice(len(some), n, p=weights / weights.sum())]
+        seeds = [int(number) for number in np.random.default_rng(seed).integers(2**31 - 1, size=3)]
+        some, log_u = pairing.draw(self.noise, max(STARTS, 20 * n), seeds[0])
+        start = langevin.chosen(some, ops.convert_to_numpy(self(some)).astype(float) - log_u, n, seeds[1])
 
         def log_support(points):
             return as_array(self.noise.log_prob(points))
 
-        return langevin.mala(self, start, steps=steps, seed=int(rng.integers(2**31 - 1)), log_support=log_support)[0]
+        points, accepted = langevin.mala(self, start, steps=steps, seed=seeds[2], log_support=log_support)
+        if accepted == 0 and n * steps >= 200:
+            warnings.warn("no Langevin step was accepted: the points are noise, drawn by weight", ConvergenceWarning, stacklevel=2)
+        return points
 
     def estimate(self, x: Any, seed: int = 0, refine: bool = False) -> asymptotics.Estimate:
-        """The trained weights of a parametric energy and log Z, with their asymptotic standard errors; see `Estimate`.
+        """Return the trained weights of a parametric energy and log Z, with their asymptotic standard errors; see `Estimate`.
+
+        The errors are those at the optimum. Where the gradient of the loss, for fresh noise, is larger than chance allows there (1 % of
+        all trainings that have converged), `converged` is False, and a warning says how far the optimum is.
 
         Args:
             x: The data that the model was fitted to.
@@ -339,14 +341,21 @@ class EnergyModel(SavedWhole):
             refine: First move the weights to the very optimum for this noise, by Newton's method. The errors are of such an optimum;
                 after `fit` alone the weights still tremble by about the learning rate.
 
+        Warns:
+            ConvergenceWarning: if the weights are not at the optimum.
+
         Raises:
             ValueError: for the losses `"ranking"` and `"negative_sampling"`, for contexts, or for more than 1000 weights.
         """
         if self.loss_name not in ("nce", "article") or self.conditional:
             raise ValueError(f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}")
-        x = as_arrays(x)
+        x = finite_arrays(x)
         self._check(x)
-        return asymptotics.estimate(self, x, seed, refine)
+        found = asymptotics.estimate(self, x, seed, refine)
+        if not found.converged:
+            advice = "start from other weights" if refine else "fit longer, at a falling learning rate, or take refine=True"
+            warnings.warn(f"{found.told}: {advice}", ConvergenceWarning, stacklevel=2)
+        return found
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
@@ -388,12 +397,3 @@ class EnergyModel(SavedWhole):
             for name in ("energy", "noise", "normalizer")
         }
         return cls(**{**config, **parts})
-
-
-class _Finite(keras.callbacks.Callback):
-    """Stops a training that has gone astray."""
-
-    def on_epoch_end(self, epoch, logs=None):
-        loss = (logs or {}).get("loss")
-        if loss is not None and not np.isfinite(loss):
-            raise ValueError(f"energy is no longer finite: the loss is {loss} after epoch {epoch + 1}; lower the learning rate, or bound G")

@@ -65,11 +65,12 @@ class Uniform:
         return np.clip(self.low + unit * (self.high - self.low), self.low, self.high).astype(np.float32)
 
     def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
-        """Log-density `(n,)` of points `(n, d)`: −inf outside."""
+        """Log-density `(n,)` of points `(n, d)`: −inf outside, NaN where there is one in a point."""
         points = _points(x, len(self.low))
         # float32 may round a corner outwards
         inside = ((points >= self.low.astype(np.float32)) & (points <= self.high.astype(np.float32))).all(axis=-1)
-        return np.where(inside, -np.log(self.high - self.low).sum(), -np.inf)
+        found = np.where(inside, -np.log(self.high - self.low).sum(), -np.inf)
+        return np.where(np.isnan(points).any(axis=-1), np.nan, found)
 
     def get_config(self):
         """The arguments."""
@@ -90,7 +91,7 @@ class Normal:
         covariance: `(d, d)`, positive definite.
 
     Raises:
-        ValueError: if the shapes do not fit, or the covariance is not positive definite.
+        ValueError: if the shapes do not fit, a number is not finite, or the covariance is not symmetric and positive definite.
 
     Example:
         >>> noise = Normal.fit(np.array([[0.0, 1], [1, 1], [2, 4], [1, 2]]))
@@ -103,6 +104,10 @@ class Normal:
         size = len(self.mean)
         if self.mean.ndim != 1 or self.covariance.shape != (size, size):
             raise ValueError(f"mean (d,) and covariance (d, d) must fit, got the shapes {self.mean.shape} and {self.covariance.shape}.")
+        if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
+            raise ValueError(f"mean and covariance must be finite, got {self.mean.tolist()}, {self.covariance.tolist()}.")
+        if not np.allclose(self.covariance, self.covariance.T, rtol=1e-6, atol=1e-6 * np.abs(self.covariance).max()):
+            raise ValueError(f"covariance must be symmetric, got {self.covariance.tolist()}.")
         try:
             self._root = np.linalg.cholesky(self.covariance)
         except np.linalg.LinAlgError:
@@ -124,7 +129,11 @@ class Normal:
     def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
         """Log-density `(n,)` of points `(n, d)`."""
         size = len(self.mean)
-        unit = solve_triangular(self._root, (_points(x, size) - self.mean).T, lower=True)  # (d, n)
+        points = _points(x, size)
+        infinite = np.isinf(points).any(axis=1) & ~np.isnan(points).any(axis=1)
+        centred = np.where(infinite[:, None], 0, points) - self.mean
+        unit = solve_triangular(self._root, centred.T, lower=True, check_finite=False)  # (d, n)
+        unit[:, infinite] = np.inf
         return -0.5 * (unit**2).sum(axis=0) - np.log(np.diag(self._root)).sum() - 0.5 * size * np.log(2 * np.pi)
 
     def get_config(self):
@@ -146,7 +155,7 @@ class Unigram:
         power: 1 gives the frequencies, 0 all words alike; word vectors take 0.75 (Mikolov et al. 2013).
 
     Raises:
-        ValueError: if a count is negative or not finite, or all are zero.
+        ValueError: if a count is negative or not finite, all are zero, or `power` is not finite.
 
     Example:
         >>> noise = Unigram([16, 1, 0])
@@ -158,6 +167,8 @@ class Unigram:
         counts = np.asarray(counts, float)
         if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or not counts.any():
             raise ValueError(f"counts must be (size,), finite, none below 0 and some above, got the shape {counts.shape} of {counts}.")
+        if not np.isfinite(power):
+            raise ValueError(f"power must be finite, got {power}.")
         weights = np.where(counts > 0, (counts / counts.max()) ** power, 0.0)  # a word that was never seen is never drawn
         self.counts, self.power = counts, power
         self.probabilities = weights / weights.sum()
@@ -199,8 +210,8 @@ class LogUniform:
     """
 
     def __init__(self, size: int):
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}.")
+        if not size >= 1 or size != int(size):
+            raise ValueError(f"size must be a whole number from 1, at least 1, got {size}.")
         self.probabilities = np.log1p(1 / np.arange(1.0, size + 1)) / np.log(size + 1)
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:

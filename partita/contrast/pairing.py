@@ -6,6 +6,7 @@ Points come alone, or as a pair [context, points]; the noise then stands in for 
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -13,11 +14,12 @@ import numpy as np
 from keras import tree
 
 from partita.contrast.noise import Noise
+from partita.finite import as_numbers, check_finite
 
 BLOCK = 1 << 14  # points of noise drawn at once, at least: a flow is slow to draw few
 
 
-def as_arrays(x: Any) -> Any:
+def as_arrays(x: Any, name: str = "x") -> Any:
     """Points, or a pair of contexts and points, as arrays of NumPy; floats in Keras's own precision.
 
     Raises:
@@ -25,23 +27,53 @@ def as_arrays(x: Any) -> Any:
     """
     if isinstance(x, list | tuple):
         if len(x) != 2:
-            raise ValueError(f"x must be points, or a pair of contexts and points, got {len(x)} of them")
-        x = tuple(as_array(part) for part in x)  # TensorFlow would make one tensor of a list
+            raise ValueError(f"{name} must be points, or a pair of contexts and points, got {len(x)} of them")
+        x = tuple(as_array(part, f"{name}[{place}]") for place, part in enumerate(x))  # TensorFlow would make one tensor of a list
         if len(x[0]) != len(x[1]):
-            raise ValueError(f"x must have as many contexts as points, got {len(x[0])} and {len(x[1])}")
+            raise ValueError(f"{name} must have as many contexts as points, got {len(x[0])} and {len(x[1])}")
     else:
-        x = as_array(x)
+        x = as_array(x, name)
     if not len(points_of(x)):
-        raise ValueError("x holds no points")
+        raise ValueError(f"{name} holds no points")
     return x
 
 
-def as_array(x: Any) -> np.ndarray:
+def as_array(x: Any, name: str = "x") -> np.ndarray:
     """An array of NumPy; floats in Keras's own precision."""
-    x = np.asarray(keras.ops.convert_to_numpy(x))
+    x = as_numbers(name, x)
     if x.ndim == 0:
-        raise ValueError(f"x must hold points, (n, ...), got the number {x}")
-    return x.astype(keras.backend.floatx()) if np.issubdtype(x.dtype, np.floating) else x
+        raise ValueError(f"{name} must hold points, (n, ...), got the number {x}")
+    with np.errstate(over="ignore"):
+        return x.astype(keras.backend.floatx()) if np.issubdtype(x.dtype, np.floating) else x
+
+
+def finite_arrays(x: Any, name: str = "x") -> Any:
+    """As `as_arrays`, of data to learn from or to be scored.
+
+    Raises:
+        ValueError: if a number is NaN or infinite in Keras's own precision.
+
+    Example:
+        >>> finite_arrays(np.array([[1.0], [np.nan]]))
+        Traceback (most recent call last):
+        ValueError: x must be finite: expected numbers, got nan at index (1, 0)
+    """
+    arrays = as_arrays(x, name)
+    check_finite(name, arrays)
+    return arrays
+
+
+def weights_of(sample_weight: Any) -> np.ndarray | None:
+    """Weights of points as an array, or None.
+
+    Raises:
+        ValueError: if a weight is NaN or infinite.
+    """
+    if sample_weight is None:
+        return None
+    weight = as_array(sample_weight, "sample_weight")
+    check_finite("sample_weight", weight)
+    return weight
 
 
 def points_of(x: Any) -> Any:
@@ -56,7 +88,7 @@ def log_noise(noise: Noise, x: Any) -> np.ndarray:
         ValueError: if the noise cannot give a point.
     """
     points = points_of(x)
-    found = as_array(noise.log_prob(points))
+    found = as_array(noise.log_prob(points), "noise.log_prob(x)")
     if found.shape != (len(points),):
         raise ValueError(f"noise.log_prob must give ({len(points)},) for {len(points)} points, got the shape {found.shape}")
     if missed := int((~np.isfinite(found)).sum()):
@@ -81,6 +113,7 @@ class Pairing(keras.utils.PyDataset):
 
     Attributes:
         epoch: The one that is drawn, counted from 0.
+        failure: What went wrong in making a batch: TensorFlow hides it in an error of its own.
     """
 
     def __init__(
@@ -96,6 +129,7 @@ class Pairing(keras.utils.PyDataset):
         self._batches, self._length, self._noise, self._num_noise = batches, length, noise, num_noise
         self._seed, self._frozen = seed, frozen
         self.epoch = 0
+        self.failure: Exception | None = None
         self._begin()
 
     def _begin(self) -> None:
@@ -114,6 +148,13 @@ class Pairing(keras.utils.PyDataset):
         self.epoch += 1
 
     def __getitem__(self, index: int) -> tuple:
+        try:
+            return self._batch(index)
+        except Exception as error:
+            self.failure = error
+            raise
+
+    def _batch(self, index: int) -> tuple:
         if index == 0 or index != self._next:  # Keras asks in order, and begins anew
             self._begin()
             for _ in range(index):
@@ -132,14 +173,69 @@ class Pairing(keras.utils.PyDataset):
     def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         if self._left < n:
             many = max(n, BLOCK // n * n)
-            points = as_array(self._noise.sample(many, seed=int(self._rng.integers(2**31 - 1))))
-            if len(points) != many:
-                raise ValueError(f"noise.sample({many}) must give {many} points, got the shape {points.shape}")
-            self._points, self._left = (points, as_array(self._noise.log_prob(points))), many
+            self._points, self._left = draw(self._noise, many, int(self._rng.integers(2**31 - 1))), many
         start = len(self._points[0]) - self._left
         self._left -= n
         points, logs = self._points
         return points[start : start + n], logs[start : start + n]
+
+
+def draw(noise: Noise, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """`n` points of noise, and log U of them `(n,)`.
+
+    Raises:
+        ValueError: if they are not as many, or a point or its log U is not finite.
+
+    Example:
+        >>> from partita.contrast import Uniform
+        >>> points, logs = draw(Uniform(0, 1), 3, seed=0)
+        >>> points.shape, logs.tolist()
+        ((3, 1), [0.0, 0.0, 0.0])
+    """
+    points = as_array(noise.sample(n, seed=seed), "noise.sample(n)")
+    if len(points) != n:
+        raise ValueError(f"noise.sample({n}) must give {n} points, got the shape {points.shape}")
+    check_finite(f"noise.sample({n})", points)
+    logs = as_array(noise.log_prob(points), "noise.log_prob(x)")
+    if logs.shape != (n,):
+        raise ValueError(f"noise.log_prob must give ({n},) for {n} points, got the shape {logs.shape}")
+    if (bad := ~np.isfinite(logs)).any():
+        where = int(np.flatnonzero(bad)[0])
+        raise ValueError(
+            f"noise.log_prob must be finite at the noise's own samples, got {logs[where]} at {bad.sum()} of {n}, the first of them "
+            f"{points[where]}"
+        )
+    return points, logs
+
+
+def check_uniform(noise: Noise) -> None:
+    """Raise unless log U is the same everywhere, as far as 100 points tell.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    logs = draw(noise, 100, seed=0)[1]
+    if np.ptp(logs) > 1e-4:
+        raise ValueError(f"loss 'article' needs uniform noise, got log U from {logs.min():.4g} to {logs.max():.4g}: take 'nce'")
+
+
+def split(x: Any, weight: np.ndarray | None, share: float) -> tuple[tuple[Any, np.ndarray | None], tuple[Any, None, np.ndarray | None]]:
+    """Data and weights without the last `share` of them, and that share as `validation_data`."""
+    cut = int(len(points_of(x)) * (1 - share))
+    first, last = (tree.map_structure(lambda part, rows=rows: part[rows], x) for rows in (slice(cut), slice(cut, None)))
+    return (first, None if weight is None else weight[:cut]), (last, None, None if weight is None else weight[cut:])
+
+
+@contextmanager
+def own_errors(*pairings: Any) -> Iterator[None]:
+    """Raise what went wrong in making a batch as it was, whatever the backend makes of it; what is no `Pairing` is passed over."""
+    try:
+        yield
+    except Exception:
+        for pairing in pairings:
+            if isinstance(pairing, Pairing) and pairing.failure is not None:
+                raise pairing.failure from None
+        raise
 
 
 class Follow(keras.callbacks.Callback):
@@ -151,6 +247,18 @@ class Follow(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._pairing.epoch = epoch
+
+
+class StopAstray(keras.callbacks.Callback):
+    """Stops a training whose loss is no longer finite, or whose validation loss is NaN, with a `ValueError`."""
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = logs or {}
+        if not np.isfinite(logs.get("loss", 0)) or np.isnan(logs.get("val_loss", 0)):
+            name = "val_loss" if np.isfinite(logs.get("loss", 0)) else "loss"
+            raise ValueError(
+                f"energy is no longer finite: the {name} is {logs[name]} after epoch {epoch + 1}; lower the learning rate, or bound G"
+            )
 
 
 def from_arrays(x: Any, weight: np.ndarray | None, batch_size: int, shuffle: bool, seed: int) -> tuple[Callable, int]:
@@ -182,7 +290,7 @@ def from_dataset(dataset: Any) -> tuple[Callable, int]:
     def batches(epoch: int) -> Iterator[tuple[Any, np.ndarray | None]]:
         for batch in (dataset[i] for i in range(length)) if isinstance(dataset, keras.utils.PyDataset) else dataset:
             x, _, weight = keras.utils.unpack_x_y_sample_weight(tuple(batch) if isinstance(batch, list | tuple) else batch)
-            yield as_arrays(x), None if weight is None else as_array(weight)
+            yield finite_arrays(x), weights_of(weight)
         if isinstance(dataset, keras.utils.PyDataset):
             dataset.on_epoch_end()
 

@@ -12,13 +12,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.backend import add_rows
+from partita.backend import add_rows, mask_of, set_mask
 from partita.contrast.alias import alias_table
 from partita.contrast.noise import LogUniform
-from partita.losses import LayerLoss, announce
+from partita.losses import Owner, announce, class_ids
 
 Tensor = Any
 LOSSES = ("sampled_softmax", "nce", "negative_sampling")
+_NOT_GIVEN: Any = object()
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -40,10 +41,13 @@ class SampledSoftmax(keras.layers.Layer):
             takes as long whatever the size.
 
     Calling:
-        Inputs `(..., width)`; labels for `loss` `(...)`, ids; −1 = unknown, without loss.
+        Inputs `(..., width)`; labels for `loss` `(...)`, ids. A mask of the inputs, as `Embedding(mask_zero=True)` sends it along, is
+        handed on. What is masked, or has a negative label (−1, −100: unknown), is neither trained nor scored, and does not count in the
+        mean. A label that is no id makes the loss NaN and leaves the weights as they are.
 
     Raises:
-        ValueError: if an argument does not fit, or the noise cannot draw some word.
+        ValueError: if an argument does not fit, or the noise cannot draw some word. Of `loss`: if a label is `size` or more, where the
+            numbers are known: not in a compiled step.
 
     Source: Bengio and Senécal 2008; Mnih and Teh 2012; Mikolov et al. 2013; Adagrad: Duchi et al. 2011.
 
@@ -77,11 +81,12 @@ class SampledSoftmax(keras.layers.Layer):
         if learning_rate is not None and not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
         self.size, self.num_sampled, self.loss_name, self.learning_rate = size, num_sampled, loss, learning_rate
-        log_q = np.asarray((noise or LogUniform(size)).log_prob(np.arange(size)), np.float64)
+        log_q = np.asarray((LogUniform(size) if noise is None else noise).log_prob(np.arange(size)), np.float64)
         if log_q.shape != (size,) or not np.isfinite(log_q).all():
             raise ValueError(f"noise must be able to draw all {size} words, got log_prob {log_q[~np.isfinite(log_q)][:1]} for some")
         probabilities = np.exp(log_q - np.logaddexp.reduce(log_q))
         thresholds, others = alias_table(probabilities)
+        self.supports_masking = True
         self.seeds = keras.random.SeedGenerator()
         self._log_q = self._constant("log_q", np.log(probabilities), "float32")
         self._thresholds = self._constant("thresholds", thresholds, "float32")
@@ -108,7 +113,8 @@ class SampledSoftmax(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, training=None):
-        return inputs if training else self.log_prob(inputs)
+        # A cast within the loss would lose the mask.
+        return ops.cast(inputs, "float32") if training else self.log_prob(inputs)
 
     def compute_output_spec(self, inputs, training=None):
         return keras.KerasTensor((*inputs.shape[:-1], inputs.shape[-1] if training else self.size), "float32")
@@ -125,23 +131,28 @@ class SampledSoftmax(keras.layers.Layer):
         return ops.where(stay, places, ops.take(self._others, places))
 
     @property
-    def loss(self) -> LayerLoss:
-        """Loss `(...)` in nats, a function of ids and the layer's input, against a few words, or its output, against all; for `compile`."""
-        return LayerLoss(self)
+    def loss(self) -> "SampledLoss":
+        """Loss in nats of ids and the layer's input, against a few words, or its output, against all; for `compile`."""
+        return SampledLoss(self)
 
-    def _loss(self, y_true, y_pred):
-        labels = ops.cast(y_true, "int32")
-        if len(labels.shape) == len(y_pred.shape) and labels.shape[-1] == 1:
-            labels = labels[..., 0]
-        known = ops.cast(labels >= 0, "float32")
-        labels = ops.maximum(labels, 0)
+    def _loss(self, y_true, y_pred, sample_weight=None):
+        """Loss of each label, with a mask of those that count."""
+        mask = mask_of(y_pred)
+        if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
+        ids, known, valid = class_ids(y_true, self.size, mask)
         if y_pred.shape[-1] == self.size:
-            return -known * ops.take_along_axis(y_pred, labels[..., None], axis=-1)[..., 0]
-        shape = ops.shape(labels)
-        inputs = ops.cast(ops.reshape(y_pred, (-1, y_pred.shape[-1])), "float32")  # (rows, width)
-        return ops.reshape(self._sampled(inputs, ops.reshape(labels, (-1,)), ops.reshape(known, (-1,))), shape)
+            losses = -ops.take_along_axis(y_pred, ids[..., None], axis=-1)[..., 0]
+        else:
+            weight = ops.cast(ops.logical_and(known, valid), "float32")
+            inputs = ops.where(known[..., None], ops.cast(y_pred, "float32"), 0.0)  # what is masked may be anything, NaN too
+            losses = self._sampled(inputs, ids, weight if sample_weight is None else weight * sample_weight)
+        losses = ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
+        set_mask(losses, known)
+        return losses
 
-    def _sampled(self, inputs, labels, known):
+    def _sampled(self, inputs, ids, weight):
+        shape, inputs, labels = ops.shape(ids), ops.reshape(inputs, (-1, inputs.shape[-1])), ops.reshape(ids, (-1,))  # (rows, width)
         drawn = self.sample(self.num_sampled)  # (k,)
         right, wrong = ops.take(self.table, labels, axis=0), ops.take(self.table, drawn, axis=0)  # (rows, width), (k, width)
         s_right = ops.sum(inputs * right, axis=-1) + ops.take(self.bias, labels)  # (rows,)
@@ -154,17 +165,19 @@ class SampledSoftmax(keras.layers.Layer):
         if self.loss_name == "sampled_softmax":
             s_wrong = ops.where(drawn == labels[:, None], -1e9, s_wrong)
             total = ops.logaddexp(s_right, ops.logsumexp(s_wrong, axis=-1))
-            loss, at_right, at_wrong = total - s_right, ops.exp(s_right - total) - 1, ops.exp(s_wrong - total[:, None])
+            losses, at_right, at_wrong = total - s_right, ops.exp(s_right - total) - 1, ops.exp(s_wrong - total[:, None])
         else:
-            loss = ops.softplus(-s_right) + ops.sum(ops.softplus(s_wrong), axis=-1)
+            losses = ops.softplus(-s_right) + ops.sum(ops.softplus(s_wrong), axis=-1)
             at_right, at_wrong = ops.sigmoid(s_right) - 1, ops.sigmoid(s_wrong)  # the slopes of the loss
         if self.learning_rate is not None:
-            self._learn(inputs, labels, drawn, at_right * known, at_wrong * known[:, None])
-        return loss * known
+            self._learn(inputs, labels, drawn, at_right, at_wrong, ops.reshape(weight, (-1,)), ops.isfinite(losses))
+        return ops.reshape(losses, shape)
 
-    def _learn(self, inputs, labels, drawn, at_right, at_wrong):
+    def _learn(self, inputs, labels, drawn, at_right, at_wrong, weight, finite):
         """Adagrad on the rows of this batch; the squares of a row's gradient are added up as their mean."""
         inputs, at_right, at_wrong = map(ops.stop_gradient, (inputs, at_right, at_wrong))
+        inputs, at_right = ops.where(finite[:, None], inputs, 0.0), ops.where(finite, weight * at_right, 0.0)
+        at_wrong = ops.where(finite[:, None], weight[:, None] * at_wrong, 0.0)
         rows = ops.concatenate([labels, drawn])
         slopes = ops.concatenate([at_right[:, None] * inputs, ops.matmul(ops.transpose(at_wrong), inputs)])  # (rows + k, width)
         bias_slopes = ops.concatenate([at_right, ops.sum(at_wrong, axis=0)])
@@ -177,3 +190,56 @@ class SampledSoftmax(keras.layers.Layer):
         # The noise is in the weights.
         config = {"size": self.size, "num_sampled": self.num_sampled, "loss": self.loss_name, "learning_rate": self.learning_rate}
         return {**super().get_config(), **config}
+
+
+@keras.saving.register_keras_serializable(package="partita")
+class SampledLoss(keras.losses.Loss):
+    """The loss of a `SampledSoftmax`: what `layer.loss` is. It is saved with a model by the layer's name.
+
+    Called as Keras does, with labels, what the layer gives, and weights or None, it returns the mean: over what is neither masked nor
+    unknown, each label's loss times its weight. Called with labels and what the layer gives alone, it returns the loss of each label.
+    Weights `(batch,)` of sequences are those of all their words. They also reach the updates that the layer makes by itself.
+
+    Args:
+        layer: The layer, or the name of one that was announced.
+        name: The name of the loss.
+        **kwargs: Others of `keras.losses.Loss`.
+
+    Raises:
+        ValueError: when called, if there was no layer of that name, or a label is no id; see `SampledSoftmax`.
+
+    Example:
+        >>> import numpy as np
+        >>> from partita.contrast import SampledSoftmax
+        >>> output = SampledSoftmax(3)
+        >>> log_p = output(np.zeros((3, 2), "float32"))
+        >>> labels = np.array([0, 1, -1])
+        >>> keras.ops.convert_to_numpy(output.loss(labels, log_p)).round(3).tolist()
+        [0.693, 1.228, 0.0]
+        >>> round(float(output.loss(labels, log_p, None)), 3)  # of two
+        0.961
+    """
+
+    def __init__(self, layer: SampledSoftmax | str, name: str | None = None, **kwargs: Any):
+        self._owner = Owner(layer)
+        super().__init__(name=name or f"{self._owner.name}_loss", **kwargs)
+
+    def __call__(self, y_true, y_pred, sample_weight=_NOT_GIVEN):
+        y_true, y_pred = (value if ops.is_tensor(value) else np.asarray(value) for value in (y_true, y_pred))
+        if sample_weight is _NOT_GIVEN:
+            return self._owner.layer._loss(y_true, y_pred)
+        if sample_weight is not None:
+            sample_weight = ops.cast(sample_weight, "float32")
+            rank = len(y_true.shape) - (len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1)
+            while len(sample_weight.shape) < rank:
+                sample_weight = sample_weight[..., None]
+        losses = self._owner.layer._loss(y_true, y_pred, sample_weight)
+        if sample_weight is not None:
+            sample_weight = sample_weight * ops.ones_like(losses)
+        return super().__call__(losses, losses, sample_weight)
+
+    def call(self, y_true, y_pred):
+        return y_pred  # `__call__` has computed it, before Keras makes floats of the ids
+
+    def get_config(self):
+        return {**super().get_config(), "layer": self._owner.name}

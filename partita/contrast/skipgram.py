@@ -5,6 +5,7 @@ r"""Word vectors by negative sampling.
 j runs over the words around i, n over k words of the noise U (Mikolov et al. 2013; Levy and Goldberg 2014).
 """
 
+import math
 import sys
 import threading
 import time
@@ -40,7 +41,7 @@ class SkipGram:
         seed: Of all that is drawn.
 
     Raises:
-        ValueError: if a setting is out of its range.
+        ValueError: if a setting is out of its range. When fitting: if the vectors diverge, which a learning rate of 1 or more may bring.
 
     Source: Mikolov et al. 2013; negatives shared by several words: Ji et al. 2016; threads without locks: Recht et al. 2011.
 
@@ -66,27 +67,32 @@ class SkipGram:
     def __post_init__(self):
         for name in ("dim", "window", "negatives", "min_count", "epochs", "threads"):
             value = getattr(self, name)
-            if value < 1 or value != int(value):
+            if not _is_number(value) or value < 1 or value != int(value):
                 raise ValueError(f"{name} must be a whole number from 1, got {value!r}")
         for field in fields(self):
             value = getattr(self, field.name)
-            if not 0 <= value < float("inf"):
+            if not _is_number(value) or value < 0:
                 raise ValueError(f"{field.name} must not be negative, and finite, got {value!r}")
 
-    def fit(self, corpus: Corpus, progress: bool = False) -> WordVectors:
-        """Vectors of the words of a corpus.
+    def fit(self, corpus: Corpus, progress: bool = False, *, tokens: str = "words") -> WordVectors:
+        """Return vectors of the words of a corpus.
 
         Args:
             corpus: Sentences, each a list of words; they are gone through once, so a generator will do. Or the path of a file with one
-                sentence a line, words parted by white space, perhaps packed as .gz. The text is kept as numbers in a temporary file, so it
+                sentence a line, perhaps packed as .gz. The text is kept as numbers in a temporary file, so it
                 may be larger than memory; the words and their vectors must fit.
             progress: Show a bar with words/s on standard error.
+            tokens: What the words of a file are: `"words"`, in small letters and without punctuation; `"whitespace"`, what stands between
+                white space, as it is, for text that is cut into words already; or `"characters"`.
+
+        Warns:
+            UserWarning: if the words are so long that the text is probably not cut into words, as Chinese has to be.
 
         Raises:
-            ValueError: if no word is left, or the corpus is not made of lists of words.
+            ValueError: if no word is left, the corpus is not made of lists of words, or the vectors diverge.
             OSError: if a file cannot be read.
         """
-        return self._train(read(corpus, self.min_count), _Bar().show if progress else lambda done, total: None)
+        return self._train(read(corpus, self.min_count, tokens=tokens), _Bar().show if progress else lambda done, total: None)
 
     def _train(self, stream: Stream, tick: Callable[[int, int], None]) -> WordVectors:
         shares = stream.counts / stream.counts.sum()
@@ -112,7 +118,10 @@ class SkipGram:
                     end = min(start + STRETCH, len(stream.ids))
                     done += end - start
                 state = np.random.SeedSequence([self.seed, epoch, start]).generate_state(1, np.uint64) | np.uint64(1)
-                windows.train(stream.ids, start, end, *tables, self.window, self.negatives, np.float32(rate), state)
+                if windows.train(stream.ids, start, end, *tables, self.window, self.negatives, np.float32(rate), state):
+                    raise ValueError(
+                        f"vectors diverged in epoch {epoch + 1}, at a learning rate of {rate:.3g}: lower learning_rate, 0.025 is usual"
+                    )
 
         with ThreadPoolExecutor(self.threads) as pool:
             pending = {pool.submit(worker) for _ in range(self.threads)}
@@ -125,7 +134,13 @@ class SkipGram:
             except BaseException:
                 halt.set()
                 raise
+        if not (np.isfinite(vectors).all() and np.isfinite(contexts).all()):
+            raise ValueError(f"vectors diverged in epoch {self.epochs}, at its end: lower learning_rate, 0.025 is usual")
         return WordVectors(stream.words, vectors, contexts=contexts, counts=stream.counts)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
 
 
 class _Bar:

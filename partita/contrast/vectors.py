@@ -7,15 +7,16 @@ import os
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from partita.bounded import arrays
+from partita.contrast import word_files
 from partita.files import reading, replacing
 
-Words = str | Sequence[str]
+Words = Any  # a word, a vector, a pair (either, weight), or a list of these
 
 
 class WordVectors:
@@ -28,7 +29,7 @@ class WordVectors:
         counts: How often each word was seen, `(size,)`. None: not known.
 
     Raises:
-        ValueError: if the lengths do not fit, a word is there twice, or a number is not finite in float32.
+        ValueError: if the lengths do not fit, a word is no string or is there twice, or a number is not finite in float32.
 
     Example:
         >>> vectors = WordVectors(["cat", "dog", "tree"], [[1, 0], [1, 0.1], [0, 1]])
@@ -39,7 +40,11 @@ class WordVectors:
     def __init__(
         self, words: Sequence[str], vectors: npt.ArrayLike, contexts: npt.ArrayLike | None = None, counts: npt.ArrayLike | None = None
     ):
+        if isinstance(words, str):
+            raise ValueError(f"words must be a list of words: expected strings, got the string {words[:40]!r}")
         self.words = [*words]
+        if stray := [word for word in self.words if not isinstance(word, str)]:
+            raise ValueError(f"words must be a list of words: expected strings, got {stray[0]!r}")
         self.vectors = _finite("vectors", vectors)
         self.contexts = None if contexts is None else _finite("contexts", contexts)
         self.counts = None if counts is None else np.asarray(counts, np.int64)
@@ -72,35 +77,70 @@ class WordVectors:
         return self.vectors[self._row(word)]
 
     def similarity(self, first: str, second: str) -> float:
-        """The cosine of two words' vectors."""
-        return float(self._unit[self._row(first)] @ self._unit[self._row(second)])
-
-    def most_similar(self, positive: Words | npt.ArrayLike, negative: Words = (), n: int = 10) -> list[tuple[str, float]]:
-        """The `n` words whose vectors point most nearly the same way, with the cosines, the nearest first.
-
-        Args:
-            positive: A word, several (the sum of their vectors of length 1), or a vector `(dim,)`. Words given are not among those found.
-            negative: Words whose vectors are taken away: king − man + woman is `most_similar(["king", "woman"], ["man"])`.
-            n: How many.
+        """Return the cosine of two words' vectors; NaN where one of them has length 0.
 
         Raises:
             KeyError: if a word has no vector.
-            ValueError: if a vector does not have `dim` numbers.
         """
-        plus, minus = _as_words(positive), _as_words(negative)
-        asked = [*map(self._row, (*plus, *minus))]
-        signs = np.repeat(np.array([1, -1], np.float32), [len(plus), len(minus)])
-        goal = signs @ self._unit[asked] if asked else np.zeros(self.vectors.shape[1], np.float32)
-        if not plus:
-            given = np.asarray(positive, np.float32)
-            if given.shape != goal.shape:
-                raise ValueError(f"positive must be words or a vector ({len(goal)},), got the shape {given.shape}")
-            goal = goal + given
-        cosines = self._unit @ (goal / max(float(np.linalg.norm(goal)), 1e-12))
-        cosines[asked] = -np.inf
-        n = min(n, len(cosines) - len({*asked}))
+        rows = self._row(first), self._row(second)
+        return float(self._unit[rows[0]] @ self._unit[rows[1]]) if self._has_length[[*rows]].all() else float("nan")
+
+    def most_similar(self, positive: Words = (), negative: Words = (), n: int = 10) -> list[tuple[str, float]]:
+        """Return the `n` words whose vectors point most nearly in a direction, with the cosines, the nearest first.
+
+        The direction is the sum of what is positive less the sum of what is negative, each times its weight, 1 where none is given. The
+        vectors of words are brought to length 1 first, vectors that are given count as they are: king − man + woman is
+        `most_similar(["king", "woman"], ["man"])`.
+
+        Args:
+            positive: A word, a vector `(dim,)`, a pair (word or vector, weight), several vectors `(count, dim)`, or a list that may mix
+                words, vectors and pairs. Words given are not among those found.
+            negative: The same, taken away.
+            n: How many are returned, at most. Words whose vectors have length 0 have no cosine and are left out.
+
+        Raises:
+            KeyError: if a word has no vector.
+            ValueError: if nothing is given, a vector does not have `dim` finite numbers, or all of it adds up to 0.
+
+        Source: Mikolov et al. 2013; as in gensim.
+        """
+        if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 0:
+            raise ValueError(f"n must be a number of words: expected an integer from 0, got {n!r}")
+        parts, asked = [], []
+        for name, given, sign in (("positive", positive, 1), ("negative", negative, -1)):
+            for item, weight in terms(name, given):
+                if isinstance(item, str):
+                    asked.append(self._row(item))
+                    parts.append(sign * weight * self._unit[asked[-1]].astype(float))
+                else:
+                    parts.append(sign * weight * self._checked(name, item))
+        if not parts:
+            raise ValueError("positive and negative must not both be empty: expected a word or a vector, got nothing")
+        top = np.abs(parts).max()
+        summands = np.array(parts) / (top if top > 0 else 1)  # their squares stay within float64
+        goal = summands.sum(axis=0)
+        length = float(np.linalg.norm(goal))
+        if length <= 1e-6 * np.linalg.norm(summands, axis=1).sum():
+            raise ValueError(
+                "positive and negative must point somewhere: expected a sum other than 0, got vectors that cancel or have length 0"
+            )
+        cosines = self._unit @ (goal / length).astype(np.float32)
+        left_out = ~self._has_length
+        left_out[asked] = True
+        cosines[left_out] = -np.inf
+        n = min(n, len(cosines) - int(left_out.sum()))
         nearest = np.argpartition(-cosines, n - 1)[:n] if n > 0 else np.zeros(0, int)
         return [(self.words[row], float(cosines[row])) for row in nearest[np.argsort(-cosines[nearest])]]
+
+    def _checked(self, name: str, vector: np.ndarray) -> np.ndarray:
+        """A vector in float64, if it can be added to others."""
+        dim = self.vectors.shape[1]
+        if vector.shape != (dim,):
+            raise ValueError(f"{name} must hold words and vectors: expected a vector ({dim},), got the shape {vector.shape}")
+        if not np.isfinite(vector).all():
+            place = int(np.flatnonzero(~np.isfinite(vector))[0])
+            raise ValueError(f"{name} must hold vectors of finite numbers, got {vector[place]} at index {place}")
+        return vector.astype(float)
 
     def _row(self, word: str) -> int:
         try:
@@ -110,37 +150,32 @@ class WordVectors:
 
     @cached_property
     def _unit(self) -> np.ndarray:
-        return self.vectors / np.maximum(np.linalg.norm(self.vectors, axis=1, keepdims=True), 1e-12)
+        return _to_length_1(self.vectors.copy())
+
+    @cached_property
+    def _has_length(self) -> np.ndarray:
+        return self.vectors.any(axis=1)
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write a file: `.npz` holds all; `.bin` and any other name are the binary and the text format of word2vec, words and vectors.
+        """Write a file: `.npz` holds everything; `.bin` and any other name are word2vec's binary and text format: words and vectors.
 
         It takes its place when all is written.
 
         Raises:
-            ValueError: if a word holds white space or nothing, which word2vec's formats cannot say.
+            ValueError: if a word cannot be written in word2vec's formats: one that is empty, holds a space or a line feed, or is no
+                text in UTF-8. `.npz` takes them all.
             OSError: if it cannot be written.
         """
         path = Path(path)
-        if path.suffix != ".npz" and (stray := next((word for word in self.words if word.split() != [word]), None)) is not None:
-            raise ValueError(f"the formats of word2vec cannot hold the word {stray!r}: save as .npz")
+        if path.suffix != ".npz":
+            word_files.check_words(self.words)
         with replacing(path) as beside, beside.open("wb") as file:
-            self._write(file, path.suffix)
-
-    def _write(self, file: IO[bytes], suffix: str) -> None:
-        if suffix == ".npz":
-            known: dict[str, Any] = {
-                name: values for name, values in (("contexts", self.contexts), ("counts", self.counts)) if values is not None
-            }
-            words = np.frombuffer("\0".join(self.words).encode(), np.uint8)
-            np.savez(file, words=words, vectors=self.vectors, **known)
-            return
-        file.write(f"{len(self.words)} {self.vectors.shape[1]}\n".encode())
-        little = self.vectors.astype("<f4", copy=False)
-        for word, row in zip(self.words, little, strict=True):
-            # repr of a float32 is the shortest text that gives it back
-            numbers = row.tobytes() if suffix == ".bin" else " ".join(np.char.mod("%.9g", row)).encode()
-            file.write(word.encode() + b" " + numbers + b"\n")
+            if path.suffix == ".npz":
+                known: dict[str, Any] = {"contexts": self.contexts, "counts": self.counts}
+                known = {name: values for name, values in known.items() if values is not None}
+                np.savez(file, vectors=self.vectors, **word_files.pack(self.words), **known)
+            else:
+                (word_files.write_binary if path.suffix == ".bin" else word_files.write_text)(file, self.words, self.vectors)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "WordVectors":
@@ -162,7 +197,7 @@ class WordVectors:
         if size < 1 or dim < 1:
             raise ValueError(f"{path} holds no word vectors: {size} of length {dim}")
         try:
-            return cls(*(_from_text if _is_text(body, dim) else _from_binary)(body, size, dim))
+            return cls(*word_files.read(body, size, dim, binary_first=path.suffix == ".bin"))
         except ValueError as error:
             raise ValueError(f"{path} is damaged: {error}") from None
 
@@ -170,10 +205,61 @@ class WordVectors:
     def _load_npz(cls, path: Path) -> "WordVectors":
         with reading(f"{path} holds no word vectors"), arrays(path) as found:
             known = {name: found[name] for name in ("contexts", "counts") if name in found}
-            words, vectors = found["words"].tobytes(), found["vectors"]
-            if vectors.shape[:1] != (words.count(b"\0") + 1,):  # before a list is made of them
-                raise ValueError(f"vectors must be (size, dim) for {words.count(0) + 1} words, got the shape {vectors.shape}")
-            return cls(words.decode().split("\0"), vectors, **known)
+            words, ends, vectors = found["words"], found.get("ends"), found["vectors"]
+            size = words.tobytes().count(0) + 1 if ends is None else ends.size
+            if vectors.shape[:1] != (size,):  # before a list is made of them
+                raise ValueError(f"vectors must be (size, dim) for {size} words, got the shape {vectors.shape}")
+            return cls(word_files.unpack(words, ends), vectors, **known)
+
+
+def terms(name: str, given: Words) -> list[tuple[Any, float]]:
+    """Return words and vectors in any of the forms that `most_similar` takes as pairs (word or vector, weight).
+
+    Example:
+        >>> terms("positive", "cat"), terms("positive", [("cat", 2), "dog"])
+        ([('cat', 1.0)], [('cat', 2.0), ('dog', 1.0)])
+        >>> terms("positive", [1, 2]), terms("positive", [])
+        ([(array([1., 2.]), 1.0)], [])
+    """
+    if given is None:
+        return []
+    if isinstance(given, str):
+        return [(given, 1.0)]
+    if _is_weighted(given):
+        weight = float(given[1])
+        if not np.isfinite(weight):
+            raise ValueError(f"{name} must have finite weights, got {weight} for {given[0]!r}")
+        return [(item, weight * own) for item, own in terms(name, given[0])]
+    if hasattr(given, "__array__") and not isinstance(given, Sequence):
+        given = np.asarray(given)
+        if given.dtype.kind in "biuf":
+            return [(row, 1.0) for row in np.atleast_2d(given).astype(float)] if given.size else []
+    try:
+        items = [*given]
+    except TypeError:
+        raise ValueError(f"{name} must hold words and vectors, got {given!r}") from None
+    if items and all(isinstance(item, _NUMBERS) for item in items):
+        return [(np.array(items, float), 1.0)]
+    if stray := [item for item in items if isinstance(item, (*_NUMBERS, bytes, type(None)))]:
+        raise ValueError(f"{name} must hold words and vectors, got {stray[0]!r}")
+    return [term for item in items for term in terms(name, item)]
+
+
+_NUMBERS = (int, float, np.integer, np.floating)
+
+
+def _is_weighted(given: Any) -> bool:
+    """Whether it is a pair of a word or a vector and a weight."""
+    is_pair = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], _NUMBERS)
+    return is_pair and not isinstance(given[0], _NUMBERS)
+
+
+def _to_length_1(vectors: np.ndarray) -> np.ndarray:
+    """Vectors brought to length 1 in place, however small or large; those of length 0 stay."""
+    top = np.maximum(vectors.max(axis=1), -vectors.min(axis=1))[:, None]
+    np.divide(vectors, top, out=vectors, where=top > 0)
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, length, out=vectors, where=length > 0)
 
 
 def _finite(name: str, vectors: npt.ArrayLike) -> np.ndarray:
@@ -184,55 +270,3 @@ def _finite(name: str, vectors: npt.ArrayLike) -> np.ndarray:
         place = tuple(np.argwhere(~np.isfinite(vectors))[0].tolist())
         raise ValueError(f"{name} must be finite numbers in float32, got {vectors[place]} at {place}")
     return vectors
-
-
-def _as_words(words):
-    if isinstance(words, str):
-        return [words]
-    return [*words] if all(isinstance(word, str) for word in words) else []
-
-
-def _is_text(body: bytes, dim: int) -> bool:
-    line = body.partition(b"\n")[0].split()
-    try:
-        [float(number) for number in line[1:]]
-    except ValueError:
-        return False
-    return len(line) == dim + 1
-
-
-def _room(body: bytes, size: int, dim: int, least: int) -> np.ndarray:
-    """Vectors to be filled from a body that has so many bytes for each word, at least."""
-    if size * least > len(body) + 1:  # the last line need not end
-        raise ValueError(f"{size} words of {dim} numbers are announced and {len(body)} bytes there")
-    return np.empty((size, dim), np.float32)
-
-
-def _from_text(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarray]:
-    rows = body.decode().rstrip("\n").split("\n")
-    if len(rows) != size:
-        raise ValueError(f"{size} words are announced and {len(rows)} there")
-    words, vectors = [], _room(body, size, dim, 2 * dim + 2)
-    for row, line in enumerate(rows):
-        word, *numbers = line.split()
-        if len(numbers) != dim:
-            raise ValueError(f"line {row + 2} must have a word and {dim} numbers, got {len(numbers)}")
-        words.append(word)
-        with np.errstate(over="ignore"):
-            vectors[row] = numbers
-    return words, vectors
-
-
-def _from_binary(body: bytes, size: int, dim: int) -> tuple[list[str], np.ndarray]:
-    words, vectors, place = [], _room(body, size, dim, 4 * dim + 1), 0
-    for row in range(size):
-        space = body.find(b" ", place)
-        end = space + 1 + 4 * dim
-        if space < 0 or end > len(body):
-            raise ValueError(f"{size} words are announced and {row} there")
-        words.append(body[place:space].lstrip(b"\n").decode())  # some writers put a line feed after each vector
-        vectors[row] = np.frombuffer(body[space + 1 : end], "<f4")
-        place = end
-    if body[place:].strip():
-        raise ValueError(f"{size} words are announced and more is there")
-    return words, vectors

@@ -13,9 +13,11 @@ from partita.kernels import njit
 
 TILE = 3  # targets handled in one loop: the targets are filled up to a multiple of it with zeros
 REACH, STEPS = 8.0, 4096  # a table of the logistic function from −8 to 8
+LARGEST = np.float32(1e4)  # score: odds that no text can ask for, long before float32 overflows
 SIGMOID = (1 / (1 + np.exp(REACH - (np.arange(STEPS) + 0.5) * 2 * REACH / STEPS))).astype(np.float32)
 
-_inner = njit(nogil=True, fastmath=True)
+# Sums may be taken in any order, which vectorises them; but NaN and infinity are what they are, for they are looked for.
+_inner = njit(nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp", "afn"})
 
 
 @_inner
@@ -32,6 +34,9 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
         negatives: How many for each side of a window.
         rate: Learning rate.
         state: Of the random numbers, `(1,)` uint64, not 0; changed.
+
+    Returns:
+        Whether the vectors have diverged: a score is NaN or larger than `LARGEST`, and no more is done.
     """
     dim, size = vectors.shape[1], np.uint64(vectors.shape[0])
     num_targets = negatives + 1
@@ -80,6 +85,8 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
                     for t in range(0, num_rows, TILE):
                         _score(vector, rows, scores, t)
                     for t in range(num_targets):
+                        if not abs(scores[t]) < LARGEST:
+                            return True
                         step = np.int64(min(max((scores[t] + np.float32(REACH)) * scale, np.float32(0)), top))
                         errors[t] = rate * (np.float32(t == 0) - SIGMOID[step])
                     for t in range(0, num_rows, TILE):
@@ -90,6 +97,7 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
                     context, change = contexts[targets[t]], changes[t]
                     for d in range(dim):
                         context[d] += change[d]
+    return False
 
 
 @njit(inline="always")
