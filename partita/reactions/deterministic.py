@@ -68,7 +68,9 @@ def solve(
     values = net.values(parameters or {})
     field = rate_equation(net, keras.ops)
     start = np.array([float((initial or {}).get(name, net.initial[name])) for name in net.species])
-    settings: dict[str, Any] = {"step": "rodas4", "rtol": 1e-7, "max_steps": 20_000, "each": False} | options
+    is_fixed = options.get("dt") is not None or options.get("num_steps") is not None
+    controlled: dict[str, Any] = {} if is_fixed else {"rtol": 1e-7, "max_steps": 20_000}
+    settings: dict[str, Any] = {"method": "rodas4"} | controlled | options
     with double_precision():
         path = keras.ops.convert_to_numpy(ode.solve(lambda t, y: field(t, y, values), start, times, **settings))
     columns = {name: ("time", path[:, column]) for column, name in enumerate(net.species)}

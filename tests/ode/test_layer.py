@@ -30,7 +30,7 @@ def saved_and_reloaded(model, tmp_path):
     return keras.models.load_model(tmp_path / "model.keras")
 
 
-@pytest.mark.parametrize("method", [{"substeps": 2}, {"step": "dopri5", "rtol": 1e-3, "max_steps": 64}], ids=["fixed", "controlled"])
+@pytest.mark.parametrize("method", [{"method": "rk4", "num_steps": 2}, {"rtol": 1e-3, "max_steps": 128}], ids=["fixed", "controlled"])
 def test_parameters_are_inferred_under_plain_fit(method, tmp_path):
     layer = ode.Solve(decay, TIMES, parameters={"rate": 3.0}, **method)
     model = keras.Sequential([keras.Input((2,)), layer])
