@@ -188,9 +188,10 @@ def _interpolate(t: Tensor, path: tuple[Tensor, ...], times: np.ndarray, reached
     length, share = length[spread], share[spread]
     begin, finish, half = read(y, row), read(y, after), read(middle, after)
     rise, fall = length * read(departing, row), length * read(arriving, after)
-    quartic = 2 * (fall - rise) - 8 * (begin + finish) + 16 * half
-    cubic = 5 * rise - 3 * fall + 18 * begin + 14 * finish - 32 * half
-    square = fall - 4 * rise - 11 * begin - 5 * finish + 16 * half
+    whole, part = finish - begin, half - begin  # differences, so that large states lose no digits
+    quartic = 2 * (fall - rise) - 8 * whole + 16 * part
+    cubic = 5 * rise - 3 * fall + 14 * whole - 32 * part
+    square = fall - 4 * rise - 5 * whole + 16 * part
     values = begin + share * (rise + share * (square + share * (cubic + share * quartic)))
     return ops.where((wanted > reached)[spread], np.nan, values)
 

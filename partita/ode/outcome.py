@@ -80,10 +80,10 @@ def raise_unless_solved(solution: Solution, clock: Clock, method: str, max_steps
         >>> clock = Clock([0.0, 1.0], "float32")
         >>> raise_unless_solved(Solution(np.ones((2, 1)), np.ones(()), np.zeros((), int)), clock, "dopri5", 9)
     """
-    if not is_known(solution.status):
+    if not all(map(is_known, solution)):
         return
     status, elapsed = (np.atleast_1d(ops.convert_to_numpy(part)) for part in (solution.status, solution.elapsed))
-    finite = ops.convert_to_numpy(ops.all(ops.isfinite(solution.path), axis=(-1, -2)))
+    finite = np.isfinite(ops.convert_to_numpy(solution.path))
     if (status == SOLVED).all() and finite.all():
         return
     sample = np.unravel_index(int(np.argmax((status.ravel() != SOLVED) & (status.ravel() != STOPPED_ALONG))), status.shape)

@@ -133,9 +133,11 @@ def _state(y0: Any, check: bool) -> tuple[Tensor, str]:
     if ops.ndim(y0) < 1:
         raise ValueError("y0 must be (..., state), got a number")
     y0 = ops.cast(y0, "float32" if dtype in ("float16", "bfloat16") else dtype)
-    if check and is_known(y0) and not bool(ops.all(ops.isfinite(y0))):
-        where = np.argwhere(~np.isfinite(ops.convert_to_numpy(ops.stop_gradient(y0))))[0].tolist()
-        raise ValueError(f"y0 must be finite, got {float(y0[tuple(where)])} at {where}")
+    if check and is_known(y0):
+        numbers = ops.convert_to_numpy(y0)
+        if not np.isfinite(numbers).all():
+            where = np.argwhere(~np.isfinite(numbers))[0].tolist()
+            raise ValueError(f"y0 must be finite, got {numbers[tuple(where)]:g} at {where}")
     return y0, dtype
 
 
