@@ -104,7 +104,8 @@ def _trajectory_jax(step: Callable[..., tuple], unfinished: Callable[..., Any], 
     def run_with_derivative(primals, tangents):
         rows, count = run(*primals)
         # JAX transposes the equations below only if every part of their right side depends on a tangent, be it as 0 · ẋ.
-        nothing = sum(jnp.where(False, part.ravel()[0], 0).astype("float32") for part in jax.tree.leaves(tangents) if part.size)
+        firsts = [jnp.where(False, part.ravel()[0], 0).astype("float32") for part in jax.tree.leaves(tangents) if part.size]
+        nothing = jnp.sum(jnp.stack(firsts))
         start_dot, closed_dot = jax.tree.map(lambda part: part + nothing.astype(part.dtype), tangents)
         begin = tuple(jnp.zeros_like(part).at[0].set(tangent) for part, tangent in zip(rows, start_dot, strict=True))
         rows_dot = _tangents_jax(lambda state, closed: pure(*state, *closed), rows, primals[1], count, (begin, closed_dot))

@@ -83,7 +83,9 @@ def solve_adaptive(
         factor = ops.maximum(ops.where(good, ops.minimum(factor, GROW), ops.minimum(factor, 1.0)), SHRINK)
         moved = ops.logical_and(good, t < end)
         # A step cut short by a stop says little about the next: it may only make it longer.
-        proposed = ops.where(ops.logical_and(last, good), ops.maximum(dt, taken * factor), ops.where(good, taken, ops.minimum(dt, taken)) * factor)
+        proposed = ops.where(
+            ops.logical_and(last, good), ops.maximum(dt, taken * factor), ops.where(good, taken, ops.minimum(dt, taken)) * factor
+        )
 
         def choose(new, old):
             return ops.where(column(moved), new, old)

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from partita.ode.clock import Clock
-from partita.ode.steps import Field, Tensor
+from partita.ode.steps import Tensor
 
 
 class Driven:
@@ -62,6 +62,11 @@ class Driven:
 
 
 def refuse_complex(dtype: str, what: str) -> None:
+    """Raise a ValueError if a dtype is complex.
+
+    Example:
+        >>> refuse_complex("float32", "y0")
+    """
     if dtype.startswith("complex"):
         raise ValueError(f"{what} must be real, got {dtype}: solve for the real and the imaginary part as two states")
 
@@ -76,6 +81,12 @@ def _interpolated(knots: np.ndarray | None, inputs: Tensor, elapsed: Tensor) -> 
 
 
 def knows_time(layer: keras.layers.Layer) -> bool:
+    """Return whether the first argument of a layer's `call` is named `t`.
+
+    Example:
+        >>> knows_time(keras.layers.Dense(1))
+        False
+    """
     return next(iter(inspect.signature(layer.call).parameters), None) == "t"
 
 
@@ -96,7 +107,7 @@ def check_layer_sees_time(field: Any, clock: Clock) -> None:
     """Keras casts what a layer is called with: a float32 layer would round a time that needs float64."""
     if clock.wide and isinstance(field, keras.layers.Layer) and knows_time(field) and field.compute_dtype != "float64":
         raise ValueError(
-            f"field must be a layer of dtype='float64' to tell times like {clock.times[0]!r} apart over {clock.span:g}, got one of "
+            f"field must be a layer of dtype='float64' to tell times like {clock.origin!r} apart over {clock.span:g}, got one of "
             f"{field.compute_dtype}: or count the times from another zero"
         )
 
@@ -108,5 +119,3 @@ def _same_shape(slope, y):
         raise ValueError(f"field must return the shape of y, {tuple(y.shape)}, got {tuple(slope.shape)}")
     refuse_complex(keras.backend.standardize_dtype(slope.dtype), "what field returns")
     return ops.cast(slope, y.dtype)
-
-

@@ -1,6 +1,6 @@
 """Steps of fixed length, as many between two output times as one says.
 
-    y(t_{i+1}) = Step ∘ … ∘ Step (y(t_i))
+y(t_{i+1}) = Step ∘ … ∘ Step (y(t_i))
 """
 
 from collections.abc import Callable

@@ -13,11 +13,11 @@ from keras import ops
 
 from partita.autodiff import value_and_jacobian
 from partita.backend import double_precision
+from partita.ode.clock import check_times
 from partita.ode.coordinates import Bounds, Coordinates
+from partita.ode.field import as_field
 from partita.ode.least_squares import descend, levenberg_marquardt
 from partita.ode.result import Fit, IdentifiabilityWarning
-from partita.ode.clock import check_times
-from partita.ode.field import as_field
 from partita.ode.solver import check_method, solve
 from partita.ode.steps import Tensor
 

@@ -63,7 +63,7 @@ class Solve(keras.layers.Layer):
         super().__init__(**kwargs)
         if not callable(field):
             raise ValueError(f"field must be a function, a Keras layer or a model, got {field!r}")
-        steps = {"rtol": rtol, "atol": atol, "dt": dt, "num_steps": num_steps, "max_steps": max_steps, "max_step": max_step}
+        steps: dict[str, Any] = {"rtol": rtol, "atol": atol, "dt": dt, "num_steps": num_steps, "max_steps": max_steps, "max_step": max_step}
         check_method(method, **steps)
         self.field = field
         self.times = check_times(times).tolist()

@@ -108,10 +108,13 @@ def _cause(status: int, clock: Clock, method: str, max_steps: int | None) -> str
             f"leave out num_steps= and dt= to see which"
         )
     if status == NOT_FINITE:
-        return f"just beyond it the field or the state is not finite, however short the step; it leaves the field's domain, or what {clock.dtype} holds"
+        return (
+            f"just beyond it the field or the state is not finite, however short the step; it leaves the field's domain, "
+            f"or what {clock.dtype} holds"
+        )
     return (
-        f"its steps fall below {clock.smallest:.1g} of the time since the first, which {clock.dtype} cannot tell apart; the solution blows up "
-        f"there, or the field jumps: give break_points= where it does"
+        f"its steps fall below {clock.smallest:.1g} of the time since the first, which {clock.dtype} cannot tell apart; "
+        f"the solution blows up there, or the field jumps: give break_points= where it does"
     )
 
 

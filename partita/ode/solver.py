@@ -18,7 +18,7 @@ from partita.ode.clock import Clock, spacing
 from partita.ode.field import Driven, as_field, check_layer_sees_time, knows_time, refuse_complex
 from partita.ode.fixed import Grid, solve_fixed
 from partita.ode.outcome import COARSE, NOT_FINITE, SOLVED, CoarseStepWarning, Solution, ToleranceWarning, coarseness, raise_unless_solved
-from partita.ode.steps import EMBEDDED, STEPS, Tensor
+from partita.ode.steps import EMBEDDED, STEPS, Step, Tensor
 
 RTOL = 1e-6
 PART = 50  # of the time, the longest step by default
@@ -48,7 +48,8 @@ def solve(
     Steps are as long as an error of `rtol · |y| + atol` a step allows. `dt` or `num_steps` ask for fixed steps instead.
 
     Gradients reach y0, the inputs and whatever the field holds, on every backend. With step control the sizes of the steps are held
-    fixed in them, and on JAX they can be taken backwards only: `jax.jvp` and `jax.jacfwd` need `num_steps`.
+    fixed in them. On JAX `jax.jvp`, `jax.jacfwd` and `jax.hessian` work as well as `jax.grad`; a gradient of a gradient needs
+    `num_steps`.
 
     **Tolerances.** By default `rtol` is 1e-6 and `atol` a thousandth of `rtol`, for float32 and float64 states alike. A float32 state
     holds seven digits: an `rtol` below 9.5e-7, eight roundings, cannot be met and is raised to that with a `ToleranceWarning`
@@ -106,15 +107,18 @@ def solve(
     check_method(method, rtol=rtol, atol=atol, dt=dt, num_steps=num_steps, max_steps=max_steps, max_step=max_step)
     y0, out_dtype = _state(y0, check)
     clock = Clock(times, keras.backend.standardize_dtype(y0.dtype), break_points)
-    driven = () if inputs is None else (_inputs(inputs, y0, clock),)
+    driven = () if inputs is None else (_inputs(inputs, y0, clock, check),)
     seen = Driven(as_field(field), clock, driven)
     check_layer_sees_time(field, clock)
     if dt is not None or num_steps is not None:
-        solution = _solve_fixed(seen, y0, driven, STEPS[method], (dt, num_steps), check)
+        path = _solve_fixed(seen, y0, driven, STEPS[method], (dt, num_steps), check)
+        solution = _fixed_status(path, clock) if check or not throw else Solution(path, None, None)
         max_steps = None
     else:
-        free = isinstance(field, keras.layers.Layer) and not knows_time(field) and not driven
-        control = _control(clock, y0, seen.stops(method), method, rtol, atol, max_steps, max_step or (np.inf if free else clock.span / PART), each)
+        if max_step is None:
+            free = isinstance(field, keras.layers.Layer) and not knows_time(field) and not driven
+            max_step = np.inf if free else clock.span / PART
+        control = _control(clock, y0, seen.stops(method), method, rtol, atol, max_steps, max_step, each)
         max_steps = control.max_steps
         solution = _solve_controlled(seen, y0, driven, control)
     if check and throw:
@@ -133,38 +137,49 @@ def _state(y0: Any, check: bool) -> tuple[Tensor, str]:
     if ops.ndim(y0) < 1:
         raise ValueError("y0 must be (..., state), got a number")
     y0 = ops.cast(y0, "float32" if dtype in ("float16", "bfloat16") else dtype)
-    if check and is_known(y0):
-        numbers = ops.convert_to_numpy(y0)
-        if not np.isfinite(numbers).all():
-            where = np.argwhere(~np.isfinite(numbers))[0].tolist()
-            raise ValueError(f"y0 must be finite, got {numbers[tuple(where)]:g} at {where}")
+    if check:
+        _check_finite(y0, "y0")
     return y0, dtype
 
 
-def _inputs(inputs: Any, y0: Tensor, clock: Clock) -> Tensor:
+def _inputs(inputs: Any, y0: Tensor, clock: Clock, check: bool) -> Tensor:
+    """The inputs in the precision of the states."""
     inputs = ops.convert_to_tensor(inputs)
     refuse_complex(keras.backend.standardize_dtype(inputs.dtype), "inputs")
     if ops.ndim(inputs) != ops.ndim(y0) + 1 or inputs.shape[-2] != len(clock.times):
         raise ValueError(
             f"inputs must be (..., {len(clock.times)} times, features) for a y0 of {tuple(y0.shape)}, got {tuple(inputs.shape)}"
         )
+    if check:
+        _check_finite(inputs, "inputs")
     return ops.cast(inputs, y0.dtype)
 
 
-def _solve_fixed(seen: Driven, y0, driven, step, parts, check: bool) -> Solution:
-    clock = seen.clock
+def _check_finite(tensor: Tensor, name: str) -> None:
+    if is_known(tensor):
+        numbers = ops.convert_to_numpy(tensor)
+        if not np.isfinite(numbers).all():
+            where = np.argwhere(~np.isfinite(numbers))[0].tolist()
+            raise ValueError(f"{name} must be finite, got {numbers[tuple(where)]:g} at {where}")
 
-    def run(finer, y0, driven):
-        grid = Grid.of(clock, *parts, finer=finer)
+
+def _solve_fixed(seen: Driven, y0: Tensor, driven: tuple, step: Step, parts: tuple[float | None, int | None], check: bool) -> Tensor:
+    def run(finer, y0, *driven):
+        grid = Grid.of(seen.clock, *parts, finer)
         path = compiled(lambda y0, *driven: solve_fixed(seen.together(*driven), y0, grid, step))(y0, *driven)
         return ops.moveaxis(path, 0, -2)
 
-    path = run(1, y0, driven)
+    path = run(1, y0, *driven)
     if check and is_known(path) and not getattr(path, "requires_grad", False):
-        _warn_if_coarse(path, lambda: run(2, *(ops.stop_gradient(x) for x in (y0,)), tuple(map(ops.stop_gradient, driven))))
+        _warn_if_coarse(path, lambda: run(2, *map(ops.stop_gradient, (y0, *driven))))
+    return path
+
+
+def _fixed_status(path: Tensor, clock: Clock) -> Solution:
+    """How a solution by fixed steps ended: at the last of the times before the first number that is not finite."""
     finite = ops.all(ops.isfinite(path), axis=-1)  # (..., time)
     solved = ops.sum(ops.cumprod(ops.cast(finite, "int32"), axis=-1), axis=-1)
-    elapsed = ops.take(ops.convert_to_tensor(clock.elapsed, y0.dtype), ops.maximum(solved - 1, 0))
+    elapsed = ops.take(ops.convert_to_tensor(clock.elapsed, clock.dtype), ops.maximum(solved - 1, 0))
     return Solution(path, elapsed, ops.where(solved < len(clock.times), NOT_FINITE, SOLVED))
 
 
@@ -183,13 +198,23 @@ def _warn_if_coarse(path: Tensor, finer: Callable[[], Tensor]) -> None:
         )
 
 
-def _control(clock, y0, stops, method, rtol, atol, max_steps, max_step, each) -> Control:
+def _control(
+    clock: Clock,
+    y0: Tensor,
+    stops: np.ndarray,
+    method: str,
+    rtol: float | None,
+    atol: float | None,
+    max_steps: int | None,
+    max_step: float,
+    each: bool,
+) -> Control:
     least = 8 * spacing(clock.dtype)
     rtol = RTOL if rtol is None else rtol
     if rtol < least:
         warnings.warn(
-            f"rtol = {rtol:g} is below what {clock.dtype} can meet and is raised to {least:.2g}; for less, solve in float64, with a float64 "
-            f"y0 within partita.backend.double_precision()",
+            f"rtol = {rtol:g} is below what {clock.dtype} can meet and is raised to {least:.2g}; solve in float64 for less, with a "
+            f"float64 y0 within partita.backend.double_precision()",
             ToleranceWarning,
             stacklevel=3,
         )
@@ -200,7 +225,7 @@ def _control(clock, y0, stops, method, rtol, atol, max_steps, max_step, each) ->
     return Control(method, float(rtol), float(1e-3 * rtol if atol is None else atol), max_steps, float(max_step), each and ops.ndim(y0) > 1)
 
 
-def _solve_controlled(seen: Driven, y0, driven, control: Control) -> Solution:
+def _solve_controlled(seen: Driven, y0: Tensor, driven: tuple, control: Control) -> Solution:
     clock = seen.clock
     times, stops = clock.rounded(clock.elapsed), seen.stops(control.method)
     jumps = bool(len(clock.breaks))

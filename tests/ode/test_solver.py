@@ -133,6 +133,7 @@ def test_samples_at_their_own_pace_do_not_disturb_one_another():
         ({"y0": np.array([[1.0], [np.inf]])}, "y0 must be finite, got inf at [1, 0]"),
         ({"y0": np.ones(2, "complex64")}, "y0 must be real, got complex64"),
         ({"inputs": np.ones((2, 1), "complex64")}, "inputs must be real, got complex64"),
+        ({"inputs": np.full((2, 1), np.nan)}, "inputs must be finite, got nan at [0, 0]"),
         ({"field": lambda t, y: 1j * y}, "what field returns must be real, got complex64"),
         ({"field": lambda t, y: None}, "field must return a tensor (stack its parts: ops.stack([...], axis=-1)), got a NoneType"),
         ({"y0": 1.0}, "y0 must be (..., state), got a number"),
@@ -150,11 +151,17 @@ def test_what_does_not_fit_is_refused(options, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"method": "rk4", "num_steps": 50}, "the solution stops at t = 0.5: it is not finite at the next of the times; the fixed steps of"),
+        (
+            {"method": "rk4", "num_steps": 50},
+            "the solution stops at t = 0.5: it is not finite at the next of the times; the fixed steps of",
+        ),
         ({}, "the solution stops at t = 1: its steps fall below 1e-07 of the time since the first, which float32 cannot tell apart"),
         ({"rtol": 1e-5, "each": True}, "the solution stops at t = 1: its steps fall below"),
         ({"method": "rodas4"}, "its steps fall below"),
-        ({"max_steps": 3}, "max_steps = 3 ran out there; give a larger max_steps=, a larger rtol=, or method='rodas4' if the field is stiff"),
+        (
+            {"max_steps": 3},
+            "max_steps = 3 ran out there; give a larger max_steps=, a larger rtol=, or method='rodas4' if the field is stiff",
+        ),
         ({"method": "rodas4", "max_steps": 3}, "max_steps = 3 ran out there; give a larger max_steps=, a larger rtol="),
     ],
 )
@@ -164,3 +171,116 @@ def test_a_solution_that_ends_says_when(options, message):
         ode.solve(lambda t, y: y * y, np.ones((1, 1), "float32"), [0.0, 0.5, 2.0, 3.0], **options)
     unchecked = solved(lambda t, y: y * y, np.ones((1, 1), "float32"), [0.0, 0.5, 2.0, 3.0], check=False, **options)
     assert not np.isfinite(unchecked[0, 2:]).any()
+
+
+@pytest.mark.parametrize(
+    ("field", "exact"),
+    [
+        (lambda t, y: -50 * y, lambda t: np.exp(-50 * t)),
+        (lambda t, y: -y, lambda t: np.exp(-t)),
+        (lambda t, y: 1 - y, np.ones_like),
+        (lambda t, y: t + 0 * y, lambda t: 1 + t**2 / 2),
+        (lambda t, y: -1000 * (y - ops.cos(t)) - ops.sin(t), np.cos),
+        (lambda t, y: y * (1 - y / 100), lambda t: 100 / (1 + 99 * np.exp(-t))),
+    ],
+    ids=["fast", "decay", "rest", "time", "stiff", "logistic"],
+)
+def test_without_options_a_solution_is_right(field, exact):
+    times = [0.0, 1.0, 2.0]
+    path = solved(field, np.ones((1, 1), "float32"), times)
+    np.testing.assert_allclose(path[0, :, 0], exact(np.array(times)), rtol=2e-5, atol=1e-7)
+
+
+def test_a_very_stiff_field_is_told_which_method_to_take():
+    def field(t, y):
+        return -1e6 * (y - ops.cos(t))
+
+    with pytest.raises(FloatingPointError, match="or method='rodas4' if the field is stiff"):
+        ode.solve(field, np.ones(1, "float32"), [0.0, 2.0], max_steps=500)
+    assert solved(field, np.ones(1, "float32"), [0.0, 2.0], method="rodas4")[1, 0] == pytest.approx(np.cos(2), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("field", "message"),
+    [
+        (lambda t, y: 1e3 * y, "just beyond it the field or the state is not finite"),
+        (lambda t, y: ops.log(-y), "the solution stops at t = 0: just beyond it the field"),
+        (lambda t, y: -1 / (2 * y), "the solution stops at t = 1: "),
+    ],
+    ids=["overflow", "domain", "root"],
+)
+def test_the_cause_is_named(field, message):
+    with pytest.raises(FloatingPointError, match=re.escape(message)):
+        ode.solve(field, np.ones(1, "float32"), [0.0, 2.0])
+
+
+@pytest.mark.parametrize("each", [False, True])
+def test_the_sample_that_ends_is_named_and_the_others_are_kept(each):
+    starts, times = np.array([[0.1], [1.0], [0.2]], "float32"), [0.0, 0.5, 2.0]
+    with pytest.raises(FloatingPointError, match="the solution stops at t = 1 in sample 1: its steps fall"):
+        ode.solve(lambda t, y: y * y, starts, times, each=each)
+    ended = ode.solve(lambda t, y: y * y, starts, times, each=each, throw=False)
+    path, elapsed, status = map(ops.convert_to_numpy, ended)
+    assert status.tolist() == ([0, 2, 0] if each else [4, 2, 4])
+    np.testing.assert_allclose(elapsed, [2, 1, 2] if each else [1, 1, 1], rtol=1e-5)
+    np.testing.assert_allclose(path[:, 1, 0], starts[:, 0] / (1 - starts[:, 0] / 2), rtol=1e-5)
+    assert np.isnan(path[:, 2, 0]).tolist() == ([False, True, False] if each else [True] * 3)
+
+
+def test_fixed_steps_return_what_was_reached():
+    ended = ode.solve(lambda t, y: y * y, np.ones(1, "float32"), [0.0, 0.5, 3.0], method="rk4", num_steps=50, throw=False)
+    assert (int(ended.status), float(ended.elapsed)) == (3, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("field", "options", "coarse"),
+    [
+        (lambda t, y: -50 * y, {"num_steps": 1}, True),
+        (lambda t, y: -y, {"num_steps": 1}, True),
+        (lambda t, y: -y, {"dt": 1.0}, True),
+        (lambda t, y: -y, {"dt": 0.2}, False),
+        (lambda t, y: 0 * y, {"num_steps": 1}, False),
+        (lambda t, y: 0 * y + ops.convert_to_tensor(np.array([1.0, 0.0], "float32")), {"num_steps": 1}, False),
+    ],
+    ids=["unstable", "one step", "long steps", "short steps", "constant", "zero beside one"],
+)
+def test_fixed_steps_that_are_too_long_warn(field, options, coarse):
+    options = {"method": "rk4", **options}
+    start = np.array([1.0, 0.0], "float32")
+    if not coarse:
+        solved(field, start, [0.0, 1.0, 2.0], **options)
+        return
+    with pytest.warns(ode.CoarseStepWarning, match="half as long steps change the solution by .* of its size: take more"):
+        solved(field, start, [0.0, 1.0, 2.0], **options)
+    solved(field, start, [0.0, 1.0, 2.0], check=False, **options)
+
+
+def test_a_tolerance_that_cannot_be_met_is_raised():
+    with pytest.warns(ode.ToleranceWarning, match="rtol = 1e-09 is below what float32 can meet and is raised to 9.5e-07"):
+        path = solved(lambda t, y: -y, np.ones(1, "float32"), [0.0, 1.0], rtol=1e-9)
+    assert path[1, 0] == pytest.approx(np.exp(-1), rel=3e-6)
+
+
+@pytest.mark.parametrize(("dtype", "out"), [("int32", "float32"), ("bool", "float32"), ("float16", "float16"), ("bfloat16", "bfloat16")])
+def test_other_kinds_of_numbers(dtype, out):
+    path = ode.solve(lambda t, y: -y, ops.ones((1, 1), dtype), [0.0, 1.0])
+    assert keras.backend.standardize_dtype(path.dtype) == out
+    assert float(ops.cast(path[0, 1, 0], "float32")) == pytest.approx(np.exp(-1), rel=1e-5 if out == "float32" else 4e-3)
+
+
+def test_a_batch_may_have_parameters_of_its_own():
+    rates = np.array([[1.0], [2.0], [3.0]], "float32")
+    path = solved(lambda t, y: -ops.convert_to_tensor(rates) * y, np.ones((3, 1), "float32"), [0.0, 1.0])
+    np.testing.assert_allclose(path[:, 1], np.exp(-rates), rtol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "jax", reason="jax.jacfwd and jax.hessian")
+def test_derivatives_go_forwards_too():
+    """y' = −p y² from 1 is 1 / (1 + p t)."""
+    import jax
+
+    def end(p):
+        return ode.solve(lambda t, y: -p * y * y, np.ones(1, "float32"), [0.0, 1.0])[1, 0]
+
+    assert float(jax.jacfwd(end)(2.0)) == pytest.approx(-1 / 9, rel=1e-5)
+    assert float(jax.hessian(end)(2.0)) == pytest.approx(2 / 27, rel=1e-4)
