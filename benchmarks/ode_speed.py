@@ -47,7 +47,7 @@ def fixed(report: Report, rounds: int) -> None:
     y0, p, end, steps = starts(1024), np.array([1.5, 3.0], "float32"), 3.0, 100
 
     def ours(y0, p):
-        return ode.solve(lambda t, y: lotka_volterra(t, y, p), y0, [0.0, end], substeps=steps)[:, -1]
+        return ode.solve(lambda t, y: lotka_volterra(t, y, p), y0, [0.0, end], method="rk4", num_steps=steps)[:, -1]
 
     def theirs(y0, p, steps):
         def one(y):
@@ -73,7 +73,7 @@ def controlled(report: Report, rounds: int, name: str, field, p: np.ndarray) -> 
     y0 = starts(256)
 
     def ours(y0, p):
-        return ode.solve(lambda t, y: field(t, y, p), y0, TIMES, "dopri5", rtol=1e-6, atol=1e-6)
+        return ode.solve(lambda t, y: field(t, y, p), y0, TIMES, rtol=1e-6, atol=1e-6, max_steps=1024, each=True)
 
     def theirs(y0, p):
         settings = {

@@ -84,7 +84,7 @@ def solving(steps: int) -> tuple[Callable[[], object], float]:
     y0 = np.random.default_rng(0).uniform(0.5, 2, (256, 2)).astype("float32")
 
     def total(y0):
-        path = ode.solve(lambda t, y: y * jax.numpy.stack([1.5 - y[:, 1], y[:, 0] - 3], -1), y0, [0.0, 3.0], substeps=steps)
+        path = ode.solve(lambda t, y: y * jax.numpy.stack([1.5 - y[:, 1], y[:, 0] - 3], -1), y0, [0.0, 3.0], method="rk4", num_steps=steps)
         return path[:, -1].sum()
 
     return jitted(jax.value_and_grad(total), y0)

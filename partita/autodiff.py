@@ -6,6 +6,8 @@ Keras differentiates inside `fit` only.
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 
 def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
     """The derivative of a function of one tensor in a direction, by forward differentiation; it can be differentiated again.
@@ -35,8 +37,8 @@ def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
 def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
     """Apply `step` to a tuple of float tensors for as long as it is `unfinished`, `limit` times at most, and keep every state.
 
-    The gradient goes through all steps on every backend; on JAX, whose own loops of open length have none, backwards only, from
-    the states kept.
+    The gradient goes through all steps on every backend; on JAX, whose own loops with a data-dependent number of steps have none, from
+    the states kept, forwards and backwards, any number of times.
 
     Returns:
         The states stacked on a new first axis, with `limit + 1` rows or fewer, and how many steps were taken. Rows beyond hold zeros.
@@ -84,48 +86,85 @@ def _trajectory_jax(step: Callable[..., tuple], unfinished: Callable[..., Any], 
     from jax import lax
     from jax import numpy as jnp
 
-    pure, closed_over = jax.closure_convert(step, *start)  # a custom gradient sees only what it is handed
+    pure, closed_over = jax.closure_convert(step, *start)  # a custom derivative sees only what it is handed
 
-    def forward(start, closed_over):
+    @jax.custom_jvp
+    def run(start, closed_over):
         rows = tuple(jnp.zeros((limit + 1, *part.shape), part.dtype).at[0].set(part) for part in start)
 
         def advance(carry):
             count, state, rows = carry
             state = pure(*state, *closed_over)
-            rows = tuple(lax.dynamic_update_index_in_dim(row, part, count + 1, 0) for row, part in zip(rows, state, strict=True))
-            return count + 1, state, rows
+            return count + 1, state, _with_row(rows, count + 1, state)
 
         count, _, rows = lax.while_loop(lambda carry: (carry[0] < limit) & unfinished(*carry[1]), advance, (0, start, rows))
         return rows, count
 
-    @jax.custom_vjp
-    def run(start, closed_over):
-        return forward(start, closed_over)
+    @run.defjvp
+    def run_with_derivative(primals, tangents):
+        rows, count = run(*primals)
+        # JAX transposes the equations below only if every part of their right side depends on a tangent, be it as 0 · ẋ.
+        firsts = [jnp.where(False, part.ravel()[0], 0).astype("float32") for part in jax.tree.leaves(tangents) if part.size]
+        nothing = jnp.sum(jnp.stack(firsts))
+        start_dot, closed_dot = jax.tree.map(lambda part: part + nothing.astype(part.dtype), tangents)
+        begin = tuple(jnp.zeros_like(part).at[0].set(tangent) for part, tangent in zip(rows, start_dot, strict=True))
+        rows_dot = _tangents_jax(lambda state, closed: pure(*state, *closed), rows, primals[1], count, (begin, closed_dot))
+        return (rows, count), (rows_dot, np.zeros((), jax.dtypes.float0))
 
-    def run_forward(start, closed_over):
-        rows, count = forward(start, closed_over)
-        return (rows, count), (rows, count, closed_over)
-
-    def run_backward(kept, cotangents):
-        rows, count, closed_over = kept
-
-        def at(rows, row):
-            return tuple(lax.dynamic_index_in_dim(part, row, keepdims=False) for part in rows)
-
-        def add(left, right):
-            return jax.tree.map(jnp.add, left, right)
-
-        def retreat(carry):
-            row, state_bar, closed_bar = carry
-            _, pull = jax.vjp(lambda state, closed: pure(*state, *closed), at(rows, row - 1), closed_over)
-            previous_bar, more = pull(state_bar)
-            return row - 1, add(previous_bar, at(cotangents[0], row - 1)), add(closed_bar, more)
-
-        initial = (count, at(cotangents[0], count), jax.tree.map(jnp.zeros_like, closed_over))
-        return lax.while_loop(lambda carry: carry[0] > 0, retreat, initial)[1:]
-
-    run.defvjp(run_forward, run_backward)
     return run(start, closed_over)
+
+
+def _tangents_jax(step: Callable[..., tuple], rows: tuple, closed_over: Any, count: Any, right: tuple) -> tuple:
+    """Derivatives of all rows, from those of the first row and of what the step closes over.
+
+    They solve linear equations, row after row: ẋ_{i+1} − J_i ẋ_i − K_i ċ = b_{i+1}. Said as such, JAX can also transpose them, which
+    is the gradient, and differentiate them again.
+    """
+    import jax
+    from jax import lax
+    from jax import numpy as jnp
+
+    def add(left, right):
+        return jax.tree.map(jnp.add, left, right)
+
+    def push(row, state_dot, closed_dot):
+        return jax.jvp(step, (_row(rows, row), closed_over), (state_dot, closed_dot))[1]
+
+    def equations(unknown):
+        rows_dot, closed_dot = unknown
+        numbers = jnp.arange(rows[0].shape[0] - 1)
+        moved = jax.vmap(lambda row: push(row, _row(rows_dot, row), closed_dot))(numbers)
+        taken = tuple(jnp.where((numbers < count).reshape(-1, *[1] * (part.ndim - 1)), part, 0) for part in moved)
+        return tuple(part.at[1:].add(-step) for part, step in zip(rows_dot, taken, strict=True)), closed_dot
+
+    def forwards(_, right):
+        def advance(row, rows_dot):
+            return _with_row(rows_dot, row + 1, add(_row(rows_dot, row + 1), push(row, _row(rows_dot, row), right[1])))
+
+        return lax.fori_loop(0, count, advance, right[0]), right[1]
+
+    def backwards(_, right):
+        def retreat(carry):
+            row, rows_bar, closed_bar = carry
+            _, pull = jax.vjp(step, _row(rows, row - 1), closed_over)
+            state_bar, more = pull(_row(rows_bar, row))
+            return row - 1, _with_row(rows_bar, row - 1, add(_row(rows_bar, row - 1), state_bar)), add(closed_bar, more)
+
+        return lax.while_loop(lambda carry: carry[0] > 0, retreat, (count, *right))[1:]
+
+    return lax.custom_linear_solve(equations, right, forwards, backwards)[0]
+
+
+def _row(rows: tuple, row: Any) -> tuple:
+    from jax import lax
+
+    return tuple(lax.dynamic_index_in_dim(part, row, keepdims=False) for part in rows)
+
+
+def _with_row(rows: tuple, row: Any, values: tuple) -> tuple:
+    from jax import lax
+
+    return tuple(lax.dynamic_update_index_in_dim(part, value, row, 0) for part, value in zip(rows, values, strict=True))
 
 
 def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any, Any]]:

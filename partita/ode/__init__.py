@@ -9,6 +9,7 @@ choose()
 
 from partita.ode.inference import fit
 from partita.ode.layer import Solve
+from partita.ode.outcome import STATUSES, CoarseStepWarning, Solution, ToleranceWarning
 from partita.ode.recurrence import Recurrent, recurrent
 from partita.ode.result import Fit, IdentifiabilityWarning
 from partita.ode.solver import solve
@@ -27,12 +28,16 @@ from partita.ode.steps import (
 )
 
 __all__ = [
+    "STATUSES",
     "STEPS",
+    "CoarseStepWarning",
     "Embedded",
     "Fit",
     "IdentifiabilityWarning",
     "Recurrent",
+    "Solution",
     "Solve",
+    "ToleranceWarning",
     "dopri5",
     "dopri5_embedded",
     "euler",

@@ -13,10 +13,12 @@ from keras import ops
 
 from partita.autodiff import value_and_jacobian
 from partita.backend import double_precision
+from partita.ode.clock import check_times
 from partita.ode.coordinates import Bounds, Coordinates
+from partita.ode.field import as_field
 from partita.ode.least_squares import descend, levenberg_marquardt
 from partita.ode.result import Fit, IdentifiabilityWarning
-from partita.ode.solver import as_field, check_method, check_times, solve
+from partita.ode.solver import check_method, solve
 from partita.ode.steps import Tensor
 
 FINEST = 6400  # steps; a solution that is not exact by then is left to the caller
@@ -108,7 +110,7 @@ def fit(
     def path_of(theta, grid, rows):
         values = coordinates.values(theta)
         begin = values.pop("initial") if fit_initial else ops.convert_to_tensor(y0)
-        path = solve(lambda t, y: call(t, y, values), begin, grid, step, check=False)  # (experiments, grid, state)
+        path = solve(lambda t, y: call(t, y, values), begin, grid, method=step, num_steps=1, check=False)  # (experiments, grid, state)
         return ops.take(path, ops.convert_to_tensor(rows), axis=1)
 
     def problem(steps):
@@ -182,7 +184,7 @@ def _check(noise, steps, starts, warmup, max_iterations, step):
     for name, value, least in (("steps", steps, 1), ("starts", starts, 1), ("warmup", warmup, 0), ("max_iterations", max_iterations, 1)):
         if value < least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
-    check_method(step, 1, None, None, 1)
+    check_method(step, num_steps=1, name="step")
 
 
 def _known(sigma: Any, num_states: int) -> np.ndarray | None:

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from partita.ode.solver import check_method, check_times, solve
+from partita.ode.clock import Clock, check_times, real_array
+from partita.ode.solver import check_method, solve
 from partita.ode.steps import Tensor
 
 
@@ -22,7 +23,7 @@ class Solve(keras.layers.Layer):
     Args:
         field: `(t, y)` → dy/dt `(batch, state)`; see `solve`. A Keras layer or model trains with this one: a neural ODE.
         times: Rising or falling, `(time,)`; the first is that of the input.
-        step, substeps, rtol, atol, max_steps: How to solve; see `solve`.
+        method, rtol, atol, dt, num_steps, max_steps, max_step, break_points, check: How to solve; see `solve`.
         parameters: If given, names and starting values of weights, and the field is `(t, y, p)` with p a dict of them.
         positive: Which of the parameters stay above 0: all by default, none if empty. Those are trained as their logarithms.
         initial: If given, a state `(state,)` that is trained: the input then adds to it, and may be zeros.
@@ -44,11 +45,16 @@ class Solve(keras.layers.Layer):
         self,
         field: Callable[..., Tensor],
         times: npt.ArrayLike,
-        step: str = "rk4",
-        substeps: int = 1,
+        *,
+        method: str = "dopri5",
         rtol: float | None = None,
         atol: float | None = None,
-        max_steps: int = 1024,
+        dt: float | None = None,
+        num_steps: int | None = None,
+        max_steps: int | None = None,
+        max_step: float | None = None,
+        break_points: npt.ArrayLike | None = None,
+        check: bool = True,
         parameters: Mapping[str, Any] | None = None,
         positive: Sequence[str] | None = None,
         initial: npt.ArrayLike | None = None,
@@ -57,15 +63,18 @@ class Solve(keras.layers.Layer):
         super().__init__(**kwargs)
         if not callable(field):
             raise ValueError(f"field must be a function, a Keras layer or a model, got {field!r}")
-        check_method(step, substeps, rtol, atol, max_steps)
+        steps: dict[str, Any] = {"rtol": rtol, "atol": atol, "dt": dt, "num_steps": num_steps, "max_steps": max_steps, "max_step": max_step}
+        check_method(method, **steps)
         self.field = field
         self.times = check_times(times).tolist()
-        self.method: dict[str, Any] = {"step": step, "substeps": substeps, "rtol": rtol, "atol": atol, "max_steps": max_steps}
-        self._start = None if parameters is None else {name: np.asarray(value, "float32") for name, value in parameters.items()}
+        Clock(times, "float64", break_points)
+        jumps = None if break_points is None else np.ravel(np.asarray(break_points, "float64")).tolist()
+        self.method: dict[str, Any] = {"method": method, **steps, "break_points": jumps, "check": check}
+        self._start = None if parameters is None else {name: real_array(value, f"parameter {name!r}") for name, value in parameters.items()}
         self.positive = [*(self._start or ())] if positive is None else [*positive]
         if unknown := [name for name in self.positive if name not in (self._start or {})]:
             raise ValueError(f"positive must name parameters, got {unknown[0]!r}")
-        self._initial = None if initial is None else np.asarray(initial, "float32")
+        self._initial = None if initial is None else real_array(initial, "initial")
         self._weights = {}
         for name, value in (self._start or {}).items():
             if name in self.positive and not (value > 0).all():
@@ -97,7 +106,7 @@ class Solve(keras.layers.Layer):
             values = self.parameters
 
             def field(t, y, *given):
-                return self.field(t, y, values, *given)
+                return self.field(t, y, {name: ops.cast(value, y.dtype) for name, value in values.items()}, *given)
 
         return solve(field, y0, self.times, inputs=driven, **self.method)
 

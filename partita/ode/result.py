@@ -15,8 +15,8 @@ from scipy.special import ndtri
 from partita.autodiff import value_and_jacobian
 from partita.backend import double_precision
 from partita.doctor import need
+from partita.ode.clock import check_times
 from partita.ode.coordinates import Coordinates
-from partita.ode.solver import check_times
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,9 +1,9 @@
 """From the state at the first time to the states at all times.
 
-y(t_{i+1}) = Step ∘ … ∘ Step (y(t_i)),   as many steps as `substeps` says, or as the error allows
+y(t_{i+1}) = Step ∘ … ∘ Step (y(t_i)),   as many steps as the error allows, or as one says
 """
 
-import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,206 +13,269 @@ import numpy.typing as npt
 from keras import ops
 
 from partita.backend import compiled, is_known
-from partita.ode.adaptive import solve_adaptive
-from partita.ode.steps import EMBEDDED, STEPS, Tensor
+from partita.ode.adaptive import Control, solve_adaptive
+from partita.ode.clock import Clock, spacing
+from partita.ode.field import Driven, as_field, check_layer_sees_time, knows_time, refuse_complex
+from partita.ode.fixed import Grid, solve_fixed
+from partita.ode.outcome import COARSE, NOT_FINITE, SOLVED, CoarseStepWarning, Solution, ToleranceWarning, coarseness, raise_unless_solved
+from partita.ode.steps import EMBEDDED, STEPS, Step, Tensor
+
+RTOL = 1e-6
+PART = 50  # of the time, the longest step by default
+FEWEST, MOST, BYTES = 1024, 4096, 2**24  # max_steps by default: as many as have room in so many bytes, within limits
 
 
 def solve(
     field: Callable[..., Tensor],
     y0: Tensor,
     times: npt.ArrayLike,
-    step: str = "rk4",
-    substeps: int = 1,
-    inputs: Tensor | None = None,
+    *,
+    method: str = "dopri5",
     rtol: float | None = None,
     atol: float | None = None,
-    max_steps: int = 1024,
-    each: bool | None = None,
+    dt: float | None = None,
+    num_steps: int | None = None,
+    max_steps: int | None = None,
+    max_step: float | None = None,
+    break_points: npt.ArrayLike | None = None,
+    inputs: Tensor | None = None,
+    each: bool = False,
     check: bool = True,
-) -> Tensor:
+    throw: bool = True,
+) -> Any:
     """Solve dy/dt = field(t, y) from y0 at the first time.
 
-    Gradients reach y0, the inputs and whatever the field holds, on every backend. With step control on JAX they can be taken
-    backwards only (`jax.grad`, not `jax.jvp`), and the sizes of the steps are held fixed in them.
+    Steps are as long as an error of `rtol · |y| + atol` a step allows. `dt` or `num_steps` ask for fixed steps instead.
+
+    Gradients reach y0, the inputs and whatever the field holds, on every backend. With step control the sizes of the steps are held
+    fixed in them. On JAX `jax.jvp`, `jax.jacfwd` and `jax.hessian` work as well as `jax.grad`; a gradient of a gradient needs
+    `num_steps`.
+
+    **Tolerances.** By default `rtol` is 1e-6 and `atol` a thousandth of `rtol`, for float32 and float64 states alike. A float32 state
+    holds seven digits: an `rtol` below 9.5e-7, eight roundings, cannot be met and is raised to that with a `ToleranceWarning`
+    (1.8e-15 for float64). Float64 stays float64 on JAX within `partita.backend.double_precision()`. States of half precision are solved
+    for in float32; integers become floats.
+
+    **Time** is counted from `times[0]`, so that no digits are lost of Julian days or Unix seconds. Where the times are more than 16
+    times larger than their span, and the states are not float64, the field is given t in float64; what it returns is cast back. On
+    TensorFlow, whose operators do not mix precisions, y and the inputs are then float64 as well.
+
+    **What drives the field.** A pulse shorter than a step may go unseen: steps are chosen from the start, before anything happens. By
+    default no step is longer than a fiftieth of the time. Say `max_step` for shorter pulses, or `break_points` where times are known
+    at which the field jumps. With `inputs` a step ends at every time, so that none is skipped.
 
     Args:
         field: `(t, y)` → dy/dt of y's shape, t a scalar; a Keras layer or model is called with y alone, unless its `call` names
             its first argument `t`. With `inputs`, `(t, y, u)`, u `(..., features)`.
-        y0: `(..., state)`, the state at `times[0]`.
+        y0: `(..., state)`, the state at `times[0]`; real.
         times: Rising or falling, `(time,)`.
-        step: `"euler"`, `"midpoint"`, `"heun"`, `"rk4"`, `"dopri5"`; for stiff fields of few states `"rosenbrock_euler"`, `"rodas4"`.
-        substeps: Steps between two times, where steps are fixed.
+        method: With step control `"dopri5"`, or `"rodas4"` for stiff fields of few states. With fixed steps also `"euler"`,
+            `"midpoint"`, `"heun"`, `"rk4"`, and `"rosenbrock_euler"` for stiff fields.
+        rtol: Error allowed in a step, relative to the state.
+        atol: Error allowed beside it.
+        dt: Take fixed steps, none longer than this.
+        num_steps: Take so many fixed steps between two times.
+        max_steps: With step control, steps taken at most. On JAX room is made for all of them. By default as many as have room in
+            16 MiB, within 1024 and 4096, and four for each time at which a step has to end.
+        max_step: With step control, the longest step. By default a fiftieth of the time; unbounded where the field is a layer that
+            knows no time.
+        break_points: Times at which the field jumps, a number or a row. Steps end there, and the field is evaluated on the side of
+            them to which the step belongs.
         inputs: What drives the field, `(..., time, features)`; between times it is interpolated linearly.
-        rtol: If given, steps are as long as an error of `rtol · |y| + atol` allows, and `step` is `"dopri5"` or `"rodas4"`.
-        atol: By default `rtol · 1e-3`.
-        max_steps: With step control, steps taken at most.
         each: With step control, whether each sample has its own steps: fewer of them, at the price of mapping the field over the
-            samples. By default so on JAX.
-        check: Whether to look for numbers that are not finite, where the numbers are known.
+            samples, of which it then sees one at a time.
+        check: Whether to look at the numbers, where they are known: at y0 and at the solution, and whether fixed steps are short
+            enough, for which a second solution with half as long steps is computed unless a gradient is taken.
+        throw: Whether to raise an error if the solution ends early. Otherwise a `Solution` is returned: what was reached, and a status.
 
     Returns:
-        `(..., time, state)`; the first is y0.
+        `(..., time, state)`; the first is y0. With `throw=False` a `Solution`.
 
     Raises:
-        ValueError: if an argument does not fit the others.
-        FloatingPointError: if the solution is not finite or `max_steps` ran out, with the time. Unchecked, and where the numbers
-            are not known yet, as under `jax.jit`, the solution is NaN from that time on instead.
+        ValueError: if an argument does not fit the others, or is complex or not finite.
+        FloatingPointError: if the solution ends early, with the time and the cause. Unchecked, and where the numbers are not known yet,
+            as under `jax.jit`, the solution is NaN from that time on instead.
+
+    Warns:
+        CoarseStepWarning: if half as long fixed steps would change the solution by more than a thousandth of the largest |y| of a state.
+        ToleranceWarning: if `rtol` is below what the precision can meet.
 
     Example:
         >>> float(solve(lambda t, y: -y, ops.ones((1, 1)), [0.0, 0.5, 1.0])[0, -1, 0])
-        0.3681708
+        0.36787945
     """
-    moments = check_times(times)
+    check_method(method, rtol=rtol, atol=atol, dt=dt, num_steps=num_steps, max_steps=max_steps, max_step=max_step)
+    y0, out_dtype = _state(y0, check)
+    clock = Clock(times, keras.backend.standardize_dtype(y0.dtype), break_points)
+    driven = () if inputs is None else (_inputs(inputs, y0, clock, check),)
+    seen = Driven(as_field(field), clock, driven)
+    check_layer_sees_time(field, clock)
+    if dt is not None or num_steps is not None:
+        path = _solve_fixed(seen, y0, driven, STEPS[method], (dt, num_steps), check)
+        solution = _fixed_status(path, clock) if check or not throw else Solution(path, None, None)
+        max_steps = None
+    else:
+        if max_step is None:
+            free = isinstance(field, keras.layers.Layer) and not knows_time(field) and not driven
+            max_step = np.inf if free else clock.span / PART
+        control = _control(clock, y0, seen.stops(method), method, rtol, atol, max_steps, max_step, each)
+        max_steps = control.max_steps
+        solution = _solve_controlled(seen, y0, driven, control)
+    if check and throw:
+        raise_unless_solved(solution, clock, method, max_steps)
+    solution = solution._replace(path=ops.cast(solution.path, out_dtype))
+    return solution.path if throw else solution
+
+
+def _state(y0: Any, check: bool) -> tuple[Tensor, str]:
+    """y0 in the precision in which it is solved for, and the precision of the answer."""
     y0 = ops.convert_to_tensor(y0)
-    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(y0.dtype)):
-        y0 = ops.cast(y0, keras.config.floatx())
+    dtype = keras.backend.standardize_dtype(y0.dtype)
+    refuse_complex(dtype, "y0")
+    if not keras.backend.is_float_dtype(dtype):
+        dtype = keras.config.floatx()
     if ops.ndim(y0) < 1:
         raise ValueError("y0 must be (..., state), got a number")
-    check_method(step, substeps, rtol, atol, max_steps)
-    if inputs is not None:
-        inputs = ops.cast(inputs, y0.dtype)
-        if ops.ndim(inputs) != ops.ndim(y0) + 1 or inputs.shape[-2] != len(moments):
-            raise ValueError(
-                f"inputs must be (..., {len(moments)} times, features) for a y0 of {tuple(y0.shape)}, got {tuple(inputs.shape)}"
-            )
-    call, driven = as_field(field), () if inputs is None else (inputs,)
-    if rtol is None:
-        path = compiled(lambda y0, *driven: _fixed(call, y0, moments, STEPS[step], substeps, *driven))(y0, *driven)
-        return _checked(path, moments) if check else path
-    each = (keras.backend.backend() == "jax" if each is None else each) and ops.ndim(y0) > 1
-    atol = 1e-3 * rtol if atol is None else atol
-    path, reached = compiled(lambda y0, *driven: _controlled(call, y0, moments, step, rtol, atol, max_steps, each, *driven))(y0, *driven)
-    return _checked(path, moments, reached, max_steps) if check else path
+    y0 = ops.cast(y0, "float32" if dtype in ("float16", "bfloat16") else dtype)
+    if check:
+        _check_finite(y0, "y0")
+    return y0, dtype
 
 
-def _fixed(call, y0, moments, step, substeps, inputs=None):
-    starts = np.repeat(moments[:-1], substeps) + np.tile(np.arange(substeps), len(moments) - 1) * np.repeat(
-        np.diff(moments) / substeps, substeps
-    )
-    sizes = np.repeat(np.diff(moments) / substeps, substeps)
-    drive = None if inputs is None else _drive(moments, inputs)
-
-    def field(t, y):
-        return _same_shape(call(t, y) if drive is None else call(t, y, drive(t)), y)
-
-    def advance(y, moment):
-        y = step(field, moment[0], y, moment[1])
-        return y, y
-
-    grid = ops.convert_to_tensor(np.stack([starts, sizes], axis=-1), y0.dtype)  # (steps, 2)
-    _, path = ops.scan(advance, y0, grid)
-    path = ops.concatenate([y0[None], path[substeps - 1 :: substeps]], axis=0)
-    return ops.moveaxis(path, 0, -2)
-
-
-def _controlled(call, y0, moments, step, rtol, atol, max_steps, each, inputs=None):
-    shape = ops.shape(y0)
-    if not each:
-        drive = None if inputs is None else _drive(moments, inputs)
-
-        def field(t, y):
-            return _same_shape(call(t, y) if drive is None else call(t, y, drive(t)), y)
-
-        path, reached = solve_adaptive(field, y0, moments, step, rtol, atol, max_steps, each)
-        return ops.moveaxis(path, 0, -2), reached
-    y0 = ops.reshape(y0, (-1, shape[-1]))
-    driven = () if inputs is None else (ops.reshape(inputs, (-1, *inputs.shape[-2:])),)
-
-    def field_of_one(sample):
-        t, y, *given = sample  # y as a batch of one
-        given = [_drive(moments, u[None])(t[0]) for u in given]
-        return _same_shape(call(t[0], y[None], *given), y[None])[0]
-
-    def field_of_each(t, y):
-        return ops.vectorized_map(field_of_one, (t, y, *driven))
-
-    path, reached = solve_adaptive(field_of_each, y0, moments, step, rtol, atol, max_steps, each)
-    return ops.reshape(ops.moveaxis(path, 0, -2), (*shape[:-1], len(moments), shape[-1])), reached
-
-
-def _drive(moments, inputs):
-    """t → inputs `(..., features)`, linear between the times."""
-    rising = moments if moments[-1] > moments[0] else -moments
-    sign = 1.0 if rising is moments else -1.0
-    knots = ops.convert_to_tensor(rising, inputs.dtype)
-
-    def at(t):
-        row = ops.sum(ops.cast(sign * t >= knots[1:-1], "int32"))
-        left, right = ops.take(knots, row), ops.take(knots, row + 1)
-        share = (sign * t - left) / (right - left)
-        return (1 - share) * ops.take(inputs, row, axis=-2) + share * ops.take(inputs, row + 1, axis=-2)
-
-    return at
-
-
-def as_field(field: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The field as a function `(t, y)` or `(t, y, u)`: Keras layers and models that know no time are given y, and u, alone.
-
-    Raises:
-        ValueError: if it cannot be called.
-    """
-    if not callable(field):
-        raise ValueError(f"field must be a function, a Keras layer or a model, got {field!r}")
-    if isinstance(field, keras.layers.Layer) and next(iter(inspect.signature(field.call).parameters), None) != "t":
-        return lambda t, y, *driven: field([y, *driven]) if driven else field(y)
-    return field
-
-
-def _same_shape(slope, y):
-    if isinstance(slope, (list, tuple)):
-        raise ValueError(f"field must return a tensor (stack its parts: ops.stack([...], axis=-1)), got a {type(slope).__name__}")
-    if tuple(slope.shape) != tuple(y.shape):
-        raise ValueError(f"field must return the shape of y, {tuple(y.shape)}, got {tuple(slope.shape)}")
-    return ops.cast(slope, y.dtype)
-
-
-def check_times(times: npt.ArrayLike) -> np.ndarray:
-    """The times as float64.
-
-    Raises:
-        ValueError: if there are less than two, or they neither rise nor fall throughout.
-    """
-    moments = np.asarray(times, "float64")
-    if moments.ndim != 1 or len(moments) < 2:
-        raise ValueError(f"times must be a row of two or more, got the shape {moments.shape}")
-    differences = np.diff(moments)
-    direction = np.sign(moments[-1] - moments[0]) or 1.0
-    if bad := [*np.flatnonzero(~(direction * differences > 0) | ~np.isfinite(differences))]:
+def _inputs(inputs: Any, y0: Tensor, clock: Clock, check: bool) -> Tensor:
+    """The inputs in the precision of the states."""
+    inputs = ops.convert_to_tensor(inputs)
+    refuse_complex(keras.backend.standardize_dtype(inputs.dtype), "inputs")
+    if ops.ndim(inputs) != ops.ndim(y0) + 1 or inputs.shape[-2] != len(clock.times):
         raise ValueError(
-            f"times must rise, or fall, throughout and be finite, got {moments[bad[0]]:g} before {moments[bad[0] + 1]:g} at {bad[0] + 1}"
+            f"inputs must be (..., {len(clock.times)} times, features) for a y0 of {tuple(y0.shape)}, got {tuple(inputs.shape)}"
         )
-    return moments
+    if check:
+        _check_finite(inputs, "inputs")
+    return ops.cast(inputs, y0.dtype)
 
 
-def check_method(step: str, substeps: int, rtol: float | None, atol: float | None, max_steps: int) -> None:
-    """Raise a ValueError unless the arguments of `solve` that choose a method fit together."""
-    known = STEPS if rtol is None else EMBEDDED
-    if step not in known:
-        raise ValueError(f"step must be one of {', '.join(known)}{' where rtol is given' * (rtol is not None)}, got {step!r}")
-    if substeps < 1 or (rtol is not None and substeps > 1):
-        raise ValueError(f"substeps must be at least 1, and is no use where rtol is given, got {substeps}")
-    if rtol is None and atol is not None:
-        raise ValueError("atol needs an rtol beside it: without one, steps are fixed")
-    if rtol is not None and not (rtol > 0 and (atol is None or atol >= 0)):
-        raise ValueError(f"rtol must be above 0 and atol not below, got {rtol} and {atol}")
-    if max_steps < 1:
-        raise ValueError(f"max_steps must be at least 1, got {max_steps}")
+def _check_finite(tensor: Tensor, name: str) -> None:
+    if is_known(tensor):
+        numbers = ops.convert_to_numpy(tensor)
+        if not np.isfinite(numbers).all():
+            where = np.argwhere(~np.isfinite(numbers))[0].tolist()
+            raise ValueError(f"{name} must be finite, got {numbers[tuple(where)]:g} at {where}")
 
 
-def _checked(path: Tensor, moments: np.ndarray, reached: Any = None, max_steps: int = 0) -> Tensor:
-    if not is_known(path):
-        return path
-    finite = ops.convert_to_numpy(ops.all(ops.isfinite(path), axis=-1)).reshape(-1, len(moments)).all(axis=0)
-    if finite.all():
-        return path
-    where = int(np.argmin(finite))
-    if reached is None or where == 0:
-        raise FloatingPointError(
-            f"the solution is not finite at t = {moments[where]:g}: the field leaves its domain there, or the step is too long for it"
+def _solve_fixed(seen: Driven, y0: Tensor, driven: tuple, step: Step, parts: tuple[float | None, int | None], check: bool) -> Tensor:
+    def run(finer, y0, *driven):
+        grid = Grid.of(seen.clock, *parts, finer)
+        path = compiled(lambda y0, *driven: solve_fixed(seen.together(*driven), y0, grid, step))(y0, *driven)
+        return ops.moveaxis(path, 0, -2)
+
+    path = run(1, y0, *driven)
+    if check and is_known(path) and not getattr(path, "requires_grad", False):
+        _warn_if_coarse(path, lambda: run(2, *map(ops.stop_gradient, (y0, *driven))))
+    return path
+
+
+def _fixed_status(path: Tensor, clock: Clock) -> Solution:
+    """How a solution by fixed steps ended: at the last of the times before the first number that is not finite."""
+    finite = ops.all(ops.isfinite(path), axis=-1)  # (..., time)
+    solved = ops.sum(ops.cumprod(ops.cast(finite, "int32"), axis=-1), axis=-1)
+    elapsed = ops.take(ops.convert_to_tensor(clock.elapsed, clock.dtype), ops.maximum(solved - 1, 0))
+    return Solution(path, elapsed, ops.where(solved < len(clock.times), NOT_FINITE, SOLVED))
+
+
+def _warn_if_coarse(path: Tensor, finer: Callable[[], Tensor]) -> None:
+    path = ops.convert_to_numpy(path)
+    if not np.isfinite(path).all():
+        return
+    with np.errstate(all="ignore"):
+        change = coarseness(path, ops.convert_to_numpy(finer()))
+    if not change <= COARSE:
+        warnings.warn(
+            f"half as long steps change the solution by {change:.2g} of its size: take more (num_steps=, dt=), or leave out both for step "
+            f"control; check=False says nothing",
+            CoarseStepWarning,
+            stacklevel=4,
         )
-    times = np.ravel(ops.convert_to_numpy(reached))
-    first = times.min() if moments[-1] > moments[0] else times.max()
-    raise FloatingPointError(
-        f"the solution stops at t = {first:g}: the field leaves its domain there, or is so stiff or so long that "
-        f"max_steps = {max_steps} are too few (step='rodas4' is for stiff fields)"
-    )
+
+
+def _control(
+    clock: Clock,
+    y0: Tensor,
+    stops: np.ndarray,
+    method: str,
+    rtol: float | None,
+    atol: float | None,
+    max_steps: int | None,
+    max_step: float,
+    each: bool,
+) -> Control:
+    least = 8 * spacing(clock.dtype)
+    rtol = RTOL if rtol is None else rtol
+    if rtol < least:
+        warnings.warn(
+            f"rtol = {rtol:g} is below what {clock.dtype} can meet and is raised to {least:.2g}; solve in float64 for less, with a "
+            f"float64 y0 within partita.backend.double_precision()",
+            ToleranceWarning,
+            stacklevel=3,
+        )
+        rtol = least
+    if max_steps is None:
+        row = 4 * np.dtype(clock.dtype).itemsize * int(np.prod([size or 1 for size in y0.shape]))
+        max_steps = min(max(BYTES // max(row, 1), FEWEST), MOST) + 4 * len(stops)
+    return Control(method, float(rtol), float(1e-3 * rtol if atol is None else atol), max_steps, float(max_step), each and ops.ndim(y0) > 1)
+
+
+def _solve_controlled(seen: Driven, y0: Tensor, driven: tuple, control: Control) -> Solution:
+    clock = seen.clock
+    times, stops = clock.rounded(clock.elapsed), seen.stops(control.method)
+    jumps = bool(len(clock.breaks))
+
+    def together(y0, *driven):
+        path, *rest = solve_adaptive(seen.together(*driven), y0, times, stops, jumps, control)
+        return (ops.moveaxis(path, 0, -2), *rest)
+
+    def apart(y0, *driven):
+        shape = ops.shape(y0)
+        rows = ops.reshape(y0, (-1, shape[-1]))
+        driven = tuple(ops.reshape(inputs, (-1, *inputs.shape[-2:])) for inputs in driven)
+        path, *rest = solve_adaptive(seen.apart(*driven), rows, times, stops, jumps, control)
+        path = ops.reshape(ops.moveaxis(path, 0, -2), (*shape[:-1], len(times), shape[-1]))
+        return (path, *(ops.reshape(part, shape[:-1]) for part in rest))
+
+    return Solution(*compiled(apart if control.each else together)(y0, *driven))
+
+
+def check_method(
+    method: str,
+    *,
+    rtol: float | None = None,
+    atol: float | None = None,
+    dt: float | None = None,
+    num_steps: int | None = None,
+    max_steps: int | None = None,
+    max_step: float | None = None,
+    name: str = "method",
+) -> None:
+    """Raise a ValueError unless the arguments of `solve` that choose a method fit together; `name` is what the first is called."""
+    is_fixed = dt is not None or num_steps is not None
+    known = STEPS if is_fixed else EMBEDDED
+    if method not in known:
+        hint = "" if is_fixed or method not in STEPS else " where steps are controlled: give num_steps= or dt= for fixed steps"
+        raise ValueError(f"{name} must be one of {', '.join(known)}{hint}, got {method!r}")
+    if dt is not None and num_steps is not None:
+        raise ValueError("dt and num_steps exclude one another: both say how long a fixed step is")
+    if dt is not None and not 0 < dt < np.inf:
+        raise ValueError(f"dt must be above 0 and finite, got {dt}")
+    if num_steps is not None and (num_steps < 1 or num_steps != int(num_steps)):
+        raise ValueError(f"num_steps must be a whole number, at least 1, got {num_steps}")
+    control = {"rtol": rtol, "atol": atol, "max_steps": max_steps, "max_step": max_step}
+    if is_fixed and (given := [key for key, value in control.items() if value is not None]):
+        raise ValueError(f"{given[0]} is for steps that are controlled, and fixed ones were asked for by {'dt' if dt else 'num_steps'}")
+    if rtol is not None and not 0 < rtol < np.inf:
+        raise ValueError(f"rtol must be above 0 and finite, got {rtol}")
+    if atol is not None and not 0 <= atol < np.inf:
+        raise ValueError(f"atol must be at least 0 and finite, got {atol}")
+    if max_steps is not None and (max_steps < 1 or max_steps != int(max_steps)):
+        raise ValueError(f"max_steps must be a whole number, at least 1, got {max_steps}")
+    if max_step is not None and not max_step > 0:
+        raise ValueError(f"max_step must be above 0, got {max_step}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from partita.reactions.expression import TIME, evaluate
+from partita.reactions.expression import TIME, evaluate, names
 from partita.reactions.network import Network
 
 if TYPE_CHECKING:
@@ -65,14 +65,27 @@ def solve(
 
     if unknown := [name for name in initial or {} if name not in net.species]:
         raise ValueError(f"initial must name species of the network, got {unknown[0]!r}")
+    for name, value in (initial or {}).items():
+        if np.iscomplexobj(value) or np.ndim(value) or not np.isfinite(value):
+            raise ValueError(f"initial must give a finite real number for each species, got {value!r} for {name!r}")
     values = net.values(parameters or {})
     field = rate_equation(net, keras.ops)
     start = np.array([float((initial or {}).get(name, net.initial[name])) for name in net.species])
-    settings: dict[str, Any] = {"step": "rodas4", "rtol": 1e-7, "max_steps": 20_000, "each": False} | options
     with double_precision():
-        path = keras.ops.convert_to_numpy(ode.solve(lambda t, y: field(t, y, values), start, times, **settings))
+        ended = ode.solve(lambda t, y: field(t, y, values), start, times, **_settings(net, options))
+        path = keras.ops.convert_to_numpy(ended.path if isinstance(ended, ode.Solution) else ended)
     columns = {name: ("time", path[:, column]) for column, name in enumerate(net.species)}
-    return xr.Dataset(columns, coords={"time": np.asarray(times, float)})
+    status = {"status": ode.STATUSES[int(ended.status)]} if isinstance(ended, ode.Solution) else {}
+    return xr.Dataset(columns, coords={"time": np.asarray(times, float)}, attrs=status)
+
+
+def _settings(net: Network, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `ode.solve`: by default step control for stiff fields, without a longest step if no rate follows time."""
+    if options.get("dt") is not None or options.get("num_steps") is not None:
+        return {"method": "rodas4"} | options
+    follows_time = any(TIME in names(net.rate(reaction)) for reaction in net.reactions)
+    longest = {} if follows_time else {"max_step": math.inf}
+    return {"method": "rodas4", "rtol": 1e-7, "max_steps": 20_000} | longest | options
 
 
 def conserved(net: Network) -> tuple[Law, ...]:

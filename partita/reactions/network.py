@@ -320,7 +320,8 @@ class Network:
             times: Rising, `(time,)`; the first is that of the initial state.
             initial: Amounts at the start that differ from the network's counts; they need not be whole.
             parameters: Values that differ from the network's.
-            **options: `step`, `rtol` and the others of `partita.ode.solve`.
+            **options: `method`, `rtol`, `max_step`, `break_points` and the others of `partita.ode.solve`. With `throw=False` the
+                solution is NaN from where it ended, and the attribute `status` says why.
 
         Raises:
             ValueError: if a name is unknown, the times do not rise, or the network has events.

@@ -30,7 +30,7 @@ def saved_and_reloaded(model, tmp_path):
     return keras.models.load_model(tmp_path / "model.keras")
 
 
-@pytest.mark.parametrize("method", [{"substeps": 2}, {"step": "dopri5", "rtol": 1e-3, "max_steps": 64}], ids=["fixed", "controlled"])
+@pytest.mark.parametrize("method", [{"method": "rk4", "num_steps": 2}, {"rtol": 1e-3, "max_steps": 128}], ids=["fixed", "controlled"])
 def test_parameters_are_inferred_under_plain_fit(method, tmp_path):
     layer = ode.Solve(decay, TIMES, parameters={"rate": 3.0}, **method)
     model = keras.Sequential([keras.Input((2,)), layer])
@@ -83,6 +83,10 @@ def test_a_function_that_is_not_registered_cannot_be_saved():
     [
         ({"field": 3}, "field must be a function, a Keras layer or a model, got 3"),
         ({"times": [1.0]}, "times must be a row of two or more"),
+        ({"method": "rk4"}, "give num_steps= or dt= for fixed steps, got 'rk4'"),
+        ({"break_points": [np.inf]}, "break_points must be finite, got inf"),
+        ({"parameters": {"k": 1j}}, "parameter 'k' must be real numbers, got complex numbers"),
+        ({"initial": [1j]}, "initial must be real numbers, got complex numbers"),
         ({"parameters": {"k": -1.0}}, "parameter 'k' must start above 0 to stay there, got -1.0"),
         ({"parameters": {"k": 1.0}, "positive": ["q"]}, "positive must name parameters, got 'q'"),
     ],
@@ -90,3 +94,15 @@ def test_a_function_that_is_not_registered_cannot_be_saved():
 def test_what_does_not_fit_is_refused(options, message):
     with pytest.raises(ValueError, match=re.escape(message)):
         ode.Solve(**({"field": lambda t, y: -y, "times": TIMES} | options))
+
+
+def test_every_setting_is_saved():
+    options = {"method": "rodas4", "rtol": 1e-4, "max_step": 0.5, "break_points": np.array([0.5]), "check": False}
+    config = ode.Solve(keras.layers.Dense(2), TIMES, **options).get_config()
+    again = ode.Solve.from_config(config).get_config()
+    assert {name: again[name] for name in options} == {**options, "break_points": [0.5]}
+
+
+def test_complex_states_are_refused():
+    with pytest.raises(ValueError, match="y0 must be real, got complex64"):
+        ode.Solve(lambda t, y: -y, TIMES)(np.ones((1, 1), "complex64"))

@@ -1,5 +1,7 @@
 """Rate equations of published networks against SciPy."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -28,3 +30,24 @@ def test_initial_amounts_and_parameters_may_differ():
     np.testing.assert_allclose(path.A, [1.5, 1.5 * np.exp(-1)], rtol=1e-6)
     with pytest.raises(ValueError, match="initial must name species of the network, got 'C'"):
         net.solve([0, 1], initial={"C": 1})
+
+
+@pytest.mark.parametrize(("value", "got"), [(1j, "1j"), (np.nan, "nan"), ([1.0, 2.0], "[1.0, 2.0]")])
+def test_initial_amounts_are_real_numbers(value, got):
+    with pytest.raises(ValueError, match=re.escape(f"initial must give a finite real number for each species, got {got} for 'A'")):
+        Network.from_text("A -> @ 1; A = 1").solve([0, 1], initial={"A": value})
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "dopri5"}, {"num_steps": 40}, {"method": "rk4", "dt": 0.02}])
+def test_every_way_to_solve(options):
+    path = Network.from_text("A -> @ 1; A = 100").solve([0, 1, 2], **options)
+    np.testing.assert_allclose(path.A, 100 * np.exp([0.0, -1.0, -2.0]), rtol=1e-5)
+
+
+def test_what_was_reached_is_returned_with_a_status():
+    path = Network.from_text("2 A -> 3 A @ 2; A = 1").solve([0, 0.5, 2], throw=False)  # A' = A²
+    assert path.A[1] == pytest.approx(2, rel=1e-5)
+    assert np.isnan(path.A[2])
+    assert path.attrs["status"] == "the steps became too short for the precision of the time"
+    with pytest.raises(FloatingPointError, match="the solution stops at t = 1: its steps fall below 2e-16 of the time since the first"):
+        Network.from_text("2 A -> 3 A @ 2; A = 1").solve([0, 0.5, 2])

@@ -1,0 +1,131 @@
+"""How a solution ended, and what is said of it."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from keras import ops
+
+from partita.backend import is_known
+from partita.ode.clock import Clock
+
+Tensor = Any
+SOLVED, STEPS_RAN_OUT, STEPS_TOO_SHORT, NOT_FINITE, STOPPED_ALONG = range(5)
+STATUSES = (
+    "solved",
+    "max_steps ran out",
+    "the steps became too short for the precision of the time",
+    "the field or the solution is not finite beyond",
+    "stopped because another sample with the same steps did",
+)
+COARSE = 1e-3  # of the largest |y| of a state
+
+
+class CoarseStepWarning(UserWarning):
+    """Half as long steps would change a solution by fixed steps, by more than a thousandth of the largest |y| of a state.
+
+    Example:
+        >>> import warnings
+        >>> from partita.ode import solve
+        >>> with warnings.catch_warnings(record=True) as caught:
+        ...     warnings.simplefilter("always")
+        ...     path = solve(lambda t, y: -y, np.ones(1), [0.0, 1.0], method="rk4", num_steps=1)
+        >>> caught[0].category.__name__
+        'CoarseStepWarning'
+    """
+
+
+class ToleranceWarning(UserWarning):
+    """A tolerance is smaller than what the precision of the states can meet, and is raised to that.
+
+    Example:
+        >>> issubclass(ToleranceWarning, UserWarning)
+        True
+    """
+
+
+class Solution(NamedTuple):
+    """What `solve(..., throw=False)` reached.
+
+    Attributes:
+        path: `(..., time, state)`; NaN at times that were not reached.
+        elapsed: How far the solution went, as time since the first of the times, `(...,)`.
+        status: How it ended, `(...,)`, a place in `ode.STATUSES`: 0 is solved, 1 that `max_steps` ran out, 2 that the steps became too
+            short for the precision of the time, 3 that the field or the solution is not finite beyond, 4 that another sample, which
+            shared its steps, stopped.
+
+    Example:
+        >>> from partita.ode import STATUSES, solve
+        >>> ended = solve(lambda t, y: y * y, np.ones(1), [0.0, 0.5, 2.0], throw=False)
+        >>> [bool(is_there) for is_there in np.isfinite(ops.convert_to_numpy(ended.path)[:, 0])]
+        [True, True, False]
+        >>> STATUSES[int(ended.status)]
+        'the steps became too short for the precision of the time'
+    """
+
+    path: Tensor
+    elapsed: Tensor
+    status: Tensor
+
+
+def raise_unless_solved(solution: Solution, clock: Clock, method: str, max_steps: int | None) -> None:
+    """Raise a FloatingPointError that names the time, the sample and the cause if a solution whose numbers are known ended early.
+
+    Args:
+        solution: What was reached.
+        clock: Its times.
+        method: The name of the method.
+        max_steps: With step control, the steps taken at most; None for fixed steps.
+
+    Example:
+        >>> clock = Clock([0.0, 1.0], "float32")
+        >>> raise_unless_solved(Solution(np.ones((2, 1)), np.ones(()), np.zeros((), int)), clock, "dopri5", 9)
+    """
+    if not all(map(is_known, solution)):
+        return
+    status, elapsed = (np.atleast_1d(ops.convert_to_numpy(part)) for part in (solution.status, solution.elapsed))
+    finite = np.isfinite(ops.convert_to_numpy(solution.path))
+    if (status == SOLVED).all() and finite.all():
+        return
+    sample = np.unravel_index(int(np.argmax((status.ravel() != SOLVED) & (status.ravel() != STOPPED_ALONG))), status.shape)
+    where = f" in sample {', '.join(map(str, sample))}" if status.size > 1 and (status != status.ravel()[0]).any() else ""
+    time = clock.origin + clock.sign * float(elapsed[sample])
+    raise FloatingPointError(f"the solution stops at t = {_number(time, clock)}{where}: {_cause(status[sample], clock, method, max_steps)}")
+
+
+def _number(time: float, clock: Clock) -> str:
+    """The time with as many digits as tell it apart within the span."""
+    digits = 6 + max(0, int(np.ceil(np.log10(max(abs(time), 1e-300) / clock.span))))
+    return f"{time:.{min(digits, 17)}g}"
+
+
+def _cause(status: int, clock: Clock, method: str, max_steps: int | None) -> str:
+    stiff = "" if method in ("rodas4", "rosenbrock_euler") else ", or method='rodas4' if the field is stiff"
+    if status == STEPS_RAN_OUT:
+        return f"max_steps = {max_steps} ran out there; give a larger max_steps=, a larger rtol={stiff}"
+    if max_steps is None:
+        return (
+            f"it is not finite at the next of the times; the fixed steps of {method!r} are too long there, or the solution ends: "
+            f"leave out num_steps= and dt= to see which"
+        )
+    if status == NOT_FINITE:
+        return (
+            f"just beyond it the field or the state is not finite, however short the step; it leaves the field's domain, "
+            f"or what {clock.dtype} holds"
+        )
+    return (
+        f"its steps fall below {clock.smallest:.1g} of the time since the first, which {clock.dtype} cannot tell apart; "
+        f"the solution blows up there, or the field jumps: give break_points= where it does"
+    )
+
+
+def coarseness(path: np.ndarray, finer: np.ndarray) -> float:
+    """Return the largest change from `path` to `finer`, both `(..., time, state)`, as a share of the largest |y| of its state.
+
+    Example:
+        >>> coarseness(np.array([[2.0], [1.0]]), np.array([[2.0], [1.5]]))
+        0.25
+    """
+    height = np.abs(finer).max(axis=-2, keepdims=True)
+    noise = 64 * np.finfo(path.dtype).eps * height.max(axis=-1, keepdims=True)  # a state of zeros holds roundings of the others
+    change = np.maximum(np.abs(finer - path) - noise, 0.0)
+    return float(np.max(change / np.where(height > 0, height, 1.0)))
