@@ -288,8 +288,8 @@ class Flow(SavedWithSeeds):
         if not (lost <= _ALLOWED).all():
             worst = "beyond all numbers" if np.isnan(lost).any() else f"by up to {lost.max():.2g} standard deviations of a feature"
             warnings.warn(
-                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) leaves draws x {worst}, so draws do not follow log_prob. Try "
-                "fewer couplings, a smaller max_log_scale, a lower learning rate, or dtype='float64'",
+                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) leaves draws x {worst}, so draws do not follow log_prob. "
+                "Try fewer couplings, a smaller max_log_scale, a lower learning rate, or dtype='float64'",
                 LostInverseWarning,
                 stacklevel=2,
             )

@@ -127,8 +127,8 @@ class Standardize(Bijection):
             if s < least * abs(m):
                 name = f"'{names[place]}'" if names else str(place)
                 raise ValueError(
-                    f"deviation must be at least {least:.1g} of the mean in {self.compute_dtype}, got {s:g} around {m:g} for feature {name}: "
-                    f"subtract a number near {m:g} from that column beforehand"
+                    f"deviation must be at least {least:.1g} of the mean in {self.compute_dtype}, got {s:g} around {m:g} for feature "
+                    f"{name}: subtract a number near {m:g} from that column beforehand"
                 )
 
     @classmethod
