@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from partita.bounded import opened
+from partita.bounded import LONGEST_LINE, opened
 from partita.kernels import njit
 
 END = -1
@@ -119,8 +119,8 @@ def lines(path: Path) -> Iterator[list[str]]:
                 words = (rest + text).split()
                 within = len(text) == PIECE and not text[-1].isspace()  # a piece of a line, which may end within a word
                 rest = words.pop() if within and words else ""
-                if len(rest) > PIECE:
-                    raise ValueError(f"a word has more than {PIECE:,} characters, expected white space between words")
+                if len(rest) > LONGEST_LINE:
+                    raise ValueError(f"a word has more than {LONGEST_LINE:,} characters, expected white space between words")
                 yield words
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text in UTF-8: {error}") from None
