@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from partita.bounded import opened
+from partita.bounded import LONGEST_LINE, opened
 from partita.contrast.tokens import not_words, tokenizer
 from partita.kernels import njit
 
@@ -145,8 +145,8 @@ def lines(path: Path, tokens: str = "words") -> Iterator[list[str]]:
                 if within:
                     *before, rest = text.rsplit(None, 1)
                     text = before[0] if before else ""
-                    if len(rest) > PIECE:
-                        raise ValueError(f"a word has more than {PIECE:,} characters, expected white space between words")
+                    if len(rest) > LONGEST_LINE:
+                        raise ValueError(f"a word has more than {LONGEST_LINE:,} characters, expected white space between words")
                 yield split(text)
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text in UTF-8: {error}") from None

@@ -193,16 +193,18 @@ def test_bombs_are_refused_in_little_memory_and_leave_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("read", "name", "make"),
     [
-        (read_rows, "a.csv.gz", lambda: packed(b"0.000000000000,0.000000000000\n", 20)),
-        (read_rows, "a.npz", lambda: npz(x=npy((5 * 2**20, 1), content=ZEROS[: 20 * 2**20]))),
-        (lambda path: [*crf.read_segmented(path)], "a.gz", lambda: packed(b"some words that make up a line\n", 20)),
-        (lambda path: corpus.read(str(path), 1), "a.gz", lambda: packed(b"some words that make up a line\n", 20)),
+        (read_rows, "a.csv.gz", lambda: gzip.compress(b"0.0,1.0\n" * 10_000)),
+        (read_rows, "a.npz", lambda: npz(x=npy((10_000, 2), content=bytes(80_000)))),
+        (lambda path: [*crf.read_segmented(path)], "a.gz", lambda: gzip.compress(b"some words\n" * 10_000)),
+        (lambda path: corpus.read(str(path), 1), "a.gz", lambda: gzip.compress(b"some words\n" * 10_000)),
     ],
 )
-def test_the_limit_can_be_raised(read, name, make, tmp_path, monkeypatch):
+def test_the_limit_can_be_set(read, name, make, tmp_path, monkeypatch):
     path = tmp_path / name
     path.write_bytes(make())
-    with pytest.raises(ValueError, match=r"unpacks to more than 16,777,216 bytes: .* set the environment variable PARTITA_MAX_BYTES"):
+    read(path)
+    monkeypatch.setenv("PARTITA_MAX_BYTES", "50000")
+    with pytest.raises(ValueError, match=r"unpacks to more than 50,000 bytes: .* set the environment variable PARTITA_MAX_BYTES"):
         read(path)
     monkeypatch.setenv("PARTITA_MAX_BYTES", str(10**9))
     read(path)
