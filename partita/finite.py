@@ -118,6 +118,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
             if optimizer is not None and not optimizer.built:  # on TensorFlow; elsewhere `fit` has done so
                 optimizer.build(model.trainable_variables)
             self._keep("from before the training")
+            if keras.backend.backend() == "jax":
+                variables = [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else [])]
+                self._before = [(variable, variable.value) for variable in variables]
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -126,6 +129,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self._stop_if_broken()
 
     def on_train_batch_end(self, batch, logs=None):
+        self._before = []
         self._look(logs, f"epoch {self._epoch + 1}, batch {batch + 1}")
         if threading.get_ident() == self._thread:
             self._stop_if_broken()
@@ -143,6 +147,12 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._forget()
+
+    def give_back(self) -> None:
+        """Give a model its values back after an error in the data of the first batch, at which JAX holds them outside of the model."""
+        for variable, value in self._before:
+            variable.assign(value)
+        self._before = []
 
     def _look(self, logs, when):
         if self._broken is None:
@@ -176,6 +186,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def _forget(self):
         self._epoch, self._thread = 0, 0
         self._broken: str | None = None
+        self._before: list[tuple[Any, Any]] = []
         self._kept: tuple[str, list[tuple[Any, np.ndarray]]] | None = None
 
 

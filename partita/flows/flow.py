@@ -142,9 +142,15 @@ class Flow(SavedWithSeeds):
         elif validation is not None:
             given["validation_data"] = checked_batches("validation_data", validation)
         callbacks = given.get("callbacks")
-        own = [] if any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks)) else [StopOnNonFinite()]
+        stops = [callback for callback in all_of(callbacks) if isinstance(callback, StopOnNonFinite)]
+        own = [] if stops else [StopOnNonFinite()]
         given["callbacks"] = joined(self, callbacks, *own)
-        return super().fit(*call.args, **call.kwargs)
+        try:
+            return super().fit(*call.args, **call.kwargs)
+        except Exception:
+            for stop in [*own, *stops]:
+                stop.give_back()
+            raise
 
     @in_own_precision
     def evaluate(self, x=None, y=None, *arguments, **options):
@@ -286,9 +292,9 @@ class Flow(SavedWithSeeds):
             resolution = 64 * np.finfo(x.dtype).eps * np.abs(x).max(axis=0)
             lost = np.abs(again - x) / (x.std(axis=0) + resolution + np.finfo(x.dtype).tiny)
         if not (lost <= _ALLOWED).all():
-            worst = "beyond all numbers" if np.isnan(lost).any() else f"by up to {lost.max():.2g} standard deviations of a feature"
+            worst = "beyond all numbers" if np.isnan(lost).any() else f"by up to {lost.max():.2g} standard deviations"
             warnings.warn(
-                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) leaves draws x {worst}, so draws do not follow log_prob. "
+                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) is off {worst}, so draws do not follow log_prob. "
                 "Try fewer couplings, a smaller max_log_scale, a lower learning rate, or dtype='float64'",
                 LostInverseWarning,
                 stacklevel=2,

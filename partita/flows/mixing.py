@@ -183,13 +183,13 @@ class InvertibleDense(Linear):
         self.kernel = self._weight("kernel", self._rotation(x_shape[-1]))
 
     def matrix(self):
-        return self.kernel + 0.0
+        return ops.cast(self.kernel, self.compute_dtype)  # what is assigned outside of JAX's x64 is float32
 
     def inverse_matrix(self):
-        return ops.linalg.inv(self.kernel + 0.0)
+        return ops.linalg.inv(self.matrix())
 
     def log_abs_det(self):
-        return ops.slogdet(self.kernel + 0.0)[1]
+        return ops.slogdet(self.matrix())[1]
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -228,7 +228,7 @@ class Scaling(Bijection):
     def log_scale(self) -> Tensor:
         """Logarithms of the factors, of the shape of a row of x."""
         # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times its size.
-        weight = ops.convert_to_tensor(self._weight)
+        weight = ops.cast(self._weight, self.compute_dtype)
         return weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
 
     def forward_and_log_det(self, x, context=None):
@@ -296,9 +296,9 @@ class ActNorm(Bijection):
 
     def forward_and_log_det(self, x, context=None):
         mean, deviation = self.first_batch(x)
-        log_scale = self.log_scale - ops.log(deviation)
+        log_scale = ops.cast(self.log_scale, x.dtype) - ops.log(ops.cast(deviation, x.dtype))
         return (x - mean) * ops.exp(log_scale) + self.shift, _for_all(ops.sum(log_scale), x)
 
     def inverse_and_log_det(self, y, context=None):
-        log_scale = self.log_scale - ops.log(self.first_batch.deviation + 0.0)
+        log_scale = ops.cast(self.log_scale, y.dtype) - ops.log(ops.cast(self.first_batch.deviation, y.dtype))
         return (y - self.shift) * ops.exp(-log_scale) + self.first_batch.mean, _for_all(-ops.sum(log_scale), y)

@@ -45,7 +45,10 @@ class Logit(Bijection):
         self.domain = (0.0, 1.0)
 
     def forward_and_log_det(self, x, context=None):
-        log_u, log_rest = (ops.log(self.alpha + (1 - 2 * self.alpha) * part) for part in (x, 1 - x))  # 1 − u loses a small alpha
+        # From both ends, for 1 − u loses a small alpha; and no less than alpha, for a compiler may take the sum apart.
+        numbers = (ops.maximum(self.alpha + (1 - 2 * self.alpha) * part, self.alpha) for part in (x, 1 - x))
+        far = max(self.alpha, 1e-6)
+        log_u, log_rest = (ops.log(ops.where((x < -far) | (x > 1 + far), float("nan"), number)) for number in numbers)
         return log_u - log_rest, sum_features(math.log(1 - 2 * self.alpha) - log_u - log_rest)
 
     def inverse_and_log_det(self, y, context=None):
