@@ -9,8 +9,10 @@ each step is found again on the way back, so that nothing but the messages is ke
 import keras
 from keras import ops
 
+from partita.autodiff import differentiable
 from partita.backend import compiled
-from partita.crf.recursion import INFINITY, MAX, Tensor, forward, link, log_messages, log_partition, standardize, walk
+from partita.crf.messages import INFINITY, MAX, Tensor, forward, link, standardize, walk
+from partita.crf.recursion import log_messages, log_partition
 
 
 def path_score(
@@ -46,7 +48,7 @@ def path_score(
     return _path_score(scores, tags, transitions, mask, start, end)
 
 
-@compiled
+@differentiable
 def _path_score(scores, tags, transitions, mask, start, end):
     unknown = mask & (tags < 0)
 
@@ -121,13 +123,13 @@ def viterbi(
     return _viterbi(*inputs) if k == 1 else _k_viterbi(*inputs, k=k)
 
 
-@compiled
+@differentiable
 def _viterbi(*inputs):
     tags = _best(link(*map(ops.stop_gradient, inputs)))
     return tags, _score_of(tags, *inputs)
 
 
-@compiled
+@differentiable
 def _k_viterbi(*inputs, k):
     tags = _k_best(link(*map(ops.stop_gradient, inputs)), k)
     return tags, ops.stack([_score_of(tags[:, rank], *inputs) for rank in range(k)], axis=1)
