@@ -36,6 +36,7 @@ def log_partition(
 
     Its gradient in `scores` is the tag marginals, in `transitions` the expected number of each transition. An entry of −inf
     forbids: a tag at a step, a transition, a start or an end. Exact at any scale of scores; half precision is computed in float32.
+    Derivatives of any order are right, forwards and backwards; the second ones are the covariances of the counts.
 
     Args:
         scores: `(batch, time, tags)`, log weights of each tag at each step.
@@ -45,7 +46,8 @@ def log_partition(
         end: `(tags,)`, log weights of the last real step's tag; zero if None.
 
     Returns:
-        `(batch,)`, in nats: 0 where a sequence is all padding, −inf where no path is allowed.
+        `(batch,)`, in nats: 0 where a sequence is all padding, −inf where no path is allowed. NaN or +inf at a real step, or in
+        the other weights, makes the sequence's sum NaN, and its gradient; at padding no score counts, whatever it is.
 
     Raises:
         ValueError: if a shape does not fit `scores`.
@@ -83,7 +85,7 @@ def marginals(
     """Probability of each tag at each step, given all scores (arguments as for `log_partition`).
 
     Returns:
-        `(batch, time, tags)`; rows sum to 1 where the mask is True and are 0 at padding.
+        `(batch, time, tags)`; rows sum to 1 where the mask is True and are 0 at padding. All zero where no path is allowed.
 
     Example:
         >>> import numpy as np
