@@ -203,7 +203,7 @@ def refuse_undefined(tags: Tensor) -> Tensor:
         rows = undefined.any(axis=-1)
         if rows.any():
             raise DivergedError(
-                f"scores must be numbers, got NaN or +inf in {rows.sum()} of {rows.size} sequences, or in the transitions: has the training "
-                "diverged? Look at its loss, and train again with a lower learning rate."
+                f"scores must be numbers, got NaN or +inf in {rows.sum()} of {rows.size} sequences, or in the transitions: has the "
+                "training diverged? Look at its loss, and train again with a lower learning rate."
             )
     return tags

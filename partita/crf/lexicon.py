@@ -5,94 +5,28 @@
 Id 0 is padding, 1 any string that the corpus lacks, 2 its most frequent one, 3 the next.
 """
 
-import re
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
-from operator import add
 from typing import Any
 
 import numpy as np
 
 from partita.crf.dictionary import Dictionary
-from partita.crf.repair import describe_break, first_break, name_sentences, repair_tags
+from partita.crf.features import (
+    CHARACTER_FEATURES,
+    FEATURE_SETS,
+    FEATURES,
+    GAP_FEATURES,
+    check_features,
+    check_width,
+    checked_tokens,
+    fold,
+)
+from partita.crf.repair import advise_scheme, describe_break, first_break, name_sentences, repair_tags
 from partita.crf.tags import Constraints, legal, tag_set, tags_to_words
 from partita.crf.text import shown
-
-_EDGE = "\n"  # stands before and after a sentence, and in none
-_HALF_WIDTH = "".join(map(chr, [*range(0xFF01), *range(0x21, 0x7F)]))  # the character that stands for each code point
-
-
-@lru_cache(maxsize=1)  # the features of a sentence ask one after the other
-def fold(text: str) -> str:
-    """Full-width letters, digits and signs as half-width ones, so that １９９８ and 1998 are the same characters.
-
-    Example:
-        >>> fold("ＷＴＯ（１９９８年）")
-        'WTO(1998年)'
-    """
-    return text.translate(_HALF_WIDTH)
-
-
-@lru_cache(maxsize=2**16)
-def shape(word: str) -> str:
-    """A word with each run of capitals, small letters and digits as one X, x or 0.
-
-    Example:
-        >>> shape("McDonald's"), shape("Q1-1998"), shape("1,000")
-        ("XxXx'x", 'X0-0', '0,0')
-    """
-    classes = ("X" if char.isupper() else "x" if char.islower() else "0" if char.isdigit() else char for char in word)
-    return re.sub(r"([Xx0])\1+", r"\1", "".join(classes))
-
-
-def _bigrams(text: str) -> Iterable[str]:
-    folded = fold(text)
-    return map(add, _EDGE + folded, folded + _EDGE)
-
-
-def _column(index: int) -> Callable[[Sequence[Sequence[str]]], list[str]]:
-    return lambda rows: [row[index] for row in rows]
-
-
-def _affix(part: slice) -> Callable[[Sequence[Sequence[str]]], list[str]]:
-    return lambda rows: [row[0][part] for row in rows]
-
-
-def _neighbors(index: int, before: int, after: int) -> Callable[[Sequence[Sequence[str]]], list[str]]:
-    """A column's strings from `before` tokens before each token to `after` tokens after it."""
-
-    def strings(rows: Sequence[Sequence[str]]) -> list[str]:
-        column = [_EDGE] * before + [row[index] for row in rows] + [_EDGE] * after
-        return [_EDGE.join(column[start : start + before + 1 + after]) for start in range(len(rows))]
-
-    return strings
-
-
-COLUMNS = ("word", *(f"column{index}" for index in range(1, 10)))
-_SPANS = {"unigram": (0, 0), "bigram": (1, 0), "trigram": (1, 1)}  # tokens before and after that stand in the string
-NGRAMS = {f"{name}_{gram}": _neighbors(index, *span) for index, name in enumerate(COLUMNS) for gram, span in _SPANS.items()}
-# Feature by name: tokens → a string for each. Tokens are the characters of a string, or rows of columns with the word first.
-FEATURES: dict[str, Callable[[Any], Iterable[str]]] = {
-    "character": fold,
-    "bigram": _bigrams,
-    "lower": lambda rows: [row[0].lower() for row in rows],
-    "shape": lambda rows: [shape(row[0]) for row in rows],
-    **{f"prefix{size}": _affix(slice(size)) for size in range(1, 5)},
-    **{f"suffix{size}": _affix(slice(-size, None)) for size in range(1, 5)},
-    **{name: _column(index) for index, name in enumerate(COLUMNS)},
-    **NGRAMS,
-}
-# These give a string for each gap before, between and after tokens: one more, looked up once, to make two columns of ids,
-# of the gap before a token and of the gap after it.
-GAP_FEATURES = frozenset({"bigram"})
-CHARACTER_FEATURES = frozenset({"character", "bigram"})  # with one of these a sentence is a string, else a list of words or rows
-FEATURE_SETS = {
-    "characters": ("character", "bigram"),
-    "words": ("lower", "shape", "prefix3", "suffix2", "suffix3", "word_unigram", "word_bigram"),
-}
 
 
 class Vocabulary:
@@ -167,7 +101,7 @@ class Lexicon:
         dictionary: Dictionary | None = None,
         num_columns: int | None = None,
     ):
-        _check_features(features)
+        check_features(features)
         if len(features) != len(vocabularies):
             raise ValueError(f"vocabularies must be one for each of {len(features)} features, got {len(vocabularies)}")
         if not tag_names or len(set(tag_names)) != len(tag_names):
@@ -216,9 +150,9 @@ class Lexicon:
         if isinstance(features, str) and features not in FEATURE_SETS:
             features = (features,)
         if not isinstance(features, str):
-            _check_features(features)
+            check_features(features)
         words = features == "words" or not (isinstance(features, str) or CHARACTER_FEATURES.intersection(features))
-        sentences = [_tokens(tokens, words, features, f" in sentence {number}") for number, tokens in enumerate(sentences, 1)]
+        sentences = [checked_tokens(tokens, words, features, f" in sentence {number}") for number, tokens in enumerate(sentences, 1)]
         if len(tags) != len(sentences):
             raise ValueError(f"tags must be given for each of {len(sentences)} sentences, got {len(tags)}")
         for number, (tokens, names) in enumerate(zip(sentences, tags, strict=True), 1):
@@ -236,7 +170,7 @@ class Lexicon:
         if words_are_known:
             features = ("character",)  # words say what bigrams would, with a hundredth of the weights
         features = FEATURE_SETS[features] if isinstance(features, str) else features
-        _check_width(features, width if seen else None)
+        check_width(features, width if seen else None)
         vocabularies = [Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size) for name in features]
         dictionary = Dictionary.fit(map(tags_to_words, map(fold, sentences), tags)) if words_are_known else None
         tag_names = sorted(seen) if scheme is None else tag_set(seen, scheme)
@@ -254,7 +188,7 @@ class Lexicon:
             self._named.update(tuple(names) for _, names, _ in broken)
             found = [(f"sentence {number}", describe_break(names, place)) for number, names, place in broken]
             what = name_sentences(found, len(tags), f"break scheme {self.scheme}")
-            warnings.warn(f"{what}. They are read as the CoNLL scorer reads them, see repair_tags.", stacklevel=3)
+            warnings.warn(f"{what}. {advise_scheme(tags, self.scheme)}", stacklevel=3)
 
     @property
     def num_tags(self) -> int:
@@ -270,9 +204,9 @@ class Lexicon:
             ValueError: if the features are of characters and the sentence is no string, or the other way round, or a row lacks a column.
         """
         words = not CHARACTER_FEATURES.intersection(self.features)
-        tokens = _tokens(tokens, words, self.features)
+        tokens = checked_tokens(tokens, words, self.features)
         if words:
-            _check_width(self.features, min(map(len, tokens), default=None))
+            check_width(self.features, min(map(len, tokens), default=None))
         columns = []
         for name, vocabulary in zip(self.features, self.vocabularies, strict=True):
             ids = vocabulary.encode(FEATURES[name](tokens))
@@ -349,56 +283,5 @@ class Lexicon:
         return cls(features, [Vocabulary(items) for items in vocabularies], tag_names, scheme, dictionary, num_columns)
 
 
-def columns_needed(features: Sequence[str] | str) -> int:
-    """Return how many columns a token must have for these features, its tag not counted.
-
-    Example:
-        >>> columns_needed("words"), columns_needed(["lower", "column2_bigram"])
-        (1, 3)
-    """
-    columns = (name.partition("_")[0] for name in ([features] if isinstance(features, str) else features))
-    return 1 + max((COLUMNS.index(column) for column in columns if column in COLUMNS), default=0)
-
-
-def _tokens(tokens: Any, words: bool, features: Any, where: str = "") -> Any:
-    """A sentence as its features take it: a string, or a list of rows."""
-    names = features if isinstance(features, str) else ", ".join(features)
-    if words:
-        if isinstance(tokens, str):
-            raise ValueError(
-                f"features '{shown(names)}' are of words: expected a list of words, or of rows (word, column1, ...), got the string "
-                f"'{shown(tokens)}'{where}; features='characters' takes strings"
-            )
-        rows = [(token,) if isinstance(token, str) else token for token in tokens]
-        wrong = next((row for row in rows if not (isinstance(row, tuple | list) and row and all(isinstance(c, str) for c in row))), None)
-        if wrong is not None:
-            raise ValueError(f"a token must be a word or a row (word, column1, ...) of strings, got {shown(repr(wrong))}{where}")
-        return rows
-    if isinstance(tokens, str):
-        return tokens
-    tokens = list(tokens)
-    if all(isinstance(token, str) and len(token) == 1 for token in tokens):
-        return "".join(tokens)
-    raise ValueError(
-        f"features '{shown(names)}' are of characters: expected a string, got a list that holds "
-        f"{shown(repr(next(token for token in tokens if not (isinstance(token, str) and len(token) == 1))))}{where}; "
-        "features='words' takes lists of words, or of rows of columns"
-    )
-
-
-def _check_width(features: Sequence[str], width: int | None) -> None:
-    needed = columns_needed(features)
-    if width is not None and width < needed:
-        characters = "" if not CHARACTER_FEATURES.intersection(features) else "; features of characters and of columns do not go together"
-        raise ValueError(f"features {shown(', '.join(features), 200)} need rows of {needed} columns, got {width}{characters}")
-
-
 def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _check_features(features: Sequence[str]) -> None:
-    unknown = [name for name in features if name not in FEATURES]
-    if unknown or not features:
-        wanted = f"{' or '.join(FEATURE_SETS)}, or some of {', '.join(FEATURES)}"
-        raise ValueError(f"features must be {wanted}; got {', '.join(unknown) or 'none'}")

@@ -200,5 +200,3 @@ def walk(step: Callable, init: Any, inputs: tuple[Tensor, ...], reverse: bool = 
 def before(a: Tensor) -> Tensor:
     """The messages one step earlier; the first step has none, and what stands there does not count."""
     return ops.concatenate([a[:1], a[:-1]])
-
-

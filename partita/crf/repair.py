@@ -1,7 +1,7 @@
 """Sentences whose tags break their scheme: found, named, and read as the CoNLL scorer reads them.
 
-    bio    O I-PER I-PER      → O B-PER I-PER        an I with nothing to go on from begins a span
-    bioes  B-PER O            → S-PER O              a span that never ends ends where it stops
+In scheme bio `O I-PER I-PER` is read as `O B-PER I-PER`: an I with nothing to go on from begins a span. In scheme bioes `B-PER O` is
+read as `S-PER O`: a span that does not end is over where another tag follows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from partita.crf.tags import Constraints, join_tag, letters_of, split_tag
+from partita.crf.tags import SCHEMES, Constraints, join_tag, letters_of, split_tag
 from partita.crf.text import shown
 
 NAMED = 3  # sentences that a message names
@@ -93,6 +93,24 @@ def name_sentences(found: Iterable[tuple[str, str]], total: int, what: str) -> s
     named = ", ".join(f"{place} ({why})" for place, why in found[:NAMED])
     verb = "sentences has" if len(found) == 1 else "sentences have"
     return f"{len(found)} of {total} {verb} tags that {what}: {named}{', …' if len(found) > NAMED else ''}"
+
+
+def advise_scheme(tags: Iterable[Sequence[str]], scheme: str) -> str:
+    """Return what to say of sentences that break a scheme: how they are read, and which scheme they all keep to if there is one.
+
+    Example:
+        >>> advise_scheme([["B-PER", "I-PER", "O"]], "bioes")
+        'They are read as the CoNLL scorer reads them. All sentences keep to scheme bio: is it that?'
+    """
+    other = next((name for name in SCHEMES if name != scheme and _all_keep_to(tags, name)), None)
+    return f"They are read as the CoNLL scorer reads them.{f' All sentences keep to scheme {other}: is it that?' if other else ''}"
+
+
+def _all_keep_to(tags: Iterable[Sequence[str]], scheme: str) -> bool:
+    try:
+        return all(first_break(names, scheme) is None for names in tags)
+    except ValueError:
+        return False
 
 
 def _quoted(tag: object) -> str:

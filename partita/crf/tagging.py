@@ -20,7 +20,8 @@ import numpy as np
 
 from partita.crf.batches import Batches
 from partita.crf.corpus import CorpusError, Source, read_columns, read_segmented
-from partita.crf.lexicon import Lexicon, columns_needed
+from partita.crf.features import columns_needed
+from partita.crf.lexicon import Lexicon
 from partita.crf.tagger import Tagger
 from partita.crf.tags import tags_to_words
 from partita.crf.text import shown

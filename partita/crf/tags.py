@@ -176,7 +176,8 @@ def _advice(tag: str) -> str:
     letter, dash, label = tag.partition("-")
     fitting = [scheme for scheme in SCHEMES if letter in _letters_of_tags(scheme, bool(dash))]
     if fitting and bool(dash) == bool(label):
-        return f"scheme {' or '.join(fitting)} has such tags"
+        text = ", of text cut into words" if fitting == ["bmes"] else ""
+        return f"such tags are those of scheme {' or '.join(fitting)}{text}"
     if not tag or bool(dash) != bool(label):
         return "write O outside every span, and a label after the dash"
     if letter in ("L", "U") and label:
