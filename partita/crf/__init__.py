@@ -11,11 +11,12 @@ from partita.crf.batches import Batches
 from partita.crf.corpus import CorpusError, read_columns, read_segmented
 from partita.crf.encoder import bilstm, cnn
 from partita.crf.heldout import HeldOut
-from partita.crf.layer import CRF
+from partita.crf.layer import CRF, DivergedError
 from partita.crf.lexicon import Lexicon, Vocabulary
-from partita.crf.metrics import Score, illegal_share, segmentation_f1, span_f1
+from partita.crf.metrics import Score, illegal_share, segmentation_f1, span_f1, tag_accuracy
 from partita.crf.paths import path_score, sample, viterbi
 from partita.crf.recursion import entropy, log_partition, marginals
+from partita.crf.repair import repair_tags
 from partita.crf.tagger import Tagger
 from partita.crf.tagging import tag_files
 from partita.crf.tags import Constraints, Span, legal, spans_to_tags, tags_to_spans, tags_to_words, words_to_tags
@@ -25,6 +26,7 @@ __all__ = [
     "Batches",
     "Constraints",
     "CorpusError",
+    "DivergedError",
     "HeldOut",
     "Lexicon",
     "Score",
@@ -41,10 +43,12 @@ __all__ = [
     "path_score",
     "read_columns",
     "read_segmented",
+    "repair_tags",
     "sample",
     "segmentation_f1",
     "span_f1",
     "spans_to_tags",
+    "tag_accuracy",
     "tag_files",
     "tags_to_spans",
     "tags_to_words",

@@ -2,7 +2,8 @@
 
     corpus → sentences, tags → Lexicon → Batches → Tagger → model file
 
-Scheme bmes means words: its corpora are segmented text, its tokens characters. The others mean columns, the tag last.
+Scheme bmes means words: its corpora are segmented text, its tokens characters. The others mean columns, the tag last; scheme none
+takes tags that mark no spans, such as parts of speech.
 """
 
 import os
@@ -10,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,14 +19,16 @@ import click
 import keras
 
 from partita.crf.batches import Batches
-from partita.crf.corpus import read_columns, read_segmented
+from partita.crf.corpus import numbered_columns, read_segmented
 from partita.crf.encoder import bilstm, cnn
+from partita.crf.features import CHARACTER_FEATURES, FEATURE_SETS, check_features, columns_needed
 from partita.crf.heldout import HeldOut
 from partita.crf.layer import CRF
 from partita.crf.lexicon import Lexicon
-from partita.crf.metrics import Score, segmentation_f1, span_f1
+from partita.crf.metrics import Score, segmentation_f1, span_f1, tag_accuracy
+from partita.crf.repair import advise_scheme, describe_break, first_break, name_sentences, repair_tags
 from partita.crf.tagger import Tagger
-from partita.crf.tagging import ctrl_c, load_tagger, num_columns, tag_files, tagged, tagged_text
+from partita.crf.tagging import ctrl_c, load_tagger, tag_files, tagged, tagged_text
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
 from partita.files import replacing
 from partita.options import SEED, count
@@ -68,7 +72,9 @@ def _new_model(context: click.Context, parameter: click.Parameter, path: Path) -
 
 @tag.command(short_help="Train a tagger on a corpus.", epilog="Example: partita tag train corpus.txt --scheme bmes --out words.keras")
 @click.argument("corpus", type=_INPUT)
-@click.option("--scheme", type=click.Choice([*SCHEMES]), required=True, help="bmes: CORPUS is text cut into words. Others: columns.")
+@click.option(
+    "--scheme", type=click.Choice([*SCHEMES, "none"]), required=True, help="bmes: CORPUS is text cut into words. Others: columns."
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, callback=_new_model, help="The model file, *.keras.")
 @click.option("--dev", type=_INPUT, help="Sentences to score after each epoch; without it, the last tenth of CORPUS.")
 @click.option("--encoder", type=click.Choice([*ENCODERS]), default="cnn", show_default=True)
@@ -92,24 +98,29 @@ def train(
     """Train a tagger on CORPUS (- for standard input).
 
     Segmented text has one sentence a line, words parted by white space. Columns have one token a line, its word first and its tag
-    last, and a blank line between sentences. Either may be packed as .gz. The model of the best epoch so far is always in the file:
-    Ctrl-C stops and keeps it.
+    last, and a blank line between sentences; with scheme none the tags are plain ones, such as parts of speech. Either may be packed
+    as .gz. The model of the best epoch so far is always in the file: Ctrl-C stops and keeps it.
     """
     keras.utils.set_random_seed(seed)
-    names = features.split(",") if features else "characters" if scheme == "bmes" else "words"
-    sentences, tags = _read_tagged(corpus, scheme, names, lambda name: split_tag(name, scheme))
+    given = [name.strip() for name in features.split(",")] if features else ["characters" if scheme == "bmes" else "words"]
+    names: Any = given[0] if len(given) == 1 and given[0] in FEATURE_SETS else given
+    kind = None if scheme == "none" else scheme
+    _check_kind(names, scheme)
+    sentences, tags = _read_tagged(corpus, kind, names, None if kind is None else lambda name: split_tag(name, scheme))
     if dev is None:
         if len(sentences) < 2:
             raise click.ClickException(f"{corpus} holds one sentence: want another to score, there or with --dev")
         end = len(sentences) - max(1, len(sentences) // 10)
         (sentences, dev_sentences), (tags, dev_tags) = (sentences[:end], sentences[end:]), (tags[:end], tags[end:])
-    lexicon = Lexicon.fit(sentences, tags, scheme, names)
+    lexicon = Lexicon.fit(sentences, tags, kind, names)
     if dev is not None:
-        dev_sentences, dev_tags = _read_tagged(dev, scheme, names, lexicon.tag_id)
+        dev_sentences, dev_tags = _read_tagged(dev, kind, names, lexicon.tag_id)
     num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20)  # to compile one takes as long as that many tokens
     batches = Batches([*map(lexicon.encode, sentences, tags)], [*map(lexicon.encode_tags, tags)], batch_size, num_shapes, seed=seed)
-    dev_batches = Batches([*map(lexicon.encode, dev_sentences)], None, batch_size, num_shapes, shuffle=False)
-    held_out = HeldOut(dev_batches, lambda ids: _score(scheme, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1, path=out)
+    known = all(name in lexicon.tag_names for name in {*chain.from_iterable(dev_tags)})  # else there is no loss of what is held out
+    dev_ids = [*map(lexicon.encode_tags, dev_tags)] if known else None
+    dev_batches = Batches([*map(lexicon.encode, dev_sentences)], dev_ids, batch_size, num_shapes, shuffle=False)
+    held_out = HeldOut(dev_batches, lambda ids: _score(kind, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1, path=out)
     scored = f"{len(dev_sentences)} {'held out' if dev is None else 'of ' + dev}"
     click.echo(f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}", err=True)
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
@@ -120,7 +131,25 @@ def train(
         click.echo("\nstopped", err=True)
         if held_out.best_epoch < 0:
             raise
-    click.echo(f"best F1 {held_out.best:.4f} after epoch {held_out.best_epoch + 1}: {out}", err=True)
+    if held_out.best_epoch < 0:
+        raise click.ClickException(f"the training diverged before a model could be scored: {out} was not written")
+    click.echo(f"best {_measure(kind)} {held_out.best:.4f} after epoch {held_out.best_epoch + 1}: {out}", err=True)
+
+
+def _measure(scheme: str | None) -> str:
+    return "accuracy" if scheme is None else "F1"
+
+
+def _check_kind(features: Sequence[str] | str, scheme: str) -> None:
+    """Refuse features of words for text that is tagged by characters, and the other way round."""
+    if not isinstance(features, str):
+        check_features(features)
+    characters = features == "characters" or bool(CHARACTER_FEATURES.intersection([] if isinstance(features, str) else features))
+    names = features if isinstance(features, str) else ",".join(features)
+    if characters and scheme != "bmes":
+        raise click.UsageError(f"--features '{names}' are of characters, which only --scheme bmes tags: take features of words.")
+    if not characters and scheme == "bmes":
+        raise click.UsageError(f"--features '{names}' are of words, but --scheme bmes tags characters: add 'character'.")
 
 
 class Progress(keras.callbacks.Callback):
@@ -223,19 +252,34 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     found = tagged(tagger, lexicon, ((tokens, "") for tokens in sentences), batch_size)
     result = _score(lexicon.scheme, sentences, tags, (lexicon.decode_tags(ids) for _, ids, _ in found), known_words)
     shares = {"precision": result.precision, "recall": result.recall, "F1": result.f1, "recall of unknown words": result.oov_recall}
+    if lexicon.scheme is None:
+        shares = {"accuracy": result.f1}
     for name, share in shares.items():
         if share is not None:
             click.echo(f"{name:<24}{share:.4f}")
     click.echo(f"{'sentences':<24}{len(sentences)}")
 
 
-def _read_tagged(source: str, scheme: str | None, features: Sequence[str] | str, check: Callable[[str], object]) -> tuple[list, list]:
-    """Sentences and their tags."""
+def _read_tagged(
+    source: str, scheme: str | None, features: Sequence[str] | str, check: Callable[[str], object] | None
+) -> tuple[list, list]:
+    """Sentences and their tags, which are repaired where they break the scheme."""
     if scheme == "bmes":
         lines = [words for words in read_segmented(source) if words]
+        if len(lines) > 1 and all(len(words) == 1 for words in lines):
+            raise click.ClickException(f"{source}: no line holds two words: expected sentences, their words parted by white space")
         return ["".join(words) for words in lines], [words_to_tags(words) for words in lines]
-    sentences = [*read_columns(source, min_columns=num_columns(features) + 1, check=check)]
-    return [[row[:-1] for row in rows] for rows in sentences], [[row[-1] for row in rows] for rows in sentences]
+    sentences, tags, broken = [], [], {}
+    for name, line, rows in numbered_columns(source, min_columns=columns_needed(features) + 1, check=check):
+        sentences.append([row[:-1] for row in rows])
+        tags.append([row[-1] for row in rows])
+        if scheme is not None and (place := first_break(tags[-1], scheme)) is not None:
+            broken[len(tags) - 1] = f"{name}:{line + min(place, len(rows) - 1)}", describe_break(tags[-1], place)
+    if broken and scheme is not None:
+        what = name_sentences(broken.values(), len(sentences), f"break scheme {scheme}")
+        click.echo(f"partita: {what}. {advise_scheme(tags, scheme)}", err=True)
+        tags = [repair_tags(names, scheme) if number in broken else names for number, names in enumerate(tags)]
+    return sentences, tags
 
 
 def _score(
@@ -243,7 +287,7 @@ def _score(
 ) -> Score:
     if scheme == "bmes":
         return segmentation_f1(map(tags_to_words, sentences, gold), map(tags_to_words, sentences, predicted), known_words)
-    return span_f1(gold, predicted)
+    return tag_accuracy(gold, predicted) if scheme is None else span_f1(gold, predicted)
 
 
 @contextmanager

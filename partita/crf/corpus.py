@@ -10,10 +10,13 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from partita.bounded import lines, opened
+from partita.crf.text import shown
 
 Source = str | os.PathLike[str] | Iterable[str] | Iterable[bytes]  # an open file is its lines
 LONGEST_SENTENCE = 2**20  # lines
 _COLUMNS = re.compile(r"[^ \t]+")
+_TAG = re.compile(r"O|[BIESMLU]-\S+|[bmesBIEMS]")  # of any scheme
+_ENOUGH = 20  # lines that tell what a file is
 
 
 class CorpusError(ValueError):
@@ -39,36 +42,65 @@ def read_columns(source: Source, min_columns: int = 1, check: Callable[[str], ob
         The rows of a sentence, a tuple of columns each.
 
     Raises:
-        CorpusError: if a line misses a column or has one too many, fails the check or is not utf-8, or no line holds text.
+        CorpusError: if a line misses a column or has one too many, fails the check or is not utf-8, no line holds text, or the
+            lines are those of a CSV file.
 
     Example:
         >>> list(read_columns(["Confidence NN B-NP", "in IN B-PP", "", "Rockwell NNP B-NP"]))
         [[('Confidence', 'NN', 'B-NP'), ('in', 'IN', 'B-PP')], [('Rockwell', 'NNP', 'B-NP')]]
     """
+    return (rows for _, _, rows in numbered_columns(source, min_columns, check))
+
+
+def numbered_columns(
+    source: Source, min_columns: int = 1, check: Callable[[str], object] | None = None
+) -> Iterator[tuple[str, int, list[tuple[str, ...]]]]:
+    """Yield the sentences of `read_columns` with the name of their file and the number of their first line.
+
+    Example:
+        >>> next(numbered_columns(["", "in IN B-PP"]))
+        ('<stream>', 2, [('in', 'IN', 'B-PP')])
+    """
     rows: list[tuple[str, ...]] = []
     known: dict[str, str] = {}  # words and tags come again and again: each is kept once
-    width = None
-    for place, columns in _lines(source, _COLUMNS.findall):
+    kind = _Kind(re.compile("[,;|]"), "columns of a CSV file: expected columns parted by spaces or tabs")
+    width, name, first = 0, "", 0
+    for name, number, columns in _lines(source, _COLUMNS.findall):
         row = tuple([known.setdefault(column, column) for column in columns])
+        place = f"{name}:{number}"
         if row:
-            width = width or max(len(row), min_columns)
-            if len(row) != width:
-                raise CorpusError(f"{place}: want {width} columns, got {len(row)}: {' '.join(row)}")
+            if len(row) != (width or max(len(row), min_columns)):
+                wanted = width or min_columns
+                raise CorpusError(f"{place}: want {wanted} columns, got {len(row)}: {shown(' '.join(row))}{_hint(row, rows)}")
+            width = len(row)
+            if width == 1:
+                kind.see(place, kind.split(row[0]))
             if check:
                 try:
                     check(row[-1])
                 except ValueError as error:
                     raise CorpusError(f"{place}: {error}") from error
+            first = first if rows else number
             rows.append(row)
             if len(rows) > LONGEST_SENTENCE:
                 raise CorpusError(f"{place}: a sentence has more than {LONGEST_SENTENCE:,} lines: expected blank lines between sentences")
         elif rows:
-            yield rows
+            yield name, first, rows
             rows = []
             if len(known) > LONGEST_SENTENCE:
                 known.clear()
+    kind.decide()
     if rows:
-        yield rows
+        yield name, first, rows
+
+
+def _hint(row: tuple[str, ...], before: list[tuple[str, ...]]) -> str:
+    """What a line that has other columns than expected may be."""
+    if len(row) == 1 and re.search("[,;|].", row[0]):
+        return "; columns are parted by spaces or tabs, not by commas"
+    if not any(_TAG.fullmatch(columns[-1]) for columns in (row, *before)):
+        return "; a line of columns is one token; for sentences of words take read_segmented, or scheme bmes"
+    return ""
 
 
 def read_segmented(source: Source) -> Iterator[list[str]]:
@@ -81,18 +113,58 @@ def read_segmented(source: Source) -> Iterator[list[str]]:
         The words of each line, none for a blank line: as many lists as lines.
 
     Raises:
-        CorpusError: if a line is not utf-8, or no line holds text.
+        CorpusError: if a line is not utf-8, no line holds text, or the lines are the tagged tokens of a file of columns.
 
     Example:
         >>> list(read_segmented(["共同  创造\u3000美好", "", "新  世纪"]))
         [['共同', '创造', '美好'], [], ['新', '世纪']]
     """
-    for _, words in _lines(source, str.split):
+    kind = _Kind(None, "a file of columns, a token a line with its tag last: expected sentences of words; see read_columns, or scheme bio")
+    for name, number, words in _lines(source, str.split):
+        kind.see(f"{name}:{number}", words)
         yield [*words]  # a list of `split` has room for twelve
+    kind.decide()
 
 
-def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[str, list[str]]]:
-    """The parts of each line, and before them `file:number`."""
+class _Kind:
+    """Tell whether lines are columns: all have the same number of parts, two or more, and the last is a tag or takes few values."""
+
+    def __init__(self, separator: re.Pattern[str] | None, what: str):
+        self._separator, self._what = separator, what
+        self._number_of_lines = self._width = self._blank = self._run = self._longest_run = 0
+        self._same = self._tagged = True
+        self._last: set[str] = set()
+        self._line = self._place = ""
+
+    def split(self, text: str) -> list[str]:
+        return self._separator.split(text) if self._separator else text.split()
+
+    def see(self, place: str, parts: list[str]) -> None:
+        if not self._same:
+            return
+        if not parts:
+            self._blank, self._run = self._blank + bool(self._run), 0
+            return
+        self._number_of_lines, self._run = self._number_of_lines + 1, self._run + 1
+        self._longest_run = max(self._run, self._longest_run)
+        if self._number_of_lines == 1:
+            self._width, self._place, self._line = len(parts), place, " ".join(parts)
+        self._same = 1 < len(parts) == self._width
+        self._tagged = self._tagged and bool(_TAG.fullmatch(parts[-1]))
+        self._last.add(parts[-1])
+        if self._number_of_lines == _ENOUGH:
+            self.decide()
+
+    def decide(self) -> None:
+        lines, values = self._number_of_lines, len(self._last)
+        tags = self._tagged and lines > 1 and (values > 1 or any(tag == "O" or "-" in tag for tag in self._last))
+        few_values = lines >= _ENOUGH // 2 and self._blank > 0 and self._longest_run > 2 and 2 * values <= lines
+        if self._same and lines and (tags or few_values):
+            raise CorpusError(f"{self._place}: this looks like {self._what}, got '{shown(self._line)}'")
+
+
+def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[str, int, list[str]]]:
+    """The parts of each line, and before them the name of the file and the number of the line."""
     file_of: AbstractContextManager[Any]
     if source == "-":
         file_of = nullcontext(getattr(sys.stdin, "buffer", sys.stdin))
@@ -101,12 +173,13 @@ def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[
     number, empty = 0, True
     with file_of as file:
         is_path = isinstance(source, str | os.PathLike) and source != "-"
-        name = os.fspath(source) if is_path else getattr(file, "name", "<stdin>" if source == "-" else "<stream>")  # type: ignore[arg-type]
+        given = os.fspath(source) if is_path else getattr(file, "name", "<stdin>" if source == "-" else "<stream>")  # type: ignore[arg-type]
+        name = shown(str(given), 300)
         for number, line in enumerate(_bounded(name, lines(file) if hasattr(file, "readline") else file), 1):
             text = _decode(line, f"{name}:{number}") if isinstance(line, bytes) else line
             parts = split((text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n"))
             empty = empty and not parts
-            yield f"{name}:{number}", parts
+            yield name, number, parts
     if empty:
         raise CorpusError(f"{name}:{number or 1}: no line holds text")
 

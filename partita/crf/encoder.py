@@ -14,7 +14,7 @@ from typing import Any
 import keras
 from keras import layers, ops
 
-from partita.crf.lexicon import NGRAMS
+from partita.crf.features import NGRAMS
 
 WINDOW = 5  # tokens around each one whose n-grams count for it
 WEIGHTS = 32  # of an n-gram at each place of the window; the scores of the tags are linear in their sums

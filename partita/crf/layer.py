@@ -9,8 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.backend import is_known
 from partita.crf import paths, recursion
-from partita.crf.recursion import INFINITY, Tensor
+from partita.crf.messages import INFINITY, Tensor
 from partita.crf.tags import Constraints
 from partita.losses import LayerLoss, announce
 
@@ -21,7 +22,9 @@ class CRF(keras.layers.Layer):
 
     Called on scores, the layer returns them in float32, with −inf at padding: what a loss or a decoder needs to know of the mask
     travels with them. A functional model may thus end in this layer and train with `loss=layer.loss`. In all methods `mask`
-    `(batch, time)` is True at real steps; None means that padding is where every score of a step is −inf.
+    `(batch, time)` is True at real steps; None means that padding is where every score of a step is −inf. NaN is no padding: it makes
+    every result of its sequence NaN, and `decode` and `sample` refuse it. In a compiled function, where they cannot, the tags of such a
+    sequence are −2.
 
     Args:
         num_tags: Number of tags.
@@ -83,10 +86,16 @@ class CRF(keras.layers.Layer):
         """Log weights of the last tag, `(tags,)`."""
         return self._effective(self._end, 2)
 
-    def _effective(self, weight, part):
+    def _parts(self):
+        return self._transitions, self._start, self._end
+
+    def _scaled(self, weight):
         # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times its size.
         weight = ops.convert_to_tensor(weight)
-        weight = weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
+        return weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
+
+    def _effective(self, weight, part):
+        weight = self._scaled(weight)
         return weight if self.constraints is None else ops.where(self.constraints[part], weight, -INFINITY)
 
     def call(self, scores, mask=None):
@@ -102,27 +111,48 @@ class CRF(keras.layers.Layer):
     def _chain(self, scores, mask):
         scores = ops.convert_to_tensor(scores)
         if mask is None:
-            mask = ops.any(scores > -INFINITY, axis=-1)
+            mask = ~ops.all(scores == -INFINITY, axis=-1)
         return {"scores": scores, "transitions": self.transitions, "mask": mask, "start": self.start, "end": self.end}
 
     def log_prob(self, scores: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log-probability `(batch,)` of the paths `tags` `(batch, time)`; −1 = unknown, summed over."""
-        chain = self._chain(scores, mask)
+        return self._log_prob(self._chain(scores, mask), tags)
+
+    def _log_prob(self, chain, tags):
         # A shift common to all tags of a step cancels; taken off first, it costs no digits.
         top = ops.stop_gradient(ops.max(chain["scores"], axis=-1, keepdims=True))
-        chain["scores"] = chain["scores"] - ops.where(top > -INFINITY, top, 0.0)
-        return paths.path_score(tags=tags, **chain) - recursion.log_partition(**chain)
+        chain = {**chain, "scores": chain["scores"] - ops.where(ops.abs(top) < INFINITY, top, 0.0)}
+        score = paths.path_score(tags=tags, **chain)
+        return ops.where(score == -INFINITY, -INFINITY, score - recursion.log_partition(**chain))
 
     @property
     def loss(self) -> LayerLoss:
-        """−log P(tags|scores) `(batch,)`, a function of tags and the layer's output, for `compile(loss=layer.loss)`; saved along."""
+        """−log P(tags|scores) `(batch,)`, a function of tags and the layer's output, for `compile(loss=layer.loss)`; saved along.
+
+        Tags that the constraints forbid have no probability: for such a sequence it is the loss of the chain without constraints, so
+        that one mistake in a corpus does not make every epoch's loss infinite.
+        """
         return LayerLoss(self)
 
     def _loss(self, y_true, y_pred):
-        return -self.log_prob(y_pred, y_true)
+        chain = self._chain(y_pred, None)
+        log_p = self._log_prob(chain, y_true)
+        if self.constraints is None:
+            return -log_p
+        forbidden = log_p == -INFINITY
+        free = {name: self._scaled(weight) for name, weight in zip(("transitions", "start", "end"), self._parts(), strict=True)}
+        without = ops.cond(ops.any(forbidden), lambda: self._log_prob({**chain, **free}, y_true), lambda: ops.zeros_like(log_p))
+        return -ops.where(forbidden, without, log_p)
 
     def decode(self, scores: Tensor, mask: Tensor | None = None, k: int = 1) -> Tensor:
-        """Tags of the best path `(batch, time)` int32, −1 at padding; with k > 1 the k best, `(batch, k, time)`."""
+        """Tags of the best path `(batch, time)` int32, −1 at padding; with k > 1 the k best, `(batch, k, time)`.
+
+        Raises:
+            ValueError: if a real step has a score of NaN or +inf. In a compiled function the sequence's tags are then −2.
+        """
+        return refuse_undefined(self._best(scores, mask, k))
+
+    def _best(self, scores, mask=None, k=1):
         return paths.viterbi(**self._chain(scores, mask), k=k)[0]
 
     def marginals(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -130,8 +160,8 @@ class CRF(keras.layers.Layer):
         return recursion.marginals(**self._chain(scores, mask))
 
     def sample(self, scores: Tensor, mask: Tensor | None = None, n: int = 1, seed: int | None = None) -> Tensor:
-        """`n` draws of the path, `(n, batch, time)` int32, −1 at padding."""
-        return paths.sample(**self._chain(scores, mask), n=n, seed=seed)
+        """`n` draws of the path, `(n, batch, time)` int32, −1 at padding; scores of NaN as in `decode`."""
+        return refuse_undefined(paths.sample(**self._chain(scores, mask), n=n, seed=seed))
 
     def entropy(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Entropy of the path, `(batch,)`, in nats."""
@@ -145,3 +175,35 @@ class CRF(keras.layers.Layer):
             "constraints": constraints,
             "learning_rate_factor": self.learning_rate_factor,
         }
+
+
+class DivergedError(ValueError):
+    """Raised where scores of NaN or +inf leave no tag to give.
+
+    Example:
+        >>> issubclass(DivergedError, ValueError)
+        True
+    """
+
+
+def refuse_undefined(tags: Tensor) -> Tensor:
+    """Return tags as they are.
+
+    Raises:
+        DivergedError: if they are known and some are −2, the mark of a sequence whose scores are no numbers.
+
+    Example:
+        >>> import numpy as np
+        >>> refuse_undefined(np.array([[0, -1], [-2, -2]]))
+        Traceback (most recent call last):
+        partita.crf.layer.DivergedError: scores must be numbers, got NaN or +inf in 1 of 2 sequences, ...
+    """
+    if is_known(tags):
+        undefined = np.asarray(ops.convert_to_numpy(tags)) == paths.UNDEFINED
+        rows = undefined.any(axis=-1)
+        if rows.any():
+            raise DivergedError(
+                f"scores must be numbers, got NaN or +inf in {rows.sum()} of {rows.size} sequences, or in the transitions: has the "
+                "training diverged? Look at its loss, and train again with a lower learning rate."
+            )
+    return tags

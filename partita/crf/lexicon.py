@@ -5,90 +5,28 @@
 Id 0 is padding, 1 any string that the corpus lacks, 2 its most frequent one, 3 the next.
 """
 
-import re
+import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Sequence
 from itertools import chain, repeat
-from operator import add
 from typing import Any
 
 import numpy as np
 
 from partita.crf.dictionary import Dictionary
+from partita.crf.features import (
+    CHARACTER_FEATURES,
+    FEATURE_SETS,
+    FEATURES,
+    GAP_FEATURES,
+    check_features,
+    check_width,
+    checked_tokens,
+    fold,
+)
+from partita.crf.repair import advise_scheme, describe_break, first_break, name_sentences, repair_tags
 from partita.crf.tags import Constraints, legal, tag_set, tags_to_words
-
-_EDGE = "\n"  # stands before and after a sentence, and in none
-_HALF_WIDTH = "".join(map(chr, [*range(0xFF01), *range(0x21, 0x7F)]))  # the character that stands for each code point
-
-
-@lru_cache(maxsize=1)  # the features of a sentence ask one after the other
-def fold(text: str) -> str:
-    """Full-width letters, digits and signs as half-width ones, so that １９９８ and 1998 are the same characters.
-
-    Example:
-        >>> fold("ＷＴＯ（１９９８年）")
-        'WTO(1998年)'
-    """
-    return text.translate(_HALF_WIDTH)
-
-
-@lru_cache(maxsize=2**16)
-def shape(word: str) -> str:
-    """A word with each run of capitals, small letters and digits as one X, x or 0.
-
-    Example:
-        >>> shape("McDonald's"), shape("Q1-1998"), shape("1,000")
-        ("XxXx'x", 'X0-0', '0,0')
-    """
-    classes = ("X" if char.isupper() else "x" if char.islower() else "0" if char.isdigit() else char for char in word)
-    return re.sub(r"([Xx0])\1+", r"\1", "".join(classes))
-
-
-def _bigrams(text: str) -> Iterable[str]:
-    folded = fold(text)
-    return map(add, _EDGE + folded, folded + _EDGE)
-
-
-def _column(index: int) -> Callable[[Sequence[Sequence[str]]], list[str]]:
-    return lambda rows: [row[index] for row in rows]
-
-
-def _affix(part: slice) -> Callable[[Sequence[Sequence[str]]], list[str]]:
-    return lambda rows: [row[0][part] for row in rows]
-
-
-def _neighbors(index: int, before: int, after: int) -> Callable[[Sequence[Sequence[str]]], list[str]]:
-    """A column's strings from `before` tokens before each token to `after` tokens after it."""
-
-    def strings(rows: Sequence[Sequence[str]]) -> list[str]:
-        column = [_EDGE] * before + [row[index] for row in rows] + [_EDGE] * after
-        return [_EDGE.join(column[start : start + before + 1 + after]) for start in range(len(rows))]
-
-    return strings
-
-
-COLUMNS = ("word", *(f"column{index}" for index in range(1, 10)))
-_SPANS = {"unigram": (0, 0), "bigram": (1, 0), "trigram": (1, 1)}  # tokens before and after that stand in the string
-NGRAMS = {f"{name}_{gram}": _neighbors(index, *span) for index, name in enumerate(COLUMNS) for gram, span in _SPANS.items()}
-# Feature by name: tokens → a string for each. Tokens are the characters of a string, or rows of columns with the word first.
-FEATURES: dict[str, Callable[[Any], Iterable[str]]] = {
-    "character": fold,
-    "bigram": _bigrams,
-    "lower": lambda rows: [row[0].lower() for row in rows],
-    "shape": lambda rows: [shape(row[0]) for row in rows],
-    **{f"prefix{size}": _affix(slice(size)) for size in range(1, 5)},
-    **{f"suffix{size}": _affix(slice(-size, None)) for size in range(1, 5)},
-    **{name: _column(index) for index, name in enumerate(COLUMNS)},
-    **NGRAMS,
-}
-# These give a string for each gap before, between and after tokens: one more, looked up once, to make two columns of ids,
-# of the gap before a token and of the gap after it.
-GAP_FEATURES = frozenset({"bigram"})
-FEATURE_SETS = {
-    "characters": ("character", "bigram"),
-    "words": ("lower", "shape", "prefix3", "suffix2", "suffix3", "word_unigram", "word_bigram"),
-}
+from partita.crf.text import shown
 
 
 class Vocabulary:
@@ -133,6 +71,7 @@ class Lexicon:
         tag_names: The tag of each id.
         scheme: The scheme of the tags, or None where any tag may follow any.
         dictionary: Words to be found again in the text, three columns more; or None.
+        num_columns: Columns of the rows of the corpus, the tag not counted; None if not known.
 
     Attributes:
         columns: The feature of each column of ids.
@@ -160,8 +99,9 @@ class Lexicon:
         tag_names: Sequence[str],
         scheme: str | None,
         dictionary: Dictionary | None = None,
+        num_columns: int | None = None,
     ):
-        _check_features(features)
+        check_features(features)
         if len(features) != len(vocabularies):
             raise ValueError(f"vocabularies must be one for each of {len(features)} features, got {len(vocabularies)}")
         if not tag_names or len(set(tag_names)) != len(tag_names):
@@ -175,7 +115,9 @@ class Lexicon:
         self.dictionary = dictionary
         if dictionary is not None:
             self.columns, self.sizes = self.columns + dictionary.columns, self.sizes + dictionary.sizes
+        self.num_columns = num_columns
         self._tag_ids = {tag: index for index, tag in enumerate(tag_names)}
+        self._named: set[tuple[str, ...]] = set()  # the tags of sentences that a warning was about
 
     @classmethod
     def fit(
@@ -190,8 +132,10 @@ class Lexicon:
         """Collect the vocabularies and the tags of a corpus.
 
         Args:
-            sentences: Strings of characters, or lists of rows `(word, column1, ...)` without the tag.
-            tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the scheme.
+            sentences: Where a feature is of characters, strings; otherwise lists of words, or of rows `(word, column1, ...)` without
+                the tag, all of one length.
+            tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the scheme. Sentences whose tags
+                break the scheme are counted in a warning, and read as `repair_tags` reads them.
             scheme: `"bmes"`, `"bioes"`, `"bio"`, or None.
             features: `"characters"`: with bigrams or, where the scheme is bare bmes, with a dictionary instead; `"words"`:
                 also every further column of the rows, and n-grams; or names out of `FEATURES`.
@@ -199,27 +143,52 @@ class Lexicon:
             max_size: Items kept of each feature at most.
 
         Raises:
-            ValueError: if there is no token, if sentences and tags do not match, or if a tag is not of the scheme.
+            ValueError: if there is no token, if sentences and tags do not match, if a sentence is not what the features are of, or if a
+                tag is not of the scheme.
         """
-        sentences, tags = list(sentences), list(tags)
+        sentences, tags = list(sentences), [list(names) for names in tags]
+        if isinstance(features, str) and features not in FEATURE_SETS:
+            features = (features,)
+        if not isinstance(features, str):
+            check_features(features)
+        words = features == "words" or not (isinstance(features, str) or CHARACTER_FEATURES.intersection(features))
+        sentences = [checked_tokens(tokens, words, features, f" in sentence {number}") for number, tokens in enumerate(sentences, 1)]
         if len(tags) != len(sentences):
             raise ValueError(f"tags must be given for each of {len(sentences)} sentences, got {len(tags)}")
         for number, (tokens, names) in enumerate(zip(sentences, tags, strict=True), 1):
             if len(names) != len(tokens):
                 raise ValueError(f"tags must be one a token, got {len(names)} for {len(tokens)} in sentence {number}")
+        widths = {len(row) for row in chain.from_iterable(sentences)} if words else {1}
+        if len(widths) > 1:
+            raise ValueError(f"rows must have the same number of columns in all sentences, got {' and '.join(map(str, sorted(widths)))}")
+        width = max(widths, default=1)
         if features == "words":
-            width = len(next(chain.from_iterable(sentences), ()))
             further = (f"column{index}{gram}" for index in range(1, width) for gram in ("", "_bigram", "_trigram"))
             features = (*FEATURE_SETS["words"], *further)
         seen = set().union(*tags)
         words_are_known = features == "characters" and scheme == "bmes" and seen <= set("sbme")
         if words_are_known:
             features = ("character",)  # words say what bigrams would, with a hundredth of the weights
-        features = FEATURE_SETS.get(features, (features,)) if isinstance(features, str) else features
-        _check_features(features)
+        features = FEATURE_SETS[features] if isinstance(features, str) else features
+        check_width(features, width if seen else None)
         vocabularies = [Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size) for name in features]
         dictionary = Dictionary.fit(map(tags_to_words, map(fold, sentences), tags)) if words_are_known else None
-        return cls(features, vocabularies, sorted(seen) if scheme is None else tag_set(seen, scheme), scheme, dictionary)
+        tag_names = sorted(seen) if scheme is None else tag_set(seen, scheme)
+        lexicon = cls(features, vocabularies, tag_names, scheme, dictionary, width if words else None)
+        lexicon._warn_of_broken(tags)
+        return lexicon
+
+    def _warn_of_broken(self, tags: Sequence[Sequence[str]]) -> None:
+        """Name sentences whose tags break the scheme, once."""
+        if self.scheme is None:
+            return
+        breaks = ((number, names, first_break(names, self.scheme)) for number, names in enumerate(tags, 1))
+        broken = [(number, names, place) for number, names, place in breaks if place is not None]
+        if broken:
+            self._named.update(tuple(names) for _, names, _ in broken)
+            found = [(f"sentence {number}", describe_break(names, place)) for number, names, place in broken]
+            what = name_sentences(found, len(tags), f"break scheme {self.scheme}")
+            warnings.warn(f"{what}. {advise_scheme(tags, self.scheme)}", stacklevel=3)
 
     @property
     def num_tags(self) -> int:
@@ -230,7 +199,14 @@ class Lexicon:
         """Ids of a sentence's features, int32 `(tokens, columns)`; `tokens` as in `fit`.
 
         With its `tags`, a sentence of the corpus gets the ids that it would get if the corpus lacked it: to train on.
+
+        Raises:
+            ValueError: if the features are of characters and the sentence is no string, or the other way round, or a row lacks a column.
         """
+        words = not CHARACTER_FEATURES.intersection(self.features)
+        tokens = checked_tokens(tokens, words, self.features)
+        if words:
+            check_width(self.features, min(map(len, tokens), default=None))
         columns = []
         for name, vocabulary in zip(self.features, self.vocabularies, strict=True):
             ids = vocabulary.encode(FEATURES[name](tokens))
@@ -240,18 +216,40 @@ class Lexicon:
             columns += [*self.dictionary.encode(text, () if tags is None else tags_to_words(text, tags)).T]
         return np.array(columns).T.copy()
 
-    def encode_tags(self, tags: Iterable[str]) -> np.ndarray:
-        """Ids of a sentence's tags, int32 `(tokens,)`; an unknown tag is a `ValueError`."""
-        return np.fromiter(map(self.tag_id, tags), np.int32)
+    def encode_tags(self, tags: Iterable[str], *, repair: bool = True) -> np.ndarray:
+        """Ids of a sentence's tags, int32 `(tokens,)`.
+
+        Tags that break the scheme are encoded as `repair_tags` reads them, with a warning unless `fit` has counted the sentence;
+        `repair=False` takes them as they are.
+
+        Raises:
+            ValueError: if a tag is unknown.
+        """
+        tags = list(tags)
+        ids = np.fromiter(map(self.tag_id, tags), np.int32)
+        if not repair or self.scheme is None or (place := first_break(tags, self.scheme)) is None:
+            return ids
+        if tuple(tags) not in self._named:
+            why = f"tags must keep to scheme {self.scheme}, got {describe_break(tags, place)}"
+            warnings.warn(f"{why}: they are read as the CoNLL scorer reads them, see repair_tags.", stacklevel=2)
+        return np.fromiter(map(self.tag_id, repair_tags(tags, self.scheme)), np.int32)
 
     def decode_tags(self, ids: Iterable[int]) -> list[str]:
-        """The tags of ids."""
+        """Return the tags of ids.
+
+        Raises:
+            ValueError: if an id is not one of a tag, such as the −1 of padding or the −2 of scores that are NaN.
+        """
+        ids = [int(index) for index in ids]
+        if wrong := [index for index in ids if not 0 <= index < self.num_tags]:
+            raise ValueError(f"ids must be from 0 to {self.num_tags - 1}, got {wrong[0]}: cut off padding, −1, before they are decoded")
         return [self.tag_names[index] for index in ids]
 
     def tag_id(self, tag: str) -> int:
         """The id of a tag; an unknown tag is a `ValueError`."""
         if tag not in self._tag_ids:
-            raise ValueError(f"tag {tag!r} is unknown: want one of {', '.join(self.tag_names)}")
+            names = shown(", ".join(self.tag_names), 300)
+            raise ValueError(f"tag '{shown(tag)}' is unknown: want one of {names}")
         return self._tag_ids[tag]
 
     def to_config(self) -> dict[str, Any]:
@@ -262,13 +260,14 @@ class Lexicon:
             "tag_names": list(self.tag_names),
             "scheme": self.scheme,
             "dictionary": None if self.dictionary is None else [list(self.dictionary.words), list(self.dictionary.once)],
+            **({} if self.num_columns is None else {"num_columns": self.num_columns}),
         }
 
     @classmethod
     def from_config(cls, config: Any) -> "Lexicon":
         """The lexicon that `to_config` came from; any other content is a `ValueError`."""
         keys = ("features", "vocabularies", "tag_names", "scheme", "dictionary")
-        if not isinstance(config, dict) or set(config) != set(keys):
+        if not isinstance(config, dict) or set(config) - {"num_columns"} != set(keys):
             raise ValueError(f"config must be a dict of {', '.join(keys)}, got {str(config)[:99]}")
         features, vocabularies, tag_names, scheme, words = (config[key] for key in keys)
         if not isinstance(vocabularies, list) or not all(map(_is_strings, [features, tag_names, *vocabularies])):
@@ -277,16 +276,12 @@ class Lexicon:
             raise ValueError(f"config must hold a string or null for scheme, got {scheme!r}")
         if words is not None and not (isinstance(words, list) and len(words) == 2 and all(map(_is_strings, words))):
             raise ValueError("config must hold two lists of strings, or null, for dictionary")
+        num_columns = config.get("num_columns")
+        if not isinstance(num_columns, int | None):
+            raise ValueError(f"config must hold a whole number or null for num_columns, got {shown(repr(num_columns))}")
         dictionary = None if words is None else Dictionary(*words)
-        return cls(features, [Vocabulary(items) for items in vocabularies], tag_names, scheme, dictionary)
+        return cls(features, [Vocabulary(items) for items in vocabularies], tag_names, scheme, dictionary, num_columns)
 
 
 def _is_strings(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
-
-
-def _check_features(features: Sequence[str]) -> None:
-    unknown = [name for name in features if name not in FEATURES]
-    if unknown or not features:
-        wanted = f"{' or '.join(FEATURE_SETS)}, or some of {', '.join(FEATURES)}"
-        raise ValueError(f"features must be {wanted}; got {', '.join(unknown) or 'none'}")

@@ -7,11 +7,13 @@ A span or word is correct when both its ends, and its label, are. A share of not
 
 from collections.abc import Container, Iterable, Iterator, Sequence
 from itertools import accumulate, pairwise, zip_longest
+from operator import eq
 from typing import NamedTuple
 
 import numpy as np
 
 from partita.crf.tags import legal, tags_to_spans
+from partita.crf.text import shown
 
 
 class Score(NamedTuple):
@@ -75,7 +77,7 @@ def segmentation_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[
     correct = num_predicted = num_gold = oov_correct = num_oov = 0
     for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
         if (text := "".join(wanted)) != (other := "".join(got)):
-            raise ValueError(f"predicted must have the characters of gold, got {other!r} for {text!r} in sentence {number}")
+            raise ValueError(f"predicted must have the characters of gold, got '{shown(other)}' for '{shown(text)}' in sentence {number}")
         got_spans = set(_word_spans(got))
         hits = [span in got_spans for span in _word_spans(wanted)]
         correct, num_predicted, num_gold = correct + sum(hits), num_predicted + len(got), num_gold + len(wanted)
@@ -83,6 +85,28 @@ def segmentation_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[
             oov_hits = [hit for hit, word in zip(hits, wanted, strict=True) if word not in known_words]
             oov_correct, num_oov = oov_correct + sum(oov_hits), num_oov + len(oov_hits)
     return _score(correct, num_predicted, num_gold, None if known_words is None else _share(oov_correct, num_oov))
+
+
+def tag_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> Score:
+    """Score tags one by one: precision, recall and F1 are all the share of tokens whose tag is right.
+
+    Args:
+        gold: Tags of each sentence, of any kind.
+        predicted: As many tags for as many sentences.
+
+    Raises:
+        ValueError: if the numbers of sentences, or of tags in a sentence, differ.
+
+    Example:
+        >>> tag_accuracy([["DT", "NN"]], [["DT", "VB"]]).f1
+        0.5
+    """
+    correct = total = 0
+    for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
+        if len(wanted) != len(got):
+            raise ValueError(f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence {number}")
+        correct, total = correct + sum(map(eq, wanted, got)), total + len(wanted)
+    return _score(correct, total, total)
 
 
 def illegal_share(tags: Sequence[Sequence[str]], scheme: str) -> float:

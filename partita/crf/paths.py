@@ -3,14 +3,19 @@
     score(y) = start[y_1] + Σ_t scores[t, y_t] + Σ_t transitions[y_t, y_{t+1}] + end[y_T]
 
 Paths are int32 with −1 at padding. The best path is the recursion of `recursion.py` in the max-plus semiring; the choice at
-each step is found again on the way back, so that nothing but the messages is kept.
+each step is found again on the way back, so that nothing but the messages is kept. Where the scores of a sequence hold NaN no
+path is best and none can be drawn: its tags are `UNDEFINED`.
 """
 
 import keras
 from keras import ops
 
 from partita.backend import compiled
-from partita.crf.recursion import INFINITY, MAX, Tensor, forward, link, log_messages, log_partition, standardize, walk
+from partita.crf.messages import INFINITY, MAX, NAN, Tensor, forward, link, standardize, walk
+from partita.crf.recursion import log_messages, log_partition
+from partita.gradients import differentiable
+
+UNDEFINED = -2  # the tag of a step that has none because a score of its sequence is NaN or +inf
 
 
 def path_score(
@@ -28,7 +33,7 @@ def path_score(
         tags: `(batch, time)` integers; −1 = unknown. At padding any value.
 
     Returns:
-        `(batch,)`, in nats.
+        `(batch,)`, in nats; NaN where a real step has a score of NaN, on the path or beside it.
 
     Raises:
         ValueError: if a shape does not fit `scores`.
@@ -46,7 +51,7 @@ def path_score(
     return _path_score(scores, tags, transitions, mask, start, end)
 
 
-@compiled
+@differentiable
 def _path_score(scores, tags, transitions, mask, start, end):
     unknown = mask & (tags < 0)
 
@@ -55,7 +60,7 @@ def _path_score(scores, tags, transitions, mask, start, end):
 
     def of_all_that_agree():
         agrees = unknown[..., None] | (tags[..., None] == ops.arange(scores.shape[2], dtype="int32"))
-        return log_partition(ops.where(agrees, scores, -INFINITY), transitions, mask, start, end)
+        return log_partition(ops.where(agrees | ops.isnan(scores), scores, -INFINITY), transitions, mask, start, end)
 
     return ops.cond(ops.any(unknown), of_all_that_agree, of_one_path)
 
@@ -68,7 +73,7 @@ def _known_path_score(scores, tags, transitions, mask, start, end):
     tags_before = ops.cond(ops.any(gaps), lambda: _tags_of_last_real_steps(tags, mask), lambda: one_step_earlier)
 
     chosen = tags[..., None] == ops.arange(num_tags, dtype="int32")
-    from_steps = ops.sum(ops.where(chosen, scores, 0.0), axis=2)
+    from_steps = ops.sum(ops.where(chosen | ops.isnan(scores), scores, 0.0), axis=2)
     from_moves = ops.take(ops.reshape(transitions, (-1,)), tags_before * num_tags + tags)
     from_start, from_end = ops.take(start, tags), ops.take(end, tags)
     on_path = (
@@ -101,7 +106,8 @@ def viterbi(
 
     Returns:
         Tags `(batch, time)` int32, −1 at padding, and their scores `(batch,)`. With k > 1: `(batch, k, time)` and `(batch, k)`;
-        where a sequence has fewer than k paths the rest have score −inf and tags −1.
+        where a sequence has fewer than k paths the rest have score −inf and tags −1. A sequence with NaN or +inf among its
+        scores or in the transitions, start or end has score NaN, and tags −2 at its real steps.
 
     Raises:
         ValueError: if `k` is less than 1, or a shape does not fit `scores`.
@@ -121,22 +127,41 @@ def viterbi(
     return _viterbi(*inputs) if k == 1 else _k_viterbi(*inputs, k=k)
 
 
-@compiled
+@differentiable
 def _viterbi(*inputs):
-    tags = _best(link(*map(ops.stop_gradient, inputs)))
-    return tags, _score_of(tags, *inputs)
+    fixed = [*map(ops.stop_gradient, inputs)]
+    tags = _best(link(*fixed))
+    score = _score_of(tags, *inputs)
+    undefined = _undefined(*fixed)
+    tags = ops.where(undefined[:, None] & (tags >= 0), UNDEFINED, tags)
+    return tags, ops.where(undefined, NAN, score)
 
 
-@compiled
+@differentiable
 def _k_viterbi(*inputs, k):
-    tags = _k_best(link(*map(ops.stop_gradient, inputs)), k)
-    return tags, ops.stack([_score_of(tags[:, rank], *inputs) for rank in range(k)], axis=1)
+    fixed = [*map(ops.stop_gradient, inputs)]
+    tags = _k_best(link(*fixed), k)
+    score = ops.stack([_score_of(tags[:, rank], *inputs) for rank in range(k)], axis=1)
+    undefined, mask = _undefined(*fixed), inputs[2]
+    tags = ops.where((undefined[:, None] & mask)[:, None], UNDEFINED, tags)
+    return tags, ops.where(undefined[:, None], NAN, score)
 
 
 def _score_of(tags, scores, transitions, mask, start, end):
     """Score of decoded paths: −inf where there is none (padding's −1 at a real step)."""
     score = _known_path_score(scores, ops.maximum(tags, 0), transitions, mask, start, end)
     return ops.where(ops.any(mask & (tags < 0), axis=1), -INFINITY, score)
+
+
+def _undefined(scores, transitions, mask, start, end):
+    """Return whether NaN or +inf stands in a real step (batch,), or in the weights that a sequence of its length needs."""
+
+    def bad(x, axis=None):
+        return ops.any(ops.isnan(x) | (x == INFINITY), axis=axis)
+
+    length = ops.sum(ops.cast(mask, "int32"), axis=1)
+    in_steps = ops.any(mask & bad(scores, axis=2), axis=1)
+    return in_steps | ((length > 0) & (bad(start) | bad(end))) | ((length > 1) & bad(transitions))
 
 
 def _best(chain):
@@ -207,7 +232,7 @@ def sample(
         seed: Integer; the same seed gives the same paths on a backend. None draws afresh.
 
     Returns:
-        `(n, batch, time)` int32, −1 at padding.
+        `(n, batch, time)` int32, −1 at padding, −2 at the real steps of a sequence whose scores hold NaN or +inf.
 
     Raises:
         ValueError: if `n` is less than 1, or a shape does not fit `scores`.
@@ -243,4 +268,5 @@ def _sample(uniform, *inputs):
 
     init = ops.zeros_like(uniform[0], "int32")
     _, tags = walk(step, init, (a, uniform, chain.real, chain.last), reverse=True)
+    tags = ops.where(_undefined(*inputs), UNDEFINED, tags)  # (time, n, batch)
     return ops.transpose(ops.where(chain.real, tags, -1), (1, 2, 0))

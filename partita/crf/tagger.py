@@ -3,6 +3,8 @@
 loss = −log P(tags | encoder(x)),   prediction = the best path
 """
 
+import math
+import warnings
 from collections.abc import Iterable
 from inspect import signature
 from typing import Any
@@ -13,9 +15,10 @@ from keras import ops, tree
 
 from partita.callbacks import joined
 from partita.crf.batches import Batches
-from partita.crf.layer import CRF
+from partita.crf.layer import CRF, refuse_undefined
 from partita.crf.lexicon import Lexicon
-from partita.crf.recursion import INFINITY
+from partita.crf.messages import INFINITY
+from partita.crf.repair import describe_break, first_break_of_ids, name_sentences
 from partita.saving import SavedWithSeeds
 
 
@@ -33,6 +36,8 @@ class Tagger(SavedWithSeeds):
         padding: In integer inputs, the id that marks padding: a step is real unless all its ids are this one. None: no id
             does, and the mask is whatever the encoder propagates (as it is for inputs that are not integers).
         lexicon: The `Lexicon` that turned text into ids, to be saved with the model; or None.
+
+    `fit` stops with a warning when the loss is no longer finite, and warns of targets that the constraints forbid.
 
     Raises:
         ValueError: if an argument is of another kind, or targets or sample weights do not have the shape of a batch of sequences.
@@ -73,7 +78,7 @@ class Tagger(SavedWithSeeds):
         if self.projection is not None:
             scores = self.projection(scores)
         scores = self.crf(scores, **self._mask(inputs))
-        return self.crf.decode(scores) if self._decoding else scores
+        return self.crf._best(scores) if self._decoding else scores
 
     def _mask(self, inputs):
         ids = next((x for x in tree.flatten(inputs) if "int" in keras.backend.standardize_dtype(x.dtype)), None)
@@ -89,10 +94,10 @@ class Tagger(SavedWithSeeds):
             if len(sample_weight.shape) != 1:
                 raise ValueError(f"sample_weight must weigh sequences, (batch,), got the shape {tuple(sample_weight.shape)}.")
             loss = loss * ops.cast(sample_weight, loss.dtype)
-        rows = ops.sum(ops.cast(ops.any(y_pred > -INFINITY, axis=(1, 2)), loss.dtype))  # rows of padding alone fill up a batch
+        rows = ops.sum(ops.cast(~ops.all(y_pred == -INFINITY, axis=(1, 2)), loss.dtype))  # rows of padding alone fill up a batch
         # Here rather than in `compute_metrics`, where JAX has no weights to decode with.
-        best, y = self.crf.decode(y_pred), ops.cast(y, "int32")
-        self._right.update_state(best == y, sample_weight=ops.cast((best >= 0) & (y >= 0), "float32"))
+        best, y = self.crf._best(y_pred), ops.cast(y, "int32")
+        self._right.update_state(best == y, sample_weight=ops.cast((best != -1) & (y >= 0), "float32"))
         return ops.sum(loss) / ops.maximum(rows, 1.0) + sum(self.losses)
 
     def fit(self, *args, **options):
@@ -100,7 +105,37 @@ class Tagger(SavedWithSeeds):
         if isinstance(given.get("x"), Batches):
             given.setdefault("shuffle", False)  # they are, by themselves: what Keras draws besides would be another in a resumed training
             given["callbacks"] = joined(self, given.get("callbacks"), _Follow(given["x"]))
+        self._look_for_forbidden(given.get("x"), given.get("y"), "training")
+        held_out = given.get("validation_data")
+        self._look_for_forbidden(*(held_out if isinstance(held_out, tuple | list) else (held_out, None))[:2], "validation")
+        given["callbacks"] = joined(self, given.get("callbacks"), _StopWhenDiverged())
         return super().fit(**given)
+
+    def _look_for_forbidden(self, x, y, which):
+        """Warn of sentences whose tags the constraints forbid, where sentences can be seen before Keras takes them."""
+        constraints = self.crf.constraints
+        if constraints is None:
+            return
+        if isinstance(x, Batches) and x.tags is not None:
+            sentences = x.tags
+        elif isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and y.ndim == 2 and self._mask(x):
+            real = keras.ops.convert_to_numpy(self._mask(x)["mask"])
+            sentences = [tags[mask] for tags, mask in zip(y.astype("int32"), real, strict=False)]
+        else:
+            return
+        breaks = [(number, tags, first_break_of_ids(tags, constraints)) for number, tags in enumerate(sentences, 1)]
+        names = None if self.lexicon is None else self.lexicon.tag_names
+        found = [
+            (f"sentence {number}", describe_break([tag if names is None else names[tag] for tag in tags], place))
+            for number, tags, place in breaks
+            if place is not None
+        ]
+        if found:
+            warnings.warn(
+                f"{name_sentences(found, len(sentences), f'the constraints forbid, in the {which} data')}. Their loss is that of the chain "
+                "without constraints; repair_tags, which Lexicon.encode_tags uses, makes them fit.",
+                stacklevel=3,
+            )
 
     def predict_step(self, *args):
         # Where Keras traces the step of `predict`, whatever the backend's arguments, `call` goes on to the best path.
@@ -116,14 +151,20 @@ class Tagger(SavedWithSeeds):
         """Tags of the best paths, `(sequences, time)` int32, −1 at padding.
 
         Batches of different lengths, as `Batches` gives, come padded to the longest, in the order of the batches.
+
+        Raises:
+            ValueError: if the scores of a sequence hold NaN or +inf, as those of a model that diverged.
         """
         if not isinstance(x, keras.utils.PyDataset | Iterable) or hasattr(x, "shape") or isinstance(x, dict | list | tuple):
-            return super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+            return refuse_undefined(super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks))
         batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else iter(x)
         rows = [self.predict_on_batch(batch[0] if isinstance(batch, tuple) else batch) for batch in batches]
         longest = max((row.shape[1] for row in rows), default=0)
         padded = [np.pad(row, [(0, 0), (0, longest - row.shape[1])], constant_values=-1) for row in rows]
         return np.concatenate(padded) if rows else np.zeros((0, 0), "int32")
+
+    def predict_on_batch(self, x):
+        return refuse_undefined(super().predict_on_batch(x))
 
     def get_config(self):
         return {
@@ -155,3 +196,27 @@ class _Follow(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._batches.trained = self._before + epoch + 1
+
+
+class _StopWhenDiverged(keras.callbacks.Callback):
+    """Ends a training whose loss is no number, with a warning that says what to try."""
+
+    EVERY = 25  # batches from one look to the next: each waits for the loss to be computed
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (batch + 1) % self.EVERY == 0:
+            self._look(logs, f"by batch {batch + 1}")
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._look(logs, f"in epoch {epoch + 1}")
+
+    def _look(self, logs, when):
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss) and not self.model.stop_training:
+            self.model.stop_training = True
+            warnings.warn(
+                f"training was stopped: the loss became {loss} {when}. Try a lower learning rate, or `clipnorm` in the optimizer; and see "
+                "that inputs and sample weights are numbers.",
+                RuntimeWarning,
+                stacklevel=2,
+            )

@@ -19,10 +19,12 @@ import keras
 import numpy as np
 
 from partita.crf.batches import Batches
-from partita.crf.corpus import Source, read_columns, read_segmented
-from partita.crf.lexicon import COLUMNS, Lexicon
+from partita.crf.corpus import CorpusError, Source, read_columns, read_segmented
+from partita.crf.features import columns_needed
+from partita.crf.lexicon import Lexicon
 from partita.crf.tagger import Tagger
 from partita.crf.tags import tags_to_words
+from partita.crf.text import shown
 from partita.files import replacing
 from partita.loading import read_model
 
@@ -152,22 +154,30 @@ def load_tagger(path: str | os.PathLike[str]) -> tuple[Tagger, Lexicon]:
     return model, model.lexicon
 
 
-def num_columns(features: Sequence[str] | str) -> int:
-    """How many columns a token must have, its tag not counted."""
-    columns = (name.partition("_")[0] for name in features)
-    return 1 + max((COLUMNS.index(column) for column in columns if column in COLUMNS), default=0)
-
-
 def tagged_text(tagger: Tagger, lexicon: Lexicon, source: Source, batch_size: int, confidence: bool, separator: str) -> Iterator[str]:
     """The text or the columns of a file with their tags, sentence by sentence."""
     sentences: Iterable[tuple[Any, str]]
     if lexicon.scheme == "bmes":
         sentences = _pieces(read_segmented(source), separator)
     else:
-        sentences = ((rows, "\n") for rows in read_columns(source, min_columns=num_columns(lexicon.features)))
+        sentences = ((rows, "\n") for rows in _rows_to_tag(source, lexicon))
     show: Callable[..., str] = _show_words if lexicon.scheme == "bmes" else _show_rows
     for (tokens, ending), ids, sure in tagged(tagger, lexicon, sentences, batch_size, confidence):
         yield show(tokens, lexicon.decode_tags(ids.tolist()), sure, separator) + ending
+
+
+def _rows_to_tag(source: Source, lexicon: Lexicon) -> Iterator[list[tuple[str, ...]]]:
+    """The sentences of a file of columns; text that is no such file is refused before anything is written."""
+    for number, rows in enumerate(read_columns(source, min_columns=columns_needed(lexicon.features))):
+        width, extra = lexicon.num_columns, len(rows[0]) - (lexicon.num_columns or len(rows[0]))
+        tagged_already = extra == 1 and any(row[-1] in lexicon.tag_names for row in rows)
+        if number == 0 and extra > 0 and not tagged_already:
+            name = getattr(source, "name", source if isinstance(source, str | os.PathLike) else "<stream>")
+            raise CorpusError(
+                f"{shown(os.fspath(name), 300)}: expected one token a line in {width} column{'s' * (width != 1)}, with or without a tag "
+                f"behind, and a blank line between sentences, got '{shown(' '.join(rows[0]))}'; raw sentences have to be split up first"
+            )
+        yield rows
 
 
 def _pieces(lines: Iterable[list[str]], separator: str) -> Iterator[tuple[str, str]]:

@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from partita.crf.text import shown
+
 SCHEMES = {"bmes": ("B", "M", "E", "S"), "bioes": ("B", "I", "E", "S"), "bio": ("B", "I", "I", "B")}  # first, inner, last, only
 _STARTS, _ENDS = frozenset("bsBS"), frozenset("esES")
 
@@ -94,7 +96,7 @@ def spans_to_tags(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
         >>> spans_to_tags([Span("PER", 0, 2), Span("LOC", 3, 4)], 4, "bioes")
         ['B-PER', 'E-PER', 'O', 'S-LOC']
     """
-    first, inner, last, only = _letters(scheme)
+    first, inner, last, only = letters_of(scheme)
     tags, reached = ["O"] * length, 0
     for label, start, end in sorted(spans, key=lambda span: span[1]):
         if not (label and reached <= start < end <= length):
@@ -136,22 +138,51 @@ def split_tag(tag: str, scheme: str) -> tuple[str, str]:
     """The letter and the label of a tag; the label of a bare tag is empty.
 
     Raises:
-        ValueError: if the tag is not one of the scheme's.
+        ValueError: if the tag is not one of the scheme's; the message says which scheme has such tags.
 
     Example:
         >>> split_tag("B-PER", "bio"), split_tag("b", "bmes"), split_tag("O", "bio")
         (('B', 'PER'), ('B', ''), ('O', ''))
     """
-    letters = _letters(scheme)
-    bare = tuple("bmes") if scheme == "bmes" else letters
-    letter, dash, label = tag.partition("-")
     if tag == "O":
+        letters_of(scheme)
         return "O", ""
-    if letter in (letters if dash else bare) and bool(dash) == bool(label):
+    letter, dash, label = tag.partition("-")
+    if letter in _letters_of_tags(scheme, bool(dash)) and bool(dash) == bool(label):
         return letter.upper(), label
-    raise ValueError(
-        f"tag {tag!r} is not of scheme {scheme!r}: want O, a letter of {bare}, or a letter of {letters} with a label, as in B-NP"
-    )
+    raise ValueError(f"tag '{shown(tag)}' is not of scheme {scheme!r}: expected {expected_tags(scheme)}; {_advice(tag)}")
+
+
+def _letters_of_tags(scheme: str, labelled: bool) -> tuple[str, ...]:
+    letters = letters_of(scheme)
+    return ("b", "m", "e", "s") if scheme == "bmes" and not labelled else letters
+
+
+def expected_tags(scheme: str) -> str:
+    """Return the tags of a scheme in words.
+
+    Example:
+        >>> expected_tags("bio"), expected_tags("bmes")
+        ('O, B-… or I-…, as in B-NP', 'b, m, e or s, or B-…, M-…, E-…, S-… or O, as in B-NP')
+    """
+    if scheme == "bmes":
+        return "b, m, e or s, or B-…, M-…, E-…, S-… or O, as in B-NP"
+    *letters, last = dict.fromkeys(letters_of(scheme))
+    return f"O, {', '.join(f'{letter}-…' for letter in letters)} or {last}-…, as in B-NP"
+
+
+def _advice(tag: str) -> str:
+    """What reads such a tag."""
+    letter, dash, label = tag.partition("-")
+    fitting = [scheme for scheme in SCHEMES if letter in _letters_of_tags(scheme, bool(dash))]
+    if fitting and bool(dash) == bool(label):
+        text = ", of text cut into words" if fitting == ["bmes"] else ""
+        return f"such tags are those of scheme {' or '.join(fitting)}{text}"
+    if not tag or bool(dash) != bool(label):
+        return "write O outside every span, and a label after the dash"
+    if letter in ("L", "U") and label:
+        return "for BILOU tags write E for L and S for U, and take scheme bioes"
+    return "for plain tags, such as parts of speech, take scheme none (None in Python)"
 
 
 def tag_set(tags: Iterable[str], scheme: str) -> list[str]:
@@ -167,10 +198,10 @@ def tag_set(tags: Iterable[str], scheme: str) -> list[str]:
         (['O', 'B-LST', 'I-LST', 'B-NP', 'I-NP'], ['s', 'b', 'm', 'e'])
     """
     parts = {split_tag(tag, scheme) for tag in tags}
-    letters = dict.fromkeys("SBME" if scheme == "bmes" else _letters(scheme))
+    letters = dict.fromkeys("SBME" if scheme == "bmes" else letters_of(scheme))
     labels = sorted({label for letter, label in parts if letter != "O"})
     outside = ["O"] if ("O", "") in parts else []
-    return outside + [_join(letter, label, scheme) for label in labels for letter in letters]
+    return outside + [join_tag(letter, label, scheme) for label in labels for letter in letters]
 
 
 def legal(tags: Sequence[str], scheme: str) -> Constraints:
@@ -190,7 +221,7 @@ def legal(tags: Sequence[str], scheme: str) -> Constraints:
                [0, 0, 1, 1],
                [1, 1, 0, 0]])
     """
-    first, inner, last, only = _letters(scheme)
+    first, inner, last, only = letters_of(scheme)
     parts = [split_tag(tag, scheme) for tag in tags]
     labels = np.array([label for _, label in parts], dtype=object)
     goes_on = np.array([letter in (inner, last) for letter, _ in parts], dtype=bool)  # (K,) needs a span that is open
@@ -200,13 +231,30 @@ def legal(tags: Sequence[str], scheme: str) -> Constraints:
     return Constraints(np.where(goes_on, same_span, complete[:, None]), ~goes_on, complete)
 
 
-def _letters(scheme: str) -> tuple[str, str, str, str]:
+def letters_of(scheme: str) -> tuple[str, str, str, str]:
+    """Return the letters of a span's first, inner, last and only token.
+
+    Raises:
+        ValueError: if there is no such scheme.
+
+    Example:
+        >>> letters_of("bioes")
+        ('B', 'I', 'E', 'S')
+    """
     if scheme not in SCHEMES:
         raise ValueError(f"scheme must be one of {', '.join(SCHEMES)}, got {scheme!r}")
     return SCHEMES[scheme]
 
 
-def _join(letter: str, label: str, scheme: str) -> str:
+def join_tag(letter: str, label: str, scheme: str) -> str:
+    """Return the tag of a letter and a label, which may be empty: the inverse of `split_tag`.
+
+    Example:
+        >>> join_tag("B", "PER", "bio"), join_tag("B", "", "bmes")
+        ('B-PER', 'b')
+    """
+    if letter == "O":
+        return "O"
     if label:
         return f"{letter}-{label}"
     return letter.lower() if scheme == "bmes" else letter

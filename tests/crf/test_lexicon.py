@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partita.crf.lexicon import FEATURES, GAP_FEATURES, Lexicon, Vocabulary, fold, shape
+from partita.crf.features import FEATURES, GAP_FEATURES, fold, shape
+from partita.crf.lexicon import Lexicon, Vocabulary
 from partita.crf.tags import words_to_tags
 
 SENTENCES = [["共同", "创造", "美好", "的", "新", "世纪"], ["新", "世纪", "１９９８年"]]
