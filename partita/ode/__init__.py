@@ -10,7 +10,7 @@ choose()
 from partita.ode.inference import fit
 from partita.ode.layer import Solve
 from partita.ode.recurrence import Recurrent, recurrent
-from partita.ode.result import Fit, IdentifiabilityWarning
+from partita.ode.result import ConvergenceWarning, Fit, IdentifiabilityWarning
 from partita.ode.solver import solve
 from partita.ode.steps import (
     STEPS,
@@ -28,6 +28,7 @@ from partita.ode.steps import (
 
 __all__ = [
     "STEPS",
+    "ConvergenceWarning",
     "Embedded",
     "Fit",
     "IdentifiabilityWarning",
