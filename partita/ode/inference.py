@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.backend import double_precision
+from partita.convergence import ConvergenceWarning
 from partita.ode.coordinates import Bounds, Coordinates
 from partita.ode.estimation import Estimation, Model
 from partita.ode.least_squares import SINGULAR
 from partita.ode.observations import NOISES, Observations, initial_states, levels_given, observations, start_of_initial
-from partita.ode.result import ConvergenceWarning, Fit, IdentifiabilityWarning
+from partita.ode.result import Fit, IdentifiabilityWarning
 from partita.ode.solver import as_field, check_method
 from partita.ode.steps import Tensor
 

@@ -21,21 +21,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-class ConvergenceWarning(UserWarning):
-    """A search has not ended at a minimum, or at one that explains nothing: its numbers are not to be relied on.
-
-    Example:
-        >>> import warnings
-        >>> from partita.ode import fit
-        >>> times = np.linspace(0.0, 1.0, 5)
-        >>> with warnings.catch_warnings():
-        ...     warnings.simplefilter("ignore", ConvergenceWarning)
-        ...     found = fit(lambda t, y, p: -p["k"] * y, {"k": 9.0}, times, np.exp(-times)[:, None], starts=1, max_iterations=1)
-        >>> found.converged
-        False
-    """
-
-
 class IdentifiabilityWarning(UserWarning):
     """The observations do not determine every parameter.
 
