@@ -7,11 +7,10 @@ from partita.backend import choose
 
 choose()
 
-from partita.convergence import ConvergenceWarning
 from partita.ode.inference import fit
 from partita.ode.layer import Solve
 from partita.ode.recurrence import Recurrent, recurrent
-from partita.ode.result import Fit, IdentifiabilityWarning
+from partita.ode.result import ConvergenceWarning, Fit, IdentifiabilityWarning
 from partita.ode.solver import solve
 from partita.ode.steps import (
     STEPS,

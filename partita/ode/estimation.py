@@ -6,7 +6,6 @@ r = (g(y(t; x)) − g(o)) / σ,   σ² = Σ (g(y) − g(o))² / (n − p)
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from keras import ops
@@ -210,4 +209,7 @@ class Estimation:
         elif self.poor(self.best.residuals):
             yield "the fit explains the observations worse than their means do: the search ended astray, or the field is not theirs"
         if not self.exact_enough:
-            yield f"the solution still changes when its {self.steps} steps are halved: begin elsewhere, or take step='rodas4' for a stiff field"
+            yield (
+                f"the solution still changes when its {self.steps} steps are halved: begin elsewhere, or take step='rodas4' for a "
+                "stiff field"
+            )

@@ -11,12 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from partita.backend import double_precision
-from partita.convergence import ConvergenceWarning
 from partita.ode.coordinates import Bounds, Coordinates
 from partita.ode.estimation import Estimation, Model
 from partita.ode.least_squares import SINGULAR
-from partita.ode.observations import NOISES, Observations, initial_states, levels_given, observations, start_of_initial
-from partita.ode.result import Fit, IdentifiabilityWarning
+from partita.ode.observations import NOISES, initial_states, levels_given, observations, start_of_initial
+from partita.ode.result import ConvergenceWarning, Fit, IdentifiabilityWarning
 from partita.ode.solver import as_field, check_method
 from partita.ode.steps import Tensor
 
@@ -50,8 +49,9 @@ def fit(
     noise, or a millionth of what the observations span, it is fitted again with those.
 
     The noise is taken to be independent from observation to observation, with the same standard deviation σ for all (with
-    `sigma="species"`: for all of one state), and σ is estimated from the residuals. Counts, whose variance grows with their mean, are fitted
-    without bias by this, and with standard errors that are right to some ten percent where the counts differ by less than a factor of ten.
+    `sigma="species"`: for all of one state); σ is estimated from the residuals, and never below a millionth of what the observations
+    span. Counts, whose variance grows with their mean, are fitted without bias by this; the standard errors are right to some ten
+    percent where the counts are of one order of magnitude.
 
     Args:
         field: `(t, y, p)` → dy/dt of y's shape `(experiments, state)`, p a dict like `parameters`.
@@ -215,8 +215,10 @@ def _check_shown(data: np.ndarray, noise: str, size: int) -> None:
 
 
 def _covariance(jacobian: np.ndarray, moving: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The inverse of the Fisher information `(numbers, numbers)`, infinite where it is singular, 0 for what was not sought, and what it
-    does not determine `(numbers,)`."""
+    """The inverse of the Fisher information `(numbers, numbers)`, and what is not determined `(numbers,)`.
+
+    It is infinite where the information is singular, and 0 for what was not sought.
+    """
     lengths = np.linalg.norm(jacobian, axis=0)
     scale = np.where(lengths > 0, lengths, 1.0)
     _, sizes, directions = np.linalg.svd(jacobian / scale, full_matrices=True)

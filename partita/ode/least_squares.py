@@ -1,8 +1,8 @@
 """The smallest sum of squares, from exact Jacobians, by SciPy's trust region.
 
-A search goes through free coordinates first (logarithms of what stays above 0: a start that is wrong by decades is no obstacle), then through
-the parameters themselves, within their bounds. Both are needed: where a parameter tends to 0, its logarithm tends to −∞ on a plateau without
-a minimum, and only the parameter itself leads out of it.
+A search goes through free coordinates first (logarithms of what stays above 0: a start that is wrong by decades is no obstacle), then
+through the parameters themselves, within their bounds. Both are needed: where a parameter tends to 0, its logarithm tends to −∞ on a
+plateau without a minimum, and only the parameter itself leads out of it.
 
 Whether a search has converged is asked apart from that, by the relative offset of Bates and Watts:
 
@@ -13,6 +13,7 @@ the step that is left is a thousandth of the standard errors. It does not depend
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -122,7 +123,7 @@ class _Walk:
             self.known = {key: found} if np.isfinite(found[0]).all() else {**self.known, key: found}
         return self.known[key]
 
-    def go(self, start: np.ndarray, x_of: Callable, slope: Callable, most: int, **options) -> None:
+    def go(self, start: np.ndarray, x_of: Callable, slope: Callable, most: int, **options: Any) -> None:
         """Search from `start` in the coordinates that `x_of` leads back from, and stand at the best point afterwards."""
 
         def whole(point):

@@ -1,7 +1,7 @@
 """Searches from several starts, on growing parts of the observations.
 
-A long record of something that oscillates has a minimum for every wrong count of oscillations: so a search sees the first observations, then
-twice as many, until it has seen all.
+A long record of something that oscillates has a minimum for every wrong count of oscillations: so a search sees the first observations,
+then twice as many, until it has seen all.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from partita.ode.least_squares import Minimum, Problem, descend, minimize
 
 ENOUGH = 3  # searches that end alike
 SHORT = 20  # evaluations on a part of the observations
-DRAWS = 10  # of a start, until the solution is finite
+DRAWS = 4  # of a start, until the solution is finite
 
 
 def search(

@@ -76,7 +76,9 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
         moments = np.concatenate([[initial_time], moments])
         data = np.concatenate([np.full((len(data), 1, data.shape[-1]), np.nan), data], axis=1)
     if len(moments) < 2:
-        raise ValueError("times must hold one later than the initial time, got a single time: initial_time= says when the initial state holds")
+        raise ValueError(
+            "times must hold one later than the initial time, got a single time: initial_time= says when the initial state holds"
+        )
     return Observations(moments, data, unasked, single)
 
 
@@ -136,8 +138,8 @@ def initial_states(initial: Any, seen: Observations) -> tuple[np.ndarray, np.nda
 def start_of_initial(y0: np.ndarray, seen: Observations, positive: bool) -> tuple[np.ndarray, np.ndarray]:
     """Where the search for initial states begins, and their lower bounds, both `(experiments, state)`.
 
-    A state of which nothing negative is known stays above 0 where `positive`. If it is 0 at the beginning, the search begins at a thousandth
-    of the largest number observed of it.
+    A state of which nothing negative is known stays above 0 where `positive`. If it is 0 at the beginning, the search begins at a
+    thousandth of the largest number observed of it.
     """
     largest = np.nanmax(np.where(np.isnan(seen.data), 0.0, np.abs(seen.data)), axis=(0, 1))
     largest = np.maximum(largest, np.abs(y0).max(axis=0))

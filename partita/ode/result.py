@@ -21,6 +21,21 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
+class ConvergenceWarning(UserWarning):
+    """A search has not ended at a minimum, or at one that explains nothing: its numbers are not to be relied on.
+
+    Example:
+        >>> import warnings
+        >>> from partita.ode import fit
+        >>> times = np.linspace(0.0, 1.0, 5)
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", ConvergenceWarning)
+        ...     found = fit(lambda t, y, p: -p["k"] * y, {"k": 9.0}, times, np.exp(-times)[:, None], starts=1, max_iterations=1)
+        >>> found.converged
+        False
+    """
+
+
 class IdentifiabilityWarning(UserWarning):
     """The observations do not determine every parameter.
 
@@ -129,8 +144,8 @@ class Fit:
     def band(self, times: npt.ArrayLike, level: float = 0.9, noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Below and above which the solution is not, at the `level` of confidence; with `noise`, an observation of it.
 
-        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined widen it nowhere; where the noise
-        could not be estimated it is infinite.
+        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined widen it nowhere; where
+        the noise could not be estimated it is infinite.
 
         Raises:
             ValueError: as `solution`, or if the level is not between 0 and 1.

@@ -91,7 +91,9 @@ def fit(
             )
         except FloatingPointError:
             other = "" if stiff else ", or with --stiff for a stiff network"
-            raise click.ClickException(f"the solution is not finite from any start: begin with other values of parameters in MODEL{other}") from None
+            raise click.ClickException(
+                f"the solution is not finite from any start: begin with other values of parameters in MODEL{other}"
+            ) from None
     told = (ode.ConvergenceWarning, ode.IdentifiabilityWarning)
     for warning in caught:
         if not issubclass(warning.category, told):

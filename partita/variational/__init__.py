@@ -7,7 +7,6 @@ from partita.backend import choose
 
 choose()
 
-from partita.convergence import ConvergenceWarning
 from partita.variational.aae import AAE
 from partita.variational.ali import ALI
 from partita.variational.gan import GAN
@@ -21,7 +20,7 @@ from partita.variational.gaussian import (
 )
 from partita.variational.likelihood import BernoulliLikelihood, Likelihood, LogisticLikelihood, NormalLikelihood
 from partita.variational.measures import Coverage, Modes, grid, mmd, mode_coverage, ring
-from partita.variational.mixture import GaussianMixture
+from partita.variational.mixture import ConvergenceWarning, GaussianMixture
 from partita.variational.rounds import Rounds
 from partita.variational.vae import VAE
 from partita.variational.watchdog import TrainingStoppedWarning, Watchdog

@@ -14,7 +14,6 @@ from keras import ops
 from scipy.cluster.vq import kmeans2
 
 from partita.backend import double_precision
-from partita.convergence import ConvergenceWarning
 from partita.saving import SavedWhole
 from partita.variational.expectation import Gaussians, Moments, Rows, log_densities, seen_log_densities
 from partita.variational.gaussian import Tensor
@@ -22,6 +21,19 @@ from partita.variational.gaussian import Tensor
 _FORMS = ("full", "diagonal", "tied", "spherical")
 _ROWS_FOR_A_START = 20_000
 _ROWS_AT_ONCE = 4096
+
+
+class ConvergenceWarning(UserWarning):
+    """EM took as many steps as it was given, and the likelihood still rises.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore", ConvergenceWarning)
+        ...     mixture = GaussianMixture(2).fit(np.linspace(0.0, 1.0, 50)[:, None], max_steps=1)
+        >>> mixture.converged
+        False
+    """
 
 
 @keras.saving.register_keras_serializable(package="partita")

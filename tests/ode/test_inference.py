@@ -197,7 +197,7 @@ def test_exact_data_are_explained_from_starts_decades_away(k, a):
 
 
 def test_a_plateau_is_no_end_of_a_search():
-    """With both parameters near 0 nothing changes: there the logarithms of the parameters lead nowhere, and the parameters themselves do."""
+    """With both parameters near 0 nothing changes: their logarithms lead nowhere from there, and the parameters themselves do."""
     found = ode.fit(relaxation, {"k": 1e-12, "a": 1e-9}, TIMES, RELAXED[:, None], initial=[6.0], starts=1)
     assert found.parameters == pytest.approx({"k": 3.0, "a": 3.0}, rel=1e-5)
     assert found.converged

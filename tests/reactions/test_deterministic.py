@@ -70,8 +70,8 @@ def test_the_rate_equation_follows_the_kind_and_type_of_its_input(shape, dtype, 
 def test_tensors_among_parameters_or_for_the_time_give_tensors():
     ops = pytest.importorskip("keras").ops
     field = GENES.rate_equation()
-    for given in ((0.0, np.array([4.0, 6.0]), {"k": ops.convert_to_tensor(5.0)}), (ops.convert_to_tensor(0.0), [4, 6], {"k": 5.0})):
-        found = field(*given)
+    for t, y, k in ((0.0, np.array([4.0, 6.0]), ops.convert_to_tensor(5.0)), (ops.convert_to_tensor(0.0), [4, 6], 5.0)):
+        found = field(t, y, {"k": k})
         assert ops.is_tensor(found)
         np.testing.assert_allclose(ops.convert_to_numpy(found), [16, 14], rtol=1e-6)
 

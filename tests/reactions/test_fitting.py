@@ -111,7 +111,7 @@ def test_times_before_0_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("model", "rows", "options", "hint"),
     [
-        ("k = 3; A -> B @ k; A = 5", [(1, 900), (2, 20), (3, 900)], (), "not to be relied on. It has converged, but explains"),
+        ("k = 3; A -> B @ k; A = 5", [(1, 900), (2, 20), (3, 900)], (), "the fit is not to be relied on. It has not converged"),
         ("k = 1; q = 1; A -> B @@ (k + q) * A; A = 5", [(1, 2.5), (2, 3.8), (3, 4.3)], (), "do not determine k, q: fit fewer with --free"),
         ("k = 1; q = 1; A -> B @ k; B -> @ q; A = 5", [(1, 2.0), (2, 1.5)], (), "no more observations than parameters"),
     ],
