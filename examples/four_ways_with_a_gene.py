@@ -7,7 +7,6 @@ the three ways at the end: 99.6 of 5000 cells, 99.505, 99.505. The band that is 
 from partita import ode, reactions
 
 import numpy as np
-from keras import ops
 from matplotlib.figure import Figure
 
 
@@ -32,7 +31,7 @@ def run(trajectories=5000, cells=200, seed=0, path="four_ways_with_a_gene.png"):
     seen = net.simulate(times[::2], trajectories=cells, seed=seed + 1)
     observed = np.stack([seen[name].mean("trajectory") for name in net.species], axis=-1)
     start = {"birth": 10.0, "reading": 1.0, "decay": 0.5, "loss": 1.0}
-    found = ode.fit(net.rate_equation(ops), start, times[::2], observed, initial=[0.0, 0.0], starts=2, seed=seed)
+    found = ode.fit(net.rate_equation(), start, times[::2], observed, initial=[0.0, 0.0], starts=2, seed=seed)
 
     # Rates drawn from what the fit leaves open, a cell simulated with each.
     rng = np.random.default_rng(seed)

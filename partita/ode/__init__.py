@@ -7,6 +7,7 @@ from partita.backend import choose
 
 choose()
 
+from partita.convergence import ConvergenceWarning
 from partita.ode.inference import fit
 from partita.ode.layer import Solve
 from partita.ode.outcome import STATUSES, CoarseStepWarning, Solution, ToleranceWarning
@@ -31,6 +32,7 @@ __all__ = [
     "STATUSES",
     "STEPS",
     "CoarseStepWarning",
+    "ConvergenceWarning",
     "Embedded",
     "Fit",
     "IdentifiabilityWarning",

@@ -10,15 +10,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from keras import ops
+from scipy.special import expit
 
 from partita.ode.steps import Tensor
 
-Bounds = Mapping[str, tuple[float | None, float | None]]
+Bound = npt.ArrayLike | None
+Bounds = Mapping[str, tuple[Bound, Bound]]
 
 
 @dataclass(frozen=True)
 class Coordinates:
     """Names of parameters, their shapes, bounds and scales, and the way between them and one vector θ.
+
+    Attributes:
+        shapes: The shape of each parameter.
+        low, high: Bounds of each number, `(numbers,)`, infinite where there is none.
+        scales: The size of each number, `(numbers,)`.
 
     Example:
         >>> both = Coordinates.of({"k": 2.0, "x": [1.0, -1.0]}, {"k": (0, None)})
@@ -27,33 +34,43 @@ class Coordinates:
     """
 
     shapes: dict[str, tuple[int, ...]]
-    bounds: dict[str, tuple[float | None, float | None]]
-    scales: dict[str, float]
+    low: np.ndarray
+    high: np.ndarray
+    scales: np.ndarray
 
     @classmethod
     def of(cls, start: Mapping[str, npt.ArrayLike], bounds: Bounds) -> "Coordinates":
-        """The coordinates of parameters that start somewhere within bounds; a name without bounds is free.
+        """Return the coordinates of parameters that start somewhere within bounds; a name without bounds is free.
+
+        Bounds are numbers, arrays of the parameter's shape, or None.
 
         Raises:
-            ValueError: if bounds belong to no parameter or are none, or a start is not finite or not within them.
+            ValueError: if bounds belong to no parameter or do not rise, or a start is not finite or not within them.
         """
         if unknown := [name for name in bounds if name not in start]:
             raise ValueError(f"bounds must name parameters ({', '.join(start)}), got {unknown[0]!r}")
-        shapes, scales, limits = {}, {}, {}
+        shapes, parts = {}, []
         for name, value in start.items():
             array = np.asarray(value, "float64")
-            low, high = limits[name] = bounds.get(name, (None, None))
-            if low is not None and high is not None and not low < high:
-                raise ValueError(f"bounds of {name!r} must rise, got {(low, high)}")
+            ends = bounds.get(name, (None, None))
+            low, high = (
+                np.broadcast_to(np.asarray(default if end is None else end, "float64"), array.shape)
+                for end, default in zip(ends, (-np.inf, np.inf), strict=True)
+            )
+            if not (low < high).all():
+                raise ValueError(f"bounds of {name!r} must rise, got {tuple(ends)}")
             if not np.isfinite(array).all():
                 raise ValueError(f"parameter {name!r} must be finite, got {array.tolist()}")
-            if (low is not None and (array <= low).any()) or (high is not None and (array >= high).any()):
+            if not ((low < array) & (array < high)).all():
                 raise ValueError(
-                    f"parameter {name!r} must start within its bounds {(low, high)}, got {array.tolist()}; "
+                    f"parameter {name!r} must start within its bounds {tuple(ends)}, got {array.tolist()}; "
                     f"without an entry of its own in bounds, positive=True keeps a parameter above 0"
                 )
-            shapes[name], scales[name] = array.shape, float(np.abs(array).max()) or 1.0
-        return cls(shapes, limits, scales)
+            shapes[name] = array.shape
+            largest = float(np.abs(array).max(initial=0.0)) or 1.0
+            parts.append(np.stack([part.ravel() for part in (low, high, np.full(array.shape, largest))]))
+        low, high, scales = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))
+        return cls(shapes, low, high, scales)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -64,56 +81,63 @@ class Coordinates:
             for place in np.ndindex(shape)
         )
 
-    def free(self, values: Mapping[str, npt.ArrayLike]) -> np.ndarray:
-        """θ of parameters."""
-        parts = []
-        for name in self.shapes:
-            x, (low, high) = np.asarray(values[name], "float64").ravel(), self.bounds[name]
-            if low is not None and high is not None:
-                parts.append(np.log(x - low) - np.log(high - x))
-            elif low is not None:
-                parts.append(np.log(x - low))
-            elif high is not None:
-                parts.append(np.log(high - x))
-            else:
-                parts.append(x / self.scales[name])
-        return np.concatenate(parts)
+    def flat(self, values: Mapping[str, npt.ArrayLike]) -> np.ndarray:
+        """Return the numbers of all parameters in one vector x."""
+        return np.concatenate([np.asarray(values[name], "float64").ravel() for name in self.shapes])
 
-    def values(self, theta: Tensor) -> dict[str, Tensor]:
-        """Parameters of θ, as tensors; differentiable."""
-        values, begin = {}, 0
-        for name, shape in self.shapes.items():
-            count, (low, high) = int(np.prod(shape)), self.bounds[name]
-            part = ops.reshape(theta[begin : begin + count], shape)
-            begin += count
-            if low is not None and high is not None:
-                part = low + (high - low) * ops.sigmoid(part)
-            elif low is not None:
-                part = low + ops.exp(part)
-            elif high is not None:
-                part = high - ops.exp(part)
-            else:
-                part = self.scales[name] * part
-            values[name] = part
-        return values
+    def free(self, values: Mapping[str, npt.ArrayLike]) -> np.ndarray:
+        """Return θ of parameters."""
+        return self.unbound(self.flat(values))
+
+    def unbound(self, x: np.ndarray) -> np.ndarray:
+        """Return θ of a vector x; a number on its bound is taken for one just inside."""
+        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
+        with np.errstate(all="ignore"):
+            above = np.log(np.maximum(x - self.low, np.finfo(float).tiny))
+            below = np.log(np.maximum(self.high - x, np.finfo(float).tiny))
+            return np.select([has_low & has_high, has_low, has_high], [above - below, above, below], x / self.scales)
+
+    def bound(self, theta: np.ndarray) -> np.ndarray:
+        """Return the vector x of θ."""
+        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
+        with np.errstate(all="ignore"):
+            grown = np.exp(theta)
+            between = self.low + (self.high - self.low) * expit(theta)
+            return np.select([has_low & has_high, has_low, has_high], [between, self.low + grown, self.high - grown], self.scales * theta)
+
+    def slope(self, x: np.ndarray) -> np.ndarray:
+        """Return dx/dθ for each number of a vector x."""
+        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
+        with np.errstate(all="ignore"):
+            between = (x - self.low) * (self.high - x) / (self.high - self.low)
+            return np.select([has_low & has_high, has_low, has_high], [between, x - self.low, x - self.high], self.scales)
 
     def slopes(self, values: Mapping[str, npt.ArrayLike]) -> np.ndarray:
-        """|dx/dθ| for each coordinate."""
-        parts = []
-        for name in self.shapes:
-            x, (low, high) = np.asarray(values[name], "float64").ravel(), self.bounds[name]
-            if low is not None and high is not None:
-                parts.append((x - low) * (high - x) / (high - low))
-            elif low is not None:
-                parts.append(x - low)
-            elif high is not None:
-                parts.append(high - x)
-            else:
-                parts.append(np.full_like(x, self.scales[name]))
-        return np.concatenate(parts)
+        """Return |dx/dθ| for each coordinate."""
+        return np.abs(self.slope(self.flat(values)))
+
+    def covariance_of_theta(self, x: np.ndarray, covariance: np.ndarray) -> np.ndarray:
+        """Return the covariance of θ where that of x is given."""
+        slope = self.slope(x)
+        slope = np.where(np.abs(slope) > 0, slope, np.finfo(float).tiny)
+        with np.errstate(all="ignore"):
+            return np.where(covariance == 0, 0.0, covariance / slope[:, None] / slope)
+
+    def values(self, theta: Tensor) -> dict[str, Any]:
+        """Return the parameters of θ, as arrays and floats."""
+        return self.named(self.bound(np.asarray(ops.convert_to_numpy(theta), "float64")))
+
+    def split(self, x: Tensor) -> dict[str, Tensor]:
+        """Cut a vector x into the parameters' shapes, as tensors; differentiable."""
+        values, begin = {}, 0
+        for name, shape in self.shapes.items():
+            count = int(np.prod(shape))
+            values[name] = ops.reshape(x[begin : begin + count], shape)
+            begin += count
+        return values
 
     def named(self, flat: np.ndarray) -> dict[str, Any]:
-        """A vector cut into the parameters' shapes; single numbers as floats."""
+        """Cut an array into the parameters' shapes; single numbers as floats."""
         named: dict[str, Any] = {}
         begin = 0
         for name, shape in self.shapes.items():

@@ -9,21 +9,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from keras import ops
 
-from partita.autodiff import value_and_jacobian
 from partita.backend import double_precision
-from partita.ode.clock import check_times
+from partita.convergence import ConvergenceWarning
 from partita.ode.coordinates import Bounds, Coordinates
+from partita.ode.estimation import Estimation, Model
 from partita.ode.field import as_field
-from partita.ode.least_squares import descend, levenberg_marquardt
+from partita.ode.least_squares import SINGULAR
+from partita.ode.observations import NOISES, initial_states, levels_given, observations, start_of_initial
 from partita.ode.result import Fit, IdentifiabilityWarning
-from partita.ode.solver import check_method, solve
+from partita.ode.solver import check_method
 from partita.ode.steps import Tensor
-
-FINEST = 6400  # steps; a solution that is not exact by then is left to the caller
-ENOUGH = 3  # searches that end alike
-NOISES = ("normal", "lognormal")
 
 
 def fit(
@@ -33,7 +29,8 @@ def fit(
     observed: npt.ArrayLike | Sequence[npt.ArrayLike],
     *,
     initial: npt.ArrayLike | None = None,
-    fit_initial: bool = False,
+    initial_time: float | None = None,
+    fit_initial: bool | None = None,
     positive: bool = True,
     bounds: Bounds | None = None,
     noise: str = "normal",
@@ -46,265 +43,193 @@ def fit(
     max_iterations: int = 200,
     seed: int | None = None,
 ) -> Fit:
-    """Infer the parameters of dy/dt = field(t, y, p).
+    """Infer the parameters of dy/dt = field(t, y, p) by least squares, with standard errors.
 
-    Levenberg–Marquardt with the Jacobian of the solver itself, in float64, from several starts, each on the first observations, then
+    SciPy's trust region with the Jacobian of the solver itself, in float64, from several starts, each on the first observations, then
     on twice as many, until all are in: a long record of something that oscillates has a minimum for every wrong count of oscillations.
     Afterwards the equation is solved in steps half as long; as long as that changes the solution by more than a hundredth of the
     noise, or a millionth of what the observations span, it is fitted again with those.
 
+    The noise is taken to be independent from observation to observation, with the same standard deviation σ for all (with
+    `sigma="species"`: for all of one state); σ is estimated from the residuals, and never below a millionth of what the observations
+    span. Counts, whose variance grows with their mean, are fitted without bias by this; the standard errors are right to some ten
+    percent where the counts are of one order of magnitude.
+
     Args:
         field: `(t, y, p)` → dy/dt of y's shape `(experiments, state)`, p a dict like `parameters`.
         parameters: Starting values, numbers or arrays.
-        times: Rising, `(time,)`; the state is `initial` at the first. With several experiments at their own times a list.
+        times: Rising, `(time,)`. With several experiments at their own times a list.
         observed: `(time, state)` or `(experiments, time, state)`, or a list; NaN where nothing was seen, a whole column if never.
-        initial: The state at the first time, `(state,)` or `(experiments, state)`; by default what was observed there.
-        fit_initial: Whether the state at the first time is fitted too, from there.
-        positive: Whether parameters without bounds of their own, and a fitted initial state, stay above 0.
+        initial: The state at `initial_time`, `(state,)` or `(experiments, state)`, taken as exact; NaN, or None for all, takes what was
+            observed then.
+        initial_time: When the initial state holds; by default the first of `times`. Where a model begins at 0 and was first observed
+            at 1, it is 0.
+        fit_initial: Whether the state at `initial_time` is fitted too, and what was observed then counts as an observation like the
+            others. None does so for states taken from `observed`, which are as noisy as the rest, and not for those that `initial`
+            gives. True does so for all, from where `initial` says; False for none: what was observed first is then taken as exact.
+        positive: Whether parameters without bounds of their own, and fitted initial states of which nothing negative was observed, stay
+            above 0.
         bounds: Lowest and highest value by name, None for no bound.
         noise: `"normal"`, or `"lognormal"`: the logarithms of the observations scatter.
         sigma: Its standard deviation where it is known, a number or one for each state; None estimates one for all states,
             `"species"` one for each.
         step: A name of `solve`'s steps; `"rodas4"` for stiff fields.
         steps: Steps over all the time, to begin with.
-        starts: Searches at most, the first from `parameters`, the others scattered around it. Three that end alike are enough.
-        spread: Standard deviation of that scatter, in logarithms where a parameter is positive, else as a share of its size.
+        starts: Searches at most, the first from `parameters`, the others scattered around it. Three that end alike are enough, or one
+            that explains all observations exactly.
+        spread: Standard deviation of that scatter, in logarithms where a parameter is positive, else as a share of its size; it grows to
+            three times that with the last start.
         warmup: Steps of clipped gradient descent before each search.
-        max_iterations: Steps of a search at most.
+        max_iterations: Solutions of the equation in a search at most.
         seed: The same seed gives the same starts; None draws one.
+
+    Returns:
+        A `Fit`. Its `converged` says whether the search ended at a minimum.
 
     Raises:
         ValueError: if an argument does not fit.
         FloatingPointError: if the solution is finite from no start.
 
+    Warns:
+        ConvergenceWarning: if the search has not converged, or ended where the observations are explained worse than by their means.
+        IdentifiabilityWarning: if it has, but the observations do not determine every parameter.
+
+    Source: Branch, Coleman, Li 1999 (the trust region); Bates, Watts 1981 (the criterion of convergence).
+
     Example:
         >>> times = np.linspace(0.0, 2.0, 9)
         >>> found = fit(lambda t, y, p: -p["k"] * y, {"k": 1.0}, times, 5 * np.exp(-3 * times)[:, None], starts=1)
-        >>> round(found.parameters["k"], 4)
-        3.0
+        >>> round(found.parameters["k"], 4), found.converged
+        (3.0, True)
     """
-    _check(noise, steps, starts, warmup, max_iterations, step)
-    moments, data, single = _experiments(times, observed)
-    call = as_field(field)
-    y0 = _initial_state(initial, data)
-    start = {name: np.asarray(value, "float64") for name, value in parameters.items()}
-    default = (0.0, None) if positive else (None, None)
-    limits: dict[str, tuple[float | None, float | None]] = {**dict.fromkeys(start, default), **(bounds or {})}
-    if fit_initial:
-        if "initial" in start:
-            raise ValueError("a parameter must not be called 'initial' where fit_initial asks for one")
-        start["initial"] = y0
-        limits.setdefault("initial", default)
+    _check(noise, steps, starts, spread, warmup, max_iterations, step, initial_time)
+    seen = observations(times, observed, initial_time)
+    y0, taken = initial_states(initial, seen)
+    start: dict[str, Any] = {name: np.asarray(value, "float64") for name, value in parameters.items()}
+    if "initial" in start:
+        raise ValueError("a parameter must not be called 'initial': that is the name of the fitted initial state")
+    limits: dict[str, Any] = {**dict.fromkeys(start, (0.0, None) if positive else (None, None)), **(bounds or {})}
+    sought = np.full(y0.shape, bool(fit_initial)) if fit_initial is not None else taken & ((y0 > 0) | (noise != "lognormal"))
+    if unknown := [name for name in limits if name not in start and not (name == "initial" and sought.any())]:
+        raise ValueError(f"bounds must name parameters ({', '.join(start)}), got {unknown[0]!r}")
+    if sought.any():
+        start["initial"], lowest = start_of_initial(y0, seen, positive)
+        limits.setdefault("initial", (lowest, None))
     coordinates = Coordinates.of(start, limits)
-    seen = np.isfinite(data)
-    if not fit_initial:
-        seen[:, 0] = False  # given, so that nothing is to be learnt from it
-    if noise == "lognormal" and (data[seen] <= 0).any():
-        raise ValueError(f"observed must be above 0 where noise is 'lognormal', got {data[seen].min():g}")
-    count, size = int(seen.sum()), len(coordinates.labels)
-    if count == 0:
-        raise ValueError("observed must hold something beside the initial state, got nothing")
-    known = _known(sigma, data.shape[-1])
-    target = np.where(seen, np.log(np.where(seen, data, 1.0)) if noise == "lognormal" else data, 0.0)
-
-    def path_of(theta, grid, rows):
-        values = coordinates.values(theta)
-        begin = values.pop("initial") if fit_initial else ops.convert_to_tensor(y0)
-        path = solve(lambda t, y: call(t, y, values), begin, grid, method=step, num_steps=1, check=False)  # (experiments, grid, state)
-        return ops.take(path, ops.convert_to_tensor(rows), axis=1)
-
-    def problem(steps):
-        grid, rows = refine(moments, steps)
-
-        def residuals(theta, weights):
-            path = path_of(theta, grid, rows)
-            path = ops.log(ops.where(weights > 0, path, 1.0)) if noise == "lognormal" else path
-            return ops.reshape(ops.where(weights > 0, weights * (path - ops.convert_to_tensor(target)), 0.0), (-1,))
-
-        both = value_and_jacobian(residuals)
-
-        def at(weights):
-            def evaluate(theta):
-                value, jacobian = both(theta, weights)
-                return ops.convert_to_numpy(value), ops.convert_to_numpy(jacobian)
-
-            return evaluate
-
-        return at
-
-    def weights_of(levels):
-        return np.where(seen, 1.0 / levels, 0.0)
+    shown = np.isfinite(seen.data)
+    shown[:, 0] &= sought  # what is given or taken as exact says nothing about the parameters
+    _check_shown(seen.data[shown], noise, len(coordinates.labels))
+    x, moving = coordinates.flat(start), np.ones(len(coordinates.labels), bool)
+    reach = np.full(len(x), float(spread))
+    if sought.any():
+        states = slice(len(x) - y0.size, None)
+        x[states], moving[states], reach[states] = np.where(sought, start["initial"], y0).ravel(), sought.ravel(), 0.2 * spread
+    model = Model(as_field(field), coordinates, y0, seen, noise, step)
 
     with double_precision(), np.errstate(all="ignore"):
-        spread_seen = float(np.std(target[seen])) or 1.0
-        levels = known if known is not None else np.full(data.shape[-1], spread_seen)
-        at = problem(steps)
-        origin = coordinates.free(start)
-        best = _search(at, origin, weights_of(levels), starts, spread, warmup, max_iterations, seed)
-        if best is None:
-            raise FloatingPointError(
-                "the solution is not finite from any start: begin elsewhere, with more steps, or with step='rodas4' for a stiff field"
-            )
-        costs = best.costs
-        while True:
-            if known is None:
-                best, levels = _with_noise(at, best, levels, weights_of, seen, size, max_iterations, sigma == "species")
-            finer = problem(2 * steps)
-            change = finer(weights_of(levels))(best.theta)[0] - best.residuals
-            allowed = np.maximum(0.01, 1e-6 * spread_seen / levels).max()
-            if not np.isfinite(change).all() or np.abs(change).max() < allowed or steps >= FINEST:
-                break
-            steps, at = 2 * steps, finer
-            best = levenberg_marquardt(at(weights_of(levels)), best.theta, max_iterations) or best
-        found = {name: ops.convert_to_numpy(value) for name, value in coordinates.values(ops.convert_to_tensor(best.theta)).items()}
+        work = Estimation(model, shown, moving, levels_given(sigma, y0.shape[-1]), isinstance(sigma, str), steps, max_iterations)
+        work.search(x, reach, starts, warmup, seed)
+        work.refine()
+    return _result(work, [*parameters, *(["initial"] if fit_initial else [])], _origin(sought, taken))
 
-    covariance, lost = _covariance(best.jacobian, coordinates.labels)
-    if lost:
-        warnings.warn(f"the observations do not determine {', '.join(lost)}", IdentifiabilityWarning, stacklevel=2)
-    return Fit(
-        coordinates=coordinates,
-        theta=best.theta,
-        covariance=covariance,
-        parameters=coordinates.named(np.concatenate([np.ravel(found[name]) for name in coordinates.shapes])),
-        errors=coordinates.named(coordinates.slopes(found) * np.sqrt(np.diag(covariance))),
-        unidentified=lost,
-        sigma=levels,
-        history=tuple(float(np.sqrt(cost / count)) for cost in costs),
-        noise=noise,
-        times=moments,
-        observed=data[0] if single else data,
-        path_of=path_of,
-        steps=steps,
+
+def _origin(sought: np.ndarray, taken: np.ndarray) -> str:
+    """Where the initial states are from."""
+    kinds = ("fitted", sought), ("the first observation, taken as exact", taken & ~sought), ("given, taken as exact", ~taken & ~sought)
+    present = [name for name, which in kinds if which.any()]
+    return present[0] if len(present) == 1 else "in part " + "; in part ".join(present)
+
+
+def _result(work: Estimation, names: list[str], origin: str) -> Fit:
+    model, best, seen = work.model, work.best, work.model.seen
+    coordinates, x = model.coordinates, best.x
+    covariance, lost = _covariance(best.jacobian, work.moving)
+    labels = tuple(label for label, is_lost in zip(coordinates.labels, lost, strict=True) if is_lost)
+    no_noise = work.known is None and work.count <= work.moving.sum() - lost.sum()
+    if no_noise:
+        covariance[work.moving, work.moving] = np.inf
+    problems = [*work.problems()]
+    values, errors = coordinates.named(x), coordinates.named(np.sqrt(np.diag(covariance)))
+    initial, initial_errors = (
+        part[0] if seen.single else part for part in (values.get("initial", model.y0), errors.get("initial", np.zeros_like(model.y0)))
     )
+    times, observed = seen.given
+    found = Fit(
+        coordinates=coordinates,
+        x=x,
+        covariance_of_parameters=covariance,
+        theta=coordinates.unbound(x),
+        covariance=coordinates.covariance_of_theta(x, covariance),
+        parameters={name: values[name] for name in names},
+        errors={name: errors[name] for name in names},
+        unidentified=() if problems else labels,
+        sigma=np.full_like(work.levels, np.nan) if no_noise else work.levels,
+        history=tuple(float(np.sqrt(cost / max(work.count, 1))) for cost in work.costs),
+        noise=model.noise,
+        times=times,
+        observed=observed,
+        initial=initial,
+        initial_errors=initial_errors,
+        initial_is=origin,
+        initial_time=float(seen.times[0]),
+        path_of=model.path,
+        steps=work.steps,
+        converged=best.converged and work.exact_enough,
+        message="; ".join(problems) or "converged",
+        num_iterations=work.evaluations,
+        num_agreeing=work.agreeing,
+        cost=best.cost,
+    )
+    if problems:
+        text = f"{found.message}. The parameters and their standard errors are not to be relied on"
+        warnings.warn(text, ConvergenceWarning, stacklevel=3)
+    elif labels:
+        warnings.warn(f"the observations do not determine {', '.join(labels)}", IdentifiabilityWarning, stacklevel=3)
+    elif no_noise:
+        text = f"{work.count} observations for {int(work.moving.sum())} parameters leave nothing to estimate the noise from: the standard "
+        warnings.warn(text + "errors are infinite; give sigma= where the noise is known", IdentifiabilityWarning, stacklevel=3)
+    return found
 
 
-def _check(noise, steps, starts, warmup, max_iterations, step):
+def _check(noise, steps, starts, spread, warmup, max_iterations, step, initial_time):
     if noise not in NOISES:
         raise ValueError(f"noise must be one of {', '.join(NOISES)}, got {noise!r}")
     for name, value, least in (("steps", steps, 1), ("starts", starts, 1), ("warmup", warmup, 0), ("max_iterations", max_iterations, 1)):
-        if value < least:
+        if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
+    if not (np.isfinite(spread) and spread >= 0):
+        raise ValueError(f"spread must be 0 or more, got {spread}")
+    if initial_time is not None and not np.isfinite(initial_time):
+        raise ValueError(f"initial_time must be a finite number, got {initial_time!r}")
     check_method(step, num_steps=1, name="step")
 
 
-def _known(sigma: Any, num_states: int) -> np.ndarray | None:
-    if sigma is None or (isinstance(sigma, str) and sigma == "species"):
-        return None
-    if isinstance(sigma, str):
-        raise ValueError(f"sigma must be None, 'species' or numbers, got {sigma!r}")
-    levels = np.broadcast_to(np.asarray(sigma, "float64"), (num_states,))
-    if not (levels > 0).all():
-        raise ValueError(f"sigma must be above 0, got {levels.tolist()}")
-    return levels
+def _check_shown(data: np.ndarray, noise: str, size: int) -> None:
+    if not len(data):
+        raise ValueError("observed must hold something beside the initial state, got nothing")
+    if noise == "lognormal" and (data <= 0).any():
+        raise ValueError(f"observed must be above 0 where noise is 'lognormal', got {data.min():g}")
+    with np.errstate(all="ignore"):
+        if not np.isfinite(np.square(data)).all():
+            raise ValueError("observed must hold numbers whose squares are finite: use another unit")
+    if not size:
+        raise ValueError("parameters must hold something to fit, got nothing")
 
 
-def _experiments(times: Any, observed: Any) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Times `(time,)` and observations `(experiments, time, state)`; experiments at their own times share the union of them."""
-    if isinstance(observed, (list, tuple)) and np.ndim(observed[0]) == 2:
-        parts = [np.asarray(part, "float64") for part in observed]
-        own = [check_times(row) for row in (times if np.ndim(times[0]) else [times] * len(parts))]
-        if len(own) != len(parts):
-            raise ValueError(f"times and observed must be as many, got {len(own)} and {len(parts)}")
-        if len({row[0] for row in own}) > 1:
-            raise ValueError(f"all experiments must begin at one time, got {sorted({row[0] for row in own})}")
-        moments = np.unique(np.concatenate(own))
-        data = np.full((len(parts), len(moments), parts[0].shape[-1]), np.nan)
-        for number, (row, part) in enumerate(zip(own, parts, strict=True)):
-            if part.shape != (len(row), data.shape[-1]):
-                raise ValueError(f"observed[{number}] must be {(len(row), data.shape[-1])}, time × state, got {part.shape}")
-            data[number, np.searchsorted(moments, row)] = part
-        return moments, data, False
-    moments, data = check_times(times), np.asarray(observed, "float64")
-    if moments[-1] < moments[0]:
-        raise ValueError("times must rise, got falling ones")
-    if data.ndim not in (2, 3) or data.shape[-2] != len(moments):
-        raise ValueError(f"observed must be (time, state) or (experiments, time, state) with {len(moments)} times, got {data.shape}")
-    return moments, data[None] if data.ndim == 2 else data, data.ndim == 2
+def _covariance(jacobian: np.ndarray, moving: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The inverse of the Fisher information `(numbers, numbers)`, and what is not determined `(numbers,)`.
 
-
-def _initial_state(initial: Any, data: np.ndarray) -> np.ndarray:
-    shape = (data.shape[0], data.shape[-1])
-    if initial is None:
-        if not np.isfinite(data[:, 0]).all():
-            raise ValueError("initial must be given where the first row of observed has gaps")
-        return data[:, 0].copy()
-    given = np.asarray(initial, "float64")
-    if given.shape not in (shape, shape[1:]) or not np.isfinite(given).all():
-        raise ValueError(f"initial must be {shape[1:]} or {shape} finite numbers, got {given.tolist()}")
-    return np.broadcast_to(given, shape).copy()
-
-
-def refine(moments: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """A grid through the times whose steps are about as long as a `steps`th part of all, and where the times stand in it.
-
-    Example:
-        >>> refine(np.array([0.0, 1.0, 4.0]), 4)
-        (array([0., 1., 2., 3., 4.]), array([0, 1, 4]))
+    It is infinite where the information is singular, and 0 for what was not sought.
     """
-    gaps = np.diff(moments)
-    counts = np.ceil(gaps / (moments[-1] - moments[0]) * steps - 1e-9).astype(int).clip(1)
-    parts = [low + gap * np.arange(count) / count for low, gap, count in zip(moments, gaps, counts, strict=False)]
-    return np.concatenate([*parts, moments[-1:]]), np.concatenate([[0], np.cumsum(counts)])
-
-
-def _search(at, origin, weights, starts, spread, warmup, max_iterations, seed):
-    rng = np.random.default_rng(seed)
-    times_seen = np.flatnonzero((weights > 0).any(axis=(0, 2)))
-    if not times_seen.size:
-        raise ValueError("observed must hold numbers whose squares are finite")
-    horizons = [times_seen[min(len(times_seen), share) - 1] for share in _doublings(len(times_seen))]
-    ends = []
-    for number in range(starts):
-        theta = origin + (spread * rng.standard_normal(len(origin)) if number else 0.0)
-        for horizon in horizons:
-            shown = weights.copy()
-            shown[:, horizon + 1 :] = 0.0
-            if warmup:
-                theta = descend(at(shown), theta, warmup)
-            found = levenberg_marquardt(at(shown), theta, max_iterations if horizon == horizons[-1] else 20)
-            if found is None:
-                break
-            theta = found.theta
-        if found is not None:
-            ends.append(found)
-        if sum(found.cost <= (1 + 1e-6) * min(end.cost for end in ends) for found in ends) == ENOUGH:
-            break
-    return min(ends, key=lambda found: found.cost, default=None)
-
-
-def _doublings(total: int) -> list[int]:
-    """4, 8, 16 … and all."""
-    shares = [share for share in (4 * 2**power for power in range(20)) if share < total]
-    return [*shares, total]
-
-
-def _with_noise(at, best, levels, weights_of, seen, size, max_iterations, each):
-    """Estimate the noise, and where each species has its own, fit again with it, in turns."""
-    for _ in range(20 if each else 1):
-        squares = (best.residuals.reshape(seen.shape) * levels) ** 2
-        counts = seen.sum(axis=(0, 1))
-        if each:
-            freedom = np.maximum(counts - size * counts / counts.sum(), 1.0)
-            new = np.sqrt(squares.sum(axis=(0, 1)) / freedom)
-        else:
-            new = np.full_like(levels, np.sqrt(squares.sum() / max(counts.sum() - size, 1)))
-        new = np.maximum(new, 1e-9 * levels)
-        settled = np.allclose(new, levels, rtol=1e-4)
-        levels = np.where(counts > 0, new, levels)
-        best = levenberg_marquardt(at(weights_of(levels)), best.theta, max_iterations) or best
-        if settled:
-            break
-    return best, levels
-
-
-def _covariance(jacobian: np.ndarray, labels: tuple[str, ...]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The inverse of the Fisher information, infinite where it is singular, and the names that it does not determine."""
     lengths = np.linalg.norm(jacobian, axis=0)
     scale = np.where(lengths > 0, lengths, 1.0)
     _, sizes, directions = np.linalg.svd(jacobian / scale, full_matrices=True)
-    sizes = np.concatenate([sizes, np.zeros(len(labels) - len(sizes))])
-    firm = sizes > 1e-6 * sizes.max()
-    covariance = (directions[firm].T / sizes[firm] ** 2) @ directions[firm] / np.outer(scale, scale)
-    lost = (np.abs(directions[~firm]) > 1e-3).any(axis=0)
-    covariance[lost, lost] = np.inf
-    return covariance, tuple(label for label, is_lost in zip(labels, lost, strict=True) if is_lost)
+    sizes = np.concatenate([sizes, np.zeros(jacobian.shape[1] - len(sizes))])
+    firm = sizes > SINGULAR * sizes.max()
+    part = (directions[firm].T / sizes[firm] ** 2) @ directions[firm] / np.outer(scale, scale)
+    unknown = (np.abs(directions[~firm]) > 1e-3).any(axis=0)
+    part[unknown, unknown] = np.inf
+    covariance, lost = np.zeros((len(moving), len(moving))), np.zeros(len(moving), bool)
+    covariance[np.ix_(moving, moving)] = part
+    lost[moving] = unknown
+    return covariance, lost

@@ -1,81 +1,209 @@
-"""The smallest sum of squares, from exact Jacobians.
+"""The smallest sum of squares, from exact Jacobians, by SciPy's trust region.
 
-(JᵀJ + λ · diag(JᵀJ)) δ = −Jᵀr,   θ ← θ + δ where that lowers ‖r‖², λ smaller after it and larger otherwise
+A search goes through free coordinates first (logarithms of what stays above 0: a start that is wrong by decades is no obstacle), then
+through the parameters themselves, within their bounds. Both are needed: where a parameter tends to 0, its logarithm tends to −∞ on a
+plateau without a minimum, and only the parameter itself leads out of it.
+
+Whether a search has converged is asked apart from that, by the relative offset of Bates and Watts:
+
+    ‖Q'r‖ / √p   ≤   10⁻³ · ‖r − Q Q'r‖ / √(n − p),      Q an orthonormal basis of the columns of the Jacobian
+
+the step that is left is a thousandth of the standard errors. It does not depend on units or coordinates, and is large on a plateau.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from scipy.optimize import least_squares
 
-LONGEST = 1.0  # of a step in any coordinate: a factor of e where a parameter is positive
+from partita.ode.coordinates import Coordinates
+
+OFFSET = 1e-3
+SINGULAR = 1e-6  # directions whose scaled singular value is below this share of the largest are not determined
+HUGE = 1e100  # squares of residuals beyond this overflow
+ROUNDS = 3
 Residuals = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Minimum:
-    """Where a search ended: θ, the residuals and their Jacobian there, and the sum of squares after each step."""
+class Problem:
+    """A sum of squares over parameters within bounds.
 
-    theta: np.ndarray
+    Args:
+        residuals: x → the residuals `(m,)` and their Jacobian `(m, numbers)`.
+        coordinates: Bounds and scales of x.
+        moving: Which numbers of x are sought, `(numbers,)`; the others stay.
+        count: How many of the residuals are observations; the others are 0.
+        exact: A root mean square of the residuals below this is as good as 0.
+    """
+
+    residuals: Residuals
+    coordinates: Coordinates
+    moving: np.ndarray
+    count: int
+    exact: float = 1e-9
+
+    def value(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+        """Residuals and Jacobian in the numbers that move; None where they are not finite."""
+        if not np.isfinite(x).all():
+            return None
+        value, jacobian = self.residuals(x)
+        jacobian = jacobian[:, self.moving]
+        usable = np.isfinite(jacobian).all() and np.isfinite(value).all() and np.abs(value).max(initial=0.0) < HUGE
+        return (value, jacobian) if usable else None
+
+    def offset(self, x: np.ndarray, value: np.ndarray, jacobian: np.ndarray) -> float:
+        """The step that is left, in standard errors. What rests on a bound and would go beyond it has none."""
+        lengths, gradient = np.linalg.norm(jacobian, axis=0), jacobian.T @ value
+        noise = max(float(np.linalg.norm(value)) / np.sqrt(max(self.count, 1)), self.exact)
+        below, above = x[self.moving] - self.coordinates.low[self.moving], self.coordinates.high[self.moving] - x[self.moving]
+        near = OFFSET * noise
+        held = ((gradient > 0) & (below * lengths <= near)) | ((gradient < 0) & (above * lengths <= near))
+        free = ~held & (lengths > 0)
+        if not free.any():
+            return 0.0
+        basis, sizes, _ = np.linalg.svd(jacobian[:, free] / lengths[free], full_matrices=False)
+        basis = basis[:, sizes > SINGULAR * sizes[0]]
+        along = basis.T @ value
+        across = value - basis @ along
+        left = float(np.linalg.norm(across)) / np.sqrt(max(self.count - basis.shape[1], 1))
+        return float(np.linalg.norm(along)) / np.sqrt(basis.shape[1]) / max(left, self.exact)
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """Where a search ended.
+
+    Attributes:
+        x: The parameters.
+        residuals, jacobian: There; the Jacobian in the numbers that were sought.
+        costs: The sum of squares after each step.
+        offset: The step that is left, in standard errors.
+        evaluations: How often the residuals were computed.
+    """
+
+    x: np.ndarray
     residuals: np.ndarray
     jacobian: np.ndarray
     costs: tuple[float, ...]
+    offset: float
+    evaluations: int
 
     @property
     def cost(self) -> float:
         """The sum of squares."""
         return self.costs[-1]
 
-
-def descend(residuals: Residuals, theta: np.ndarray, steps: int, rate: float = 0.05, clip: float = 1.0) -> np.ndarray:
-    """`steps` steps of Adam along Jᵀr, its norm clipped: slow, and hard to lead astray. A step into nowhere ends it."""
-    mean, square, best, lowest = np.zeros_like(theta), np.zeros_like(theta), theta, float("inf")
-    for count in range(1, steps + 1):
-        value, jacobian = residuals(theta)
-        if not _finite(value, jacobian):
-            break
-        if value @ value < lowest:
-            best, lowest = theta, float(value @ value)
-        gradient = jacobian.T @ value
-        gradient = gradient * min(1.0, clip / (np.linalg.norm(gradient) + 1e-300))
-        mean, square = 0.9 * mean + 0.1 * gradient, 0.99 * square + 0.01 * gradient**2
-        theta = theta - rate * (mean / (1 - 0.9**count)) / (np.sqrt(square / (1 - 0.99**count)) + 1e-12)
-    return best
+    @property
+    def converged(self) -> bool:
+        """Whether the step that is left is below a thousandth of the standard errors."""
+        return self.offset <= OFFSET
 
 
-def levenberg_marquardt(residuals: Residuals, theta: np.ndarray, steps: int, tolerance: float = 1e-10) -> Minimum | None:
-    """Search from θ; None if the residuals are not finite there.
+@dataclass
+class _Walk:
+    """The problem along a path of free or plain coordinates: each point is computed once, and the best is kept."""
 
-    It ends when a step lowers the sum of squares by less than its `tolerance`th part, none does so, or after `steps`.
+    problem: Problem
+    x: np.ndarray
+    costs: list[float]
+    evaluations: int = 0
+    known: dict[bytes, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def at(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        key = x.tobytes()
+        if key not in self.known:
+            found = self.problem.value(x)
+            self.evaluations += 1
+            if found is None:
+                rows = next(iter(self.known.values()))
+                found = np.full_like(rows[0], np.nan), np.full_like(rows[1], np.nan)
+            self.known = {key: found} if np.isfinite(found[0]).all() else {**self.known, key: found}
+        return self.known[key]
+
+    def go(self, start: np.ndarray, x_of: Callable, slope: Callable, most: int, **options: Any) -> None:
+        """Search from `start` in the coordinates that `x_of` leads back from, and stand at the best point afterwards."""
+
+        def whole(point):
+            x = self.x.copy()
+            x[self.problem.moving] = x_of(point)
+            return x
+
+        def jacobian(point):
+            x = whole(point)
+            value, matrix = self.at(x)
+            self.costs.append(float(value @ value))
+            return matrix * slope(x[self.problem.moving])
+
+        self.known = {key: value for key, value in self.known.items() if np.isfinite(value[0]).all()}
+        found = least_squares(
+            lambda point: self.at(whole(point))[0], start, jacobian, ftol=1e-11, xtol=1e-12, gtol=1e-15, max_nfev=max(most, 1), **options
+        )
+        self.x = whole(found.x)
+
+
+def minimize(problem: Problem, x: np.ndarray, max_evaluations: int) -> Minimum | None:
+    """Search from x; None if the residuals are not finite there.
 
     Example:
-        >>> found = levenberg_marquardt(lambda x: (x**2 - 4, np.diag(2 * x)), np.array([1.0]), 50)
-        >>> found.theta.round(6).tolist()
-        [2.0]
+        >>> one = Coordinates.of({"x": 1.0}, {"x": (0, None)})
+        >>> problem = Problem(lambda x: (x**2 - 4, np.diag(2 * x)), one, np.array([True]), 1)
+        >>> found = minimize(problem, np.array([1.0]), 50)
+        >>> found.x.round(6).tolist(), found.converged
+        ([2.0], True)
     """
-    value, jacobian = residuals(theta)
-    if not _finite(value, jacobian):
+    begun = problem.value(x)
+    if begun is None:
         return None
-    costs, damping = [float(value @ value)], 1e-2
-    for _ in range(steps):
-        curvature, slope = jacobian.T @ jacobian, jacobian.T @ value
-        scale = np.diag(curvature) + 1e-12 * np.trace(curvature) + 1e-300
-        delta = -np.linalg.solve(curvature + damping * np.diag(scale), slope)
-        delta *= min(1.0, LONGEST / (np.abs(delta).max() + 1e-300))
-        new_value, new_jacobian = residuals(theta + delta)
-        gain = costs[-1] - float(new_value @ new_value) if _finite(new_value, new_jacobian) else -np.inf
-        if gain < 0:
-            damping *= 5
-            if damping > 1e12:
-                break
-            continue
-        theta, value, jacobian = theta + delta, new_value, new_jacobian
-        costs.append(float(value @ value))
-        damping = max(damping / 5, 1e-12)
-        if gain <= tolerance * costs[-1]:
+    coordinates, moving = problem.coordinates, problem.moving
+    part = Coordinates({"x": (int(moving.sum()),)}, coordinates.low[moving], coordinates.high[moving], coordinates.scales[moving])
+    walk = _Walk(problem, x.copy(), [], 1, {x.tobytes(): begun})
+    before = np.inf
+    for stage in range(2 * ROUNDS):
+        own = walk.x[moving]
+        left = max_evaluations - walk.evaluations + (stage == 0)
+        try:
+            if stage % 2 == 0:
+                # A number on its bound has no logarithm: it begins a little inside.
+                theta = part.unbound(own)
+                walk.go(theta, part.bound, part.slope, left, x_scale=1.0)
+            else:
+                unit = np.where(own == 0, part.scales, np.abs(own))
+                bounds = (part.low / unit, part.high / unit)
+                walk.go(own / unit, lambda u, unit=unit: u * unit, lambda x, unit=unit: unit, left, x_scale="jac", bounds=bounds)
+        except (ValueError, np.linalg.LinAlgError):  # numbers so large that a decomposition overflows: the other coordinates may do
+            pass
+        value, jacobian = walk.at(walk.x)
+        offset, cost = problem.offset(walk.x, value, jacobian), float(value @ value)
+        if offset <= OFFSET or walk.evaluations >= max_evaluations:
             break
-    return Minimum(theta, value, jacobian, tuple(costs))
+        if stage % 2:
+            if cost > (1 - 1e-6) * before:
+                break
+            before = cost
+    return Minimum(walk.x, value, jacobian, (*walk.costs, cost), offset, walk.evaluations)
 
 
-def _finite(value: np.ndarray, jacobian: np.ndarray) -> bool:
-    return bool(np.isfinite(value).all() and np.isfinite(jacobian).all())
+def descend(problem: Problem, x: np.ndarray, steps: int, rate: float = 0.05, clip: float = 1.0) -> np.ndarray:
+    """Take `steps` steps of Adam in free coordinates, with a clipped gradient: slow, and hard to lead astray.
+
+    A step to where the residuals are not finite ends it; the best point is returned.
+    """
+    coordinates, moving = problem.coordinates, problem.moving
+    theta = coordinates.unbound(x)
+    mean, square, best, lowest = np.zeros(moving.sum()), np.zeros(moving.sum()), x, float("inf")
+    for count in range(1, steps + 1):
+        at = np.where(moving, coordinates.bound(theta), x)
+        found = problem.value(at)
+        if found is None:
+            break
+        value, jacobian = found
+        if value @ value < lowest:
+            best, lowest = at, float(value @ value)
+        gradient = (jacobian * coordinates.slope(at)[moving]).T @ value
+        gradient = gradient * min(1.0, clip / (np.linalg.norm(gradient) + 1e-300))
+        mean, square = 0.9 * mean + 0.1 * gradient, 0.99 * square + 0.01 * gradient**2
+        theta[moving] -= rate * (mean / (1 - 0.9**count)) / (np.sqrt(square / (1 - 0.99**count)) + 1e-12)
+    return best

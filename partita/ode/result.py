@@ -15,8 +15,8 @@ from scipy.special import ndtri
 from partita.autodiff import value_and_jacobian
 from partita.backend import double_precision
 from partita.doctor import need
-from partita.ode.clock import check_times
 from partita.ode.coordinates import Coordinates
+from partita.ode.observations import numbers, refine
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,12 +42,27 @@ class Fit:
     """What `fit` found; `print` shows it.
 
     Attributes:
-        parameters: The best values, like those the search began with; with `fit_initial`, `"initial"` `(experiments, state)` among them.
-        errors: Their standard errors, from the Fisher information; inf for those that are not determined.
+        parameters: The best values, like those the search began with; with `fit_initial=True`, `"initial"` `(experiments, state)`
+            among them.
+        errors: Their standard errors, from the Fisher information; inf for those that are not determined. They hold for a search that has
+            converged, and for noise as `fit` describes it.
+        converged: Whether the search ended at a minimum, and the steps of the solver are short enough.
+        message: `"converged"`, or what is wrong.
         unidentified: Names of parameters that the observations do not determine: changing them together changes nothing seen.
-        sigma: Standard deviation of the noise, for each state; of logarithms where the noise is log-normal.
+        sigma: Standard deviation of the noise, for each state; of logarithms where the noise is log-normal. NaN where there are no more
+            observations than parameters to estimate it from.
+        cost: Sum of squares of the residuals, each divided by `sigma`.
+        num_iterations: How often the equation was solved in the best search and after it.
+        num_agreeing: How many of the searches ended at this minimum.
         history: Root mean square of the residuals, in units of the first guess of the noise, after each step of the best search.
-        covariance: Of the free coordinates θ: logarithms of parameters above 0.
+        initial: The state at `initial_time`, `(state,)`, or `(experiments, state)` after a fit to several.
+        initial_errors: Its standard errors, 0 for what was not fitted.
+        initial_is: Where it is from, in words: it was fitted, given, or is the first observation.
+        initial_time: When it holds: the solution begins then.
+        x: All that was fitted in one vector, `(numbers,)`: the parameters, then initial states.
+        covariance_of_parameters: Of `x`; the square roots of its diagonal are the errors.
+        theta: The same in free coordinates: logarithms of parameters above 0.
+        covariance: Of `theta`.
         steps: Steps over all the time that the solution took.
 
     Example:
@@ -59,6 +74,8 @@ class Fit:
     """
 
     coordinates: Coordinates
+    x: np.ndarray
+    covariance_of_parameters: np.ndarray
     theta: np.ndarray
     covariance: np.ndarray
     parameters: dict[str, Any]
@@ -69,16 +86,27 @@ class Fit:
     noise: str
     times: np.ndarray
     observed: np.ndarray
+    initial: np.ndarray
+    initial_errors: np.ndarray
+    initial_is: str
+    initial_time: float
+    converged: bool
+    message: str
+    cost: float
+    num_iterations: int
+    num_agreeing: int
     path_of: Callable[..., Any] = field(repr=False)
     steps: int
 
     def __repr__(self) -> str:
-        values, errors = (np.concatenate([np.ravel(x[name]) for name in self.coordinates.shapes]) for x in (self.parameters, self.errors))
-        rows = zip(self.coordinates.labels, values, errors, strict=True)
+        rows = zip(self.coordinates.labels, self.x, np.sqrt(np.diag(self.covariance_of_parameters)), strict=True)
         lines = [f"{label} = {value:.5g} ± {error:.2g}" for label, value, error in rows]
         lines.append(f"noise {' '.join(f'{level:.3g}' for level in self.sigma)} ({self.noise}), RMSE {self.rmse:.4g}")
+        lines.append(f"initial state at t = {self.initial_time:.15g}: {self.initial_is}")
         if self.unidentified:
             lines.append(f"not determined by the observations: {', '.join(self.unidentified)}")
+        if self.message != "converged":
+            lines.append(f"NOT TO BE RELIED ON: {self.message}")
         return "\n".join(lines)
 
     @property
@@ -95,14 +123,15 @@ class Fit:
         """The fitted solution, `(time, state)`, or `(experiments, time, state)` after a fit to several.
 
         Raises:
-            ValueError: if the times do not rise, or begin before those of the fit.
+            ValueError: if the times do not rise, or begin before the initial time of the fit.
         """
         return self._evaluate(times)[0]
 
     def band(self, times: npt.ArrayLike, level: float = 0.9, noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Below and above which the solution is not, at the `level` of confidence; with `noise`, an observation of it.
 
-        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined widen it nowhere.
+        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined widen it nowhere; where
+        the noise could not be estimated it is infinite.
 
         Raises:
             ValueError: as `solution`, or if the level is not between 0 and 1.
@@ -110,32 +139,34 @@ class Fit:
         if not 0 < level < 1:
             raise ValueError(f"level must be between 0 and 1, got {level}")
         path, jacobian = self._evaluate(times)  # (..., time, state), (..., time, state, θ)
-        certain = np.isfinite(np.diag(self.covariance))
-        cov = np.where(np.outer(certain, certain), self.covariance, 0.0)
+        certain = np.isfinite(np.diag(self.covariance_of_parameters))
+        cov = np.where(np.outer(certain, certain), self.covariance_of_parameters, 0.0)
         if self.noise == "lognormal":
             jacobian = jacobian / path[..., None]
         variance = np.einsum("...i,ij,...j->...", jacobian, cov, jacobian) + (self.sigma**2 if noise else 0.0)
+        if np.isnan(self.sigma).any():
+            variance = np.full_like(variance, np.inf)
         reach = ndtri((1 + level) / 2) * np.sqrt(variance)
         return (path * np.exp(-reach), path * np.exp(reach)) if self.noise == "lognormal" else (path - reach, path + reach)
 
     def _evaluate(self, times):
-        from partita.ode.inference import refine
-
-        wanted = np.asarray(times, "float64")
-        begin = self.times[0]
-        moments = wanted if wanted[0] == begin else np.concatenate([[begin], wanted])
-        check_times(moments)
-        if moments[-1] < begin:
-            raise ValueError(f"times must rise from {begin:g}, where those of the fit begin, got {wanted[0]:g} to {wanted[-1]:g}")
-        span = self.times[-1] - begin
-        grid, rows = refine(moments, int(np.ceil(self.steps * (moments[-1] - begin) / span)))
+        wanted = numbers("times", times)
+        if wanted.ndim != 1 or not len(wanted) or not (np.isfinite(wanted).all() and (np.diff(wanted) > 0).all()):
+            raise ValueError(f"times must be a row of finite numbers that rise throughout, got {wanted.tolist()}")
+        since = wanted - self.initial_time
+        if since[0] < 0:
+            raise ValueError(f"times must not be before {self.initial_time:g}, the initial time of the fit, got {wanted[0]:g}")
+        drop = int(since[0] > 0)
+        moments = np.concatenate([[0.0], since]) if drop else since
+        if len(moments) == 1:  # the initial time alone: a solver wants a second
+            moments = np.append(moments, self.times[-1] - self.initial_time)
+        grid, rows = refine(moments, int(np.ceil(self.steps * moments[-1] / (self.times[-1] - self.initial_time))))
         shape = (self.observed.shape[0] if self.observed.ndim == 3 else 1, len(moments), self.observed.shape[-1])
         with double_precision():
-            flat, jacobian = value_and_jacobian(lambda theta: ops.reshape(self.path_of(theta, grid, rows), (-1,)))(self.theta)
+            flat, jacobian = value_and_jacobian(lambda x: ops.reshape(self.path_of(x, grid, rows), (-1,)))(self.x)
             path = ops.convert_to_numpy(flat).reshape(shape)
             jacobian = ops.convert_to_numpy(jacobian).reshape(*shape, -1)
-        drop = len(moments) - len(wanted)
-        path, jacobian = path[:, drop:], jacobian[:, drop:]
+        path, jacobian = path[:, drop : drop + len(wanted)], jacobian[:, drop : drop + len(wanted)]
         return (path[0], jacobian[0]) if self.observed.ndim == 2 else (path, jacobian)
 
     def plot(self, names: list[str] | None = None, level: float = 0.9, axes: "Axes | None" = None) -> "Axes":
@@ -149,7 +180,7 @@ class Fit:
             import matplotlib.pyplot as plt
 
             axes = plt.gca()
-        times = np.linspace(self.times[0], self.times[-1], 200)
+        times = np.linspace(self.initial_time, self.times[-1], 200)
         path, (low, high) = self.solution(times), self.band(times, level)
         many = self.observed.ndim == 3
         for experiment in range(self.observed.shape[0] if many else 1):

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 Law = dict[str, int]
 
 
-def rate_equation(net: Network, xp: Any = np) -> Callable[..., Any]:
-    """The right side of the rate equation; see `Network.rate_equation`.
+def rate_equation(net: Network, xp: Any = None) -> Callable[..., Any]:
+    """Return the right side of the rate equation; see `Network.rate_equation`.
 
     Raises:
         ValueError: if the network has events, which no rate equation holds.
@@ -33,16 +33,75 @@ def rate_equation(net: Network, xp: Any = np) -> Callable[..., Any]:
     rates = [net.rate(reaction) for reaction in net.reactions]
     changes = net.stoichiometry().T  # (reactions, species)
 
-    def field(t: Any, y: Any, p: Mapping[str, Any] | None = None) -> Any:
-        y = y if hasattr(y, "dtype") else np.asarray(y, float)
-        values = {name: y[..., column] for column, name in enumerate(net.species)} | {TIME: t, **net.parameters, **(p or {})}
+    def slope(xp: Any, t: Any, y: Any, p: Mapping[str, Any]) -> Any:
+        values = {name: y[..., column] for column, name in enumerate(net.species)} | {TIME: t, **net.parameters, **p}
         if not rates:
             return xp.zeros_like(y)
         nothing = xp.zeros_like(y[..., 0])  # rates that follow no species take its shape
         firings = xp.stack([evaluate(rate, values, xp) + nothing for rate in rates], axis=-1)  # (..., reactions)
         return xp.matmul(firings, xp.array(changes, dtype=firings.dtype))  # (..., species)
 
+    def field(t: Any, y: Any, p: Mapping[str, Any] | None = None) -> Any:
+        given = p or {}
+        tensor = next((value for value in (y, t, *given.values()) if _of_a_backend(value)), None)
+        if xp is not np and (xp is not None or tensor is not None):
+            return _of_tensors(slope, t, y, given, tensor)
+        return slope(np, t, y if hasattr(y, "dtype") else np.asarray(y, float), given)
+
     return field
+
+
+def _of_a_backend(value: Any) -> bool:
+    return type(value).__module__.partition(".")[0] in ("jax", "jaxlib", "torch", "tensorflow", "keras")
+
+
+def _of_tensors(slope: Callable[..., Any], t: Any, y: Any, p: Mapping[str, Any], tensor: Any) -> Any:
+    """The slope by `keras.ops`, of y's type; float64 stays float64."""
+    from partita.backend import choose, double_precision
+
+    choose()
+    import keras
+    from keras import ops
+
+    if tensor is not None and not (ops.is_tensor(tensor) or isinstance(tensor, (keras.KerasTensor, keras.Variable))):
+        raise TypeError(
+            f"expected arrays of NumPy or tensors of Keras's backend, {keras.backend.backend()}, got {type(tensor).__module__}."
+            f"{type(tensor).__name__}: choose the backend by the variable KERAS_BACKEND"
+        )
+    own = y if _of_a_backend(y) or hasattr(y, "dtype") else tensor
+    dtype = keras.config.floatx() if own is None else keras.backend.standardize_dtype(own.dtype)
+    if not keras.backend.is_float_dtype(dtype):
+        dtype = keras.config.floatx()
+
+    def tensor_of(value: Any) -> Any:
+        return ops.cast(value, dtype) if _of_a_backend(value) else ops.convert_to_tensor(value, dtype)
+
+    def of_its_type() -> Any:
+        numbers = {name: value if isinstance(value, (int, float)) else tensor_of(value) for name, value in p.items()}
+        time = t if isinstance(t, (int, float)) else tensor_of(t)
+        return ops.cast(slope(_TypedOperations(ops, dtype), time, tensor_of(y), numbers), dtype)
+
+    if dtype != "float64":
+        return of_its_type()
+    with double_precision():
+        return of_its_type()
+
+
+class _TypedOperations:
+    """`keras.ops` whose functions take plain numbers for tensors of one type: by itself it reads them as float32."""
+
+    def __init__(self, ops: Any, dtype: str):
+        self.ops, self.dtype = ops, dtype
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        function = getattr(self.ops, name)
+
+        def typed(*arguments: Any, **options: Any) -> Any:
+            plain = [isinstance(value, (int, float)) and not isinstance(value, bool) for value in arguments]
+            given = zip(arguments, plain, strict=True)
+            return function(*(self.ops.convert_to_tensor(value, self.dtype) if is_plain else value for value, is_plain in given), **options)
+
+        return typed
 
 
 def solve(

@@ -244,14 +244,15 @@ class Network:
 
         return conserved(self)
 
-    def rate_equation(self, xp: Any = np) -> Callable[..., Any]:
-        """The deterministic limit as a function `(t, y, p)`: y of shape `(..., species)` → dy/dt of the same shape.
+    def rate_equation(self, xp: Any = None) -> Callable[..., Any]:
+        """Return the deterministic limit as a function `(t, y, p)`: y of shape `(..., species)` → dy/dt of the same shape and type.
 
         `p` maps names of parameters to numbers or tensors; those not given keep the network's values. Rates are those of `rate`.
-        A species that follows a rule or is fixed has derivative 0.
+        A species that follows a rule or is fixed has derivative 0. Arrays of NumPy give arrays, tensors of Keras's backend give
+        tensors, also where they are traced (compiled, differentiated or mapped); float64 stays float64.
 
         Args:
-            xp: `numpy`, or `keras.ops` for tensors.
+            xp: `numpy` or `keras.ops`, to compute with nothing else; None follows the kind of y, t and p.
 
         Raises:
             ValueError: if the network has events.

@@ -7,6 +7,7 @@ from partita.backend import choose
 
 choose()
 
+from partita.convergence import ConvergenceWarning
 from partita.variational.aae import AAE
 from partita.variational.ali import ALI
 from partita.variational.gan import GAN
@@ -31,6 +32,7 @@ __all__ = [
     "GAN",
     "VAE",
     "BernoulliLikelihood",
+    "ConvergenceWarning",
     "Coverage",
     "GaussianMixture",
     "Likelihood",

@@ -14,6 +14,7 @@ from keras import ops
 from scipy.cluster.vq import kmeans2
 
 from partita.backend import double_precision
+from partita.convergence import ConvergenceWarning
 from partita.finite import as_numbers, check_finite
 from partita.saving import SavedWhole
 from partita.variational.expectation import Gaussians, Moments, Rows, log_densities, seen_log_densities
@@ -98,8 +99,8 @@ class GaussianMixture(SavedWhole):
 
         Args:
             x: `(n, d)`; NaN, or masked in a masked array, where a value is missing. At least as many rows as components.
-            max_steps: EM steps of a start.
-            tol: A start ends when a step raises the mean log-likelihood of a row by less.
+            max_steps: EM steps of a start at most. If the best start has not converged by then, a `ConvergenceWarning` says so.
+            tol: A start has converged, and ends, when a step raises the mean log-likelihood of a row by less. Below 0 it takes `max_steps`.
             initial: Proportions, means and covariances to begin from, in the shapes of the attributes; by default clusters of k-means.
             starts: How many times to begin anew from other clusters; the best is kept.
             batch_size: Rows of an E-step on the device at once.
@@ -126,8 +127,15 @@ class GaussianMixture(SavedWhole):
                 values = [*(value for value, _ in path), last[0]]
                 if values[-1] > best or number == 0:
                     best, self.history = values[-1], values
-                    self.converged = len(values) > 1 and values[-1] - values[-2] < tol
+                    self.converged = bool(len(values) > 1 and values[-1] - values[-2] < tol)
                     self._keep(last[1], shift)
+        if not self.converged and tol >= 0:
+            warnings.warn(
+                f"EM has not converged in {max_steps} steps: the last raised the mean log-likelihood of a row by "
+                f"{self.history[-1] - self.history[-2]:.2g}, more than tol, {tol:g}. Raise max_steps, or give a larger tol",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def _climb(self, rows: Rows, gaussians: Gaussians, count: int, max_steps: int, tol: float) -> Iterator[tuple[float, Gaussians]]:

@@ -42,6 +42,48 @@ def test_keras_tensors_pass_through():
     np.testing.assert_allclose(ops.convert_to_numpy(result), [[19, 3], [17, 11]], rtol=1e-6)
 
 
+MIXED = Network.from_text(
+    "k = 2; q = 3; A -> B @ k; B -> A @@ hill(B, q, 2) * exp(-t / 5) + max(A, 1) + if(A > 2, k, sqrt(q)); -> A @ 1; species C"
+)
+
+
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 2, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_rate_equation_follows_the_kind_and_type_of_its_input(shape, dtype, traced):
+    pytest.importorskip("keras")
+    from keras import backend, ops
+
+    from partita.backend import compiled, double_precision
+
+    y = np.random.default_rng(0).uniform(0.0, 4.0, shape)
+    wanted = MIXED.rate_equation()(1.5, y)
+    assert wanted.dtype == "float64"
+    with double_precision():
+        field = MIXED.rate_equation()
+        call = compiled(lambda y: field(1.5, y)) if traced else lambda y: field(1.5, y)
+        found = call(ops.convert_to_tensor(y.astype(dtype)))
+    assert backend.standardize_dtype(found.dtype) == dtype
+    np.testing.assert_allclose(ops.convert_to_numpy(found), wanted, rtol=1e-5 if dtype == "float32" else 1e-13)
+
+
+def test_tensors_among_parameters_or_for_the_time_give_tensors():
+    ops = pytest.importorskip("keras").ops
+    field = GENES.rate_equation()
+    for t, y, k in ((0.0, np.array([4.0, 6.0]), ops.convert_to_tensor(5.0)), (ops.convert_to_tensor(0.0), [4, 6], 5.0)):
+        found = field(t, y, {"k": k})
+        assert ops.is_tensor(found)
+        np.testing.assert_allclose(ops.convert_to_numpy(found), [16, 14], rtol=1e-6)
+
+
+def test_a_fit_takes_the_rate_equation_as_it_is():
+    ode = pytest.importorskip("partita.ode")
+    times = np.arange(5.0)
+    data = np.stack([5 * np.exp(-0.7 * times), 5 - 5 * np.exp(-0.7 * times)], axis=-1)
+    found = ode.fit(Network.from_text("k = 1; A -> B @ k").rate_equation(), {"k": 1.0}, times, data, initial=[5, 0], starts=1, steps=25)
+    assert found.parameters["k"] == pytest.approx(0.7, rel=1e-5)
+
+
 def test_a_rate_equation_holds_no_events():
     net = Network.from_text("A -> @ 1; at 5: A = 3")
     with pytest.raises(ValueError, match=r"a rate equation holds no events, got at t >= 5: A = 3"):

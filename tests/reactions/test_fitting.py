@@ -79,6 +79,64 @@ def test_a_broken_table_is_named(tmp_path, table, message):
 
 
 @pytest.mark.parametrize(
+    ("first", "options"), [(0.0, ()), (0.0, ("--exact-start",)), (0.5, ()), (1.0, ()), (1.0, ("--exact-start",)), (1.0, ("--stiff",))]
+)
+def test_initial_counts_hold_at_time_0(tmp_path, first, options):
+    path, out = tmp_path / "late.csv", tmp_path / "fit.json"
+    times = first + np.arange(5.0)
+    path.write_text("time,B\n" + "".join(f"{t},{float(5 * (1 - np.exp(-0.7 * t)))!r}\n" for t in times), "utf-8")
+    code, told, err = partita("fit", "k = 1; A -> B @ k; A = 5", path, "--starts", 1, "--out", out, *options)
+    assert (code, err) == (0, "")
+    assert json.loads(out.read_text("utf-8"))["parameters"]["k"] == pytest.approx(0.7, rel=1e-4)
+    assert "converged: yes" in told
+    assert "at time 0: A = 5, B = " in told
+
+
+def test_what_was_seen_at_time_0_is_an_observation_like_the_others(tmp_path):
+    path = tmp_path / "off.csv"
+    path.write_text("time,A\n" + "".join(f"{t},{float(5 * np.exp(-0.7 * t)) + 0.3 * (t == 0)!r}\n" for t in range(6)), "utf-8")
+    found = [partita("fit", "k = 1; A -> B @ k; A = 5", path, "--starts", 1, *options)[1] for options in ((), ("--exact-start",))]
+    assert "± " in found[0].splitlines()[-1]
+    assert "at time 0: A = 5.3, B = 0" in found[1]
+
+
+def test_times_before_0_are_refused(tmp_path):
+    path = tmp_path / "early.csv"
+    path.write_text("time,B\n-1,0\n1,2\n2,3\n", "utf-8")
+    code, out, err = partita("fit", NETWORK, path)
+    assert (code, out) == (1, "")
+    assert "expected times from 0 on, where MODEL's initial counts hold, got -1" in err
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "options", "hint"),
+    [
+        ("k = 3; A -> B @ k; A = 5", [(1, 900), (2, 20), (3, 900)], (), "the fit is not to be relied on. It has not converged"),
+        ("k = 1; q = 1; A -> B @@ (k + q) * A; A = 5", [(1, 2.5), (2, 3.8), (3, 4.3)], (), "do not determine k, q: fit fewer with --free"),
+        ("k = 1; q = 1; A -> B @ k; B -> @ q; A = 5", [(1, 2.0), (2, 1.5)], (), "no more observations than parameters"),
+    ],
+)
+def test_a_doubtful_fit_is_told(tmp_path, model, rows, options, hint):
+    path = tmp_path / "table.csv"
+    path.write_text("time,B\n" + "".join(f"{t},{value}\n" for t, value in rows), "utf-8")
+    code, _, err = partita("fit", model, path, "--starts", 2, *options)
+    assert code == 0
+    assert err.startswith("Warning: ")
+    assert hint in err
+    assert "step=" not in err
+
+
+def test_a_solution_that_is_never_finite_names_the_option(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text("time,A\n1,6\n2,7\n", "utf-8")
+    code, _, err = partita("fit", "k = 50; A -> 2 A @@ k * A^3; A = 5".replace("^", "**"), path, "--starts", 1)
+    assert code == 1
+    assert "finite from no start" in err or "not finite from any start" in err
+    assert "--stiff" in err
+    assert "rodas4" not in err
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"), [((NETWORK, "--free", "q"), "'q' is none"), (("A -> B @ 1",), "MODEL has no parameter to fit")]
 )
 def test_what_cannot_be_fitted_is_named(decay, arguments, message):

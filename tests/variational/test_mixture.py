@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from keras import ops
 from scipy import stats
 
-from partita.variational import GaussianMixture
+from partita.variational import ConvergenceWarning, GaussianMixture
 
 FORMS = {"full": "full", "diagonal": "diag", "tied": "tied", "spherical": "spherical"}
 
@@ -135,6 +135,25 @@ def test_the_best_of_several_starts_is_kept():
     assert GaussianMixture(5).fit(x, starts=4).history[-1] == pytest.approx(max(alone))
 
 
+@pytest.mark.parametrize(
+    ("options", "converged"),
+    [({}, True), ({"max_steps": 2, "tol": 1e-9}, False), ({"max_steps": 1}, False), ({"starts": 2, "max_steps": 2, "tol": 1e-9}, False)],
+)
+def test_it_says_whether_it_has_converged(options, converged):
+    """Overlapping clusters, which two steps do not part."""
+    x = np.random.default_rng(4).normal(size=(200, 2)) * 3
+    if converged:
+        mixture = GaussianMixture(3).fit(x, **options)
+    else:
+        with pytest.warns(ConvergenceWarning, match=f"EM has not converged in {options['max_steps']} steps"):
+            mixture = GaussianMixture(3).fit(x, **options)
+    assert mixture.converged is converged
+
+
+def test_steps_that_are_asked_for_are_no_failure():
+    assert not GaussianMixture(3).fit(blobs(), max_steps=2, tol=-1).converged
+
+
 def test_draws_follow_the_mixture():
     """5,000 draws of one column against the mixture's distribution: Kolmogorov–Smirnov at 10⁻⁴, with a fixed seed."""
     mixture = GaussianMixture(2, "diagonal").fit(blobs(500, 2, 2))
@@ -152,7 +171,7 @@ def test_draws_follow_the_mixture():
 @pytest.mark.parametrize("form", FORMS)
 def test_saved_and_loaded_it_is_the_same(form, tmp_path):
     x = blobs()
-    mixture = GaussianMixture(3, form).fit(x, max_steps=3)
+    mixture = GaussianMixture(3, form).fit(x, max_steps=3, tol=-1)
     mixture.save(tmp_path / "mixture.keras")
     again = keras.saving.load_model(tmp_path / "mixture.keras")
     np.testing.assert_array_equal(again.log_prob(x), mixture.log_prob(x))
