@@ -6,7 +6,6 @@ whatever the threads, chunks or workers that computed it, and whatever else was 
 """
 
 import json
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import xarray as xr
 from partita.reactions.engine import ENDED, STATUS, UNLIMITED, Engine, Request, Runs, available_threads
 from partita.reactions.kernel import INTERRUPTED
 from partita.reactions.network import Network
+from partita.reactions.progress import Progress
 from partita.reactions.saving import Journal
 from partita.reactions.summary import REDUCTIONS, Summary
 
@@ -72,7 +72,7 @@ def simulate(
             takes one of the exact ones. Events, and rates that depend on `t`, take `"direct"`.
         max_events: Stop a trajectory after so many events; its status says so.
         reduce: `"mean"`, `"variance"`, `"histogram"`, or several of them: return these, and keep no trajectory.
-        progress: Print how far it has got, on stderr.
+        progress: Print how far it has got, on stderr: one line that changes on a terminal, a line for each tenth elsewhere.
         threads: How many; by default as many as there are processors.
         chunk: Trajectories computed, or saved, at a time.
         client: A Dask client whose workers do the chunks.
@@ -180,7 +180,7 @@ def _messages(kept: list[Runs], trajectories: int) -> list[str]:
     messages = [message for runs in kept for message in runs.messages]
     missing = trajectories - sum(int((runs.status != INTERRUPTED).sum()) for runs in kept)
     if missing:
-        messages.append(f"interrupted: {missing} of {trajectories} trajectories are missing or not complete")
+        messages.insert(0, f"interrupted: {missing} of {trajectories} trajectories are missing or not complete")
     return messages
 
 
@@ -191,27 +191,30 @@ def _chunks(engine: Engine, firsts: list[int], size: int, trajectories: int, thr
         return
     halt = threading.Event()
     done_before = trajectories - sum(min(size, trajectories - first) for first in firsts)
+    told = Progress(trajectories) if progress else None
     for first in firsts:
         last = min(first + size, trajectories)
 
-        def tick(done: int, before: int = done_before) -> None:
-            print(f"\r{before + done:,} of {trajectories:,} trajectories", end="", file=sys.stderr, flush=True)
+        def tick(done: int, share: float, before: int = done_before, many: int = last - first) -> None:
+            if told is not None:
+                told.tell(before + done, (before + share * many) / trajectories)
 
-        yield engine.run(first, last, threads, halt, tick if progress else None)
+        yield engine.run(first, last, threads, halt, None if told is None else tick)
         done_before += last - first
         if halt.is_set():
             break
-    if progress:
-        print(file=sys.stderr)
+    if told is not None:
+        told.end()
 
 
 def _distributed(request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool) -> Iterator[Runs]:
+    told = Progress(trajectories) if progress else None
     futures = [client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False) for first in firsts]
     try:
         for number, future in enumerate(futures, 1):
             yield future.result()
-            if progress:
-                print(f"\r{number} of {len(futures)} chunks", end="\n" * (number == len(futures)), file=sys.stderr, flush=True)
+            if told is not None:
+                told.tell(min(number * size, trajectories), number / len(futures))
     except KeyboardInterrupt:
         client.cancel(futures)
 
@@ -240,7 +243,10 @@ def request_of(
     max_events: int | None,
 ) -> Request:
     """Check what was asked for, and put it together."""
-    grid = np.asarray(times, np.float64)
+    try:
+        grid = np.asarray(times, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}") from None
     if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or grid[0] < 0 or (np.diff(grid) <= 0).any():
         raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}")
     names = network.species if species is None else tuple(species)

@@ -16,6 +16,7 @@ from partita.reactions.plan import Plan
 COUNT_LIMIT = float(LIMIT)
 
 RUNNING, FINISHED, ABSORBED, EVENT_LIMIT, BAD_PROPENSITY, COUNT_TOO_LARGE, BAD_EVENT, INTERRUPTED = range(8)
+HALTED = 1 << 40  # the queue of trajectories is set to this to stop kernels that work long before they return
 RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
 LARGEST_BRANCHLESS = 10  # reactions; in larger networks finding one by branches costs less than computing all propensities anew
 EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
@@ -123,14 +124,16 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         happen = [*choices(plan, sums), *(f"x{slot} += {change}" for slot, change in differences(plan).items())]
     settle = settling(plan)
     crossing = [
-        f"if not ({good}):",
-        f"    state = {BAD_PROPENSITY}",
-        "until = min(then, stops[b])",
-        "while state == 0 and k < times.size and times[k] < until:",
+        # A propensity that is wrong from now on is no matter where nothing is to be recorded any more.
+        f"wrong = not ({good})",
+        "until = np.nextafter(t, np.inf) if wrong else min(then, stops[b])",
+        "while k < times.size and times[k] < until:",
         *indented(recording(plan, "k", lambda slot: f"x{slot}"), 1),
         "    k += 1",
-        "if state == 0 and k == times.size:",
-        f"    state = {ABSORBED} if total == 0.0 else {FINISHED}",
+        "if k == times.size:",
+        f"    state = {ABSORBED} if total == 0.0 and not wrong else {FINISHED}",
+        "elif wrong:",
+        f"    state = {BAD_PROPENSITY}",
         "if state != 0:",
         "    s0, s1, s2, s3 = before",
         "    break",

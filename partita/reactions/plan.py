@@ -15,6 +15,7 @@ from partita.reactions.bounds import enclose
 from partita.reactions.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
 from partita.reactions.guard import guarded
 from partita.reactions.network import Network
+from partita.reactions.reaction import finite
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 
@@ -177,8 +178,7 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
             raise ValueError(
                 f"parameters must name parameters of the network ({', '.join(network.parameters) or 'it has none'}), got {name!r}"
             )
-        if not np.isfinite(value):
-            raise ValueError(f"parameters[{name!r}] must be a finite number, got {value!r}")
+        finite(value, f"parameters[{name!r}]")
     all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
     counts = network.counts({**network.initial, **(initial or {})})
     known = {**all_parameters, **{name: float(count) for name, count in counts.items()}}

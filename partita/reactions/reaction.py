@@ -158,7 +158,7 @@ def whole(value: Any, low: int, high: int, what: str) -> int:
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
-        raise ValueError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
+        raise ValueError(f"{what} must be a whole number from {low} to {high}, got {value!r:.80}")
     return int(value)
 
 
@@ -168,12 +168,14 @@ def finite(value: Any, what: str) -> float:
     Raises:
         ValueError: if it is no finite number.
     """
+    if getattr(value, "ndim", 0) or isinstance(value, (list, tuple, dict, set)):
+        raise ValueError(f"{what} must be one finite number, got {value!r:.80}: for several values call once for each, nothing is compiled again")
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
         result = math.nan
     if not math.isfinite(result):
-        raise ValueError(f"{what} must be a finite number, got {value!r}")
+        raise ValueError(f"{what} must be a finite number, got {value!r:.80}")
     return result
 
 
