@@ -16,6 +16,7 @@ import numpy as np
 from partita.files import replacing
 from partita.options import ending
 from partita.reactions.network import Network
+from partita.reactions.quoting import shown
 from partita.reactions.sbml import read_sbml
 from partita.reactions.waiting import is_left_behind
 
@@ -31,7 +32,7 @@ def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
             try:
                 pairs[name.strip()] = kind(number)
             except ValueError:
-                raise click.BadParameter(f"want NAME=NUMBER, got '{value}'.") from None
+                raise click.BadParameter(f"want NAME=NUMBER, got '{shown(value, 200)}'.") from None
         return pairs
 
     return read
@@ -149,10 +150,10 @@ def read_network(model: str) -> Network:
     if not is_file:
         if "->" in model or "\n" in model:
             return Network.from_text(model)
-        raise click.UsageError(f"MODEL must be the text of a network ('A -> B @ 1') or a file, and '{model}' is neither.")
+        raise click.UsageError(f"MODEL must be the text of a network ('A -> B @ 1') or a file, and '{shown(model, 200)}' is neither.")
     try:
         return read_sbml(path) if path.suffix in (".xml", ".sbml") else Network.from_text(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise click.ClickException(f"{path} is not utf-8: byte {error.start}") from None
+        raise click.ClickException(f"{shown(str(path))} is not utf-8: byte {error.start}") from None
     except ValueError as error:
-        raise click.ClickException(f"{path}: {error}") from None
+        raise click.ClickException(f"{shown(str(path))}: {error}") from None

@@ -19,6 +19,8 @@ from partita.reactions.compiled import load
 from partita.reactions.expression import TIME, Name, evaluate, names
 from partita.reactions.network import Network
 from partita.reactions.plan import Numbers, Plan, blame, describe, numbers, plan
+from partita.reactions.quoting import shown
+from partita.reactions.sizes import check_parts, check_source
 from partita.reactions.streams import stream_states
 from partita.reactions.waiting import patiently
 
@@ -72,6 +74,8 @@ class Engine:
         self.numbers: Numbers = numbers(self.plan, request.initial, request.parameters)
         self.times = np.array(request.times)
         self.method = choose(self.plan, request.method)
+        if self.method == "direct":
+            check_parts(self.plan, kernel.is_branching(self.plan))
         wanted = [request.network.inline(name) for name in map(Name, request.species)]
         needed = frozenset().union(*map(names, wanted)) if wanted else frozenset()
         recorded = [i for i, name in enumerate(self.plan.slots) if name in needed]
@@ -100,7 +104,7 @@ class Engine:
             self._drive(rows, sparse.run, sparse.tables(self.plan, self.numbers), 1, threads, halt, tick)
         else:
             if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES:
-                work = load(lanes.lanes_source(self.plan))
+                work = load(check_source(self.plan, lanes.lanes_source(self.plan)))
                 self._drive(rows, work, self.numbers.constants, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
             if (rows["status"] == kernel.RUNNING).any() and not halt.is_set():
                 self._drive(rows, self.scalar_kernel(), self.numbers.constants, 1, min(threads, many), halt, tick)
@@ -108,7 +112,8 @@ class Engine:
 
     def scalar_kernel(self, log: bool = False) -> Callable:
         """The kernel that runs one trajectory at a time; with `log` it writes every event down."""
-        return load(thinning.source(self.plan, log) if self.plan.smooth else kernel.scalar_source(self.plan, log))
+        source = thinning.source if self.plan.smooth else kernel.scalar_source
+        return load(check_source(self.plan, source(self.plan, log)))
 
     def rows(self, first: int, last: int) -> dict[str, np.ndarray]:
         """The arrays of the kernels, in the order of their arguments."""
@@ -189,7 +194,7 @@ class Engine:
             if len(messages) == 20:
                 messages.append("… and more")
                 break
-            messages.append(f"trajectory {first + i}: {self._reason(status[i], rows['x'][i], rows['clock'][i])}")
+            messages.append(shown(f"trajectory {first + i}: {self._reason(status[i], rows['x'][i], rows['clock'][i])}"))
         end = np.where(np.isin(status, ENDED), self.times[-1], rows["clock"])
         return Runs(first, self._tables(rows), status.astype(np.int8), rows["fired"], end, messages)
 

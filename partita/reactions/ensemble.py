@@ -21,9 +21,11 @@ from partita.reactions.engine import ENDED, STATUS, UNLIMITED, Engine, Request, 
 from partita.reactions.kernel import INTERRUPTED
 from partita.reactions.network import Network
 from partita.reactions.progress import Progress
+from partita.reactions.quoting import got, shown
 from partita.reactions.saving import Journal
 from partita.reactions.summary import REDUCTIONS, Summary
 
+COORDINATES = ("trajectory", "time", "status", "events", "end")
 CHUNK_NUMBERS = 1 << 24  # counts that a chunk holds where results are reduced, saved or computed elsewhere
 
 
@@ -251,7 +253,10 @@ def request_of(
         raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}")
     names = network.species if species is None else tuple(species)
     if isinstance(species, str) or not {*names} <= {*network.species, *network.rules} or len({*names}) < len(names):
-        raise ValueError(f"species must be a list of different names out of {[*network.species, *network.rules]}, got {species!r}")
+        known = shown(str([*network.species, *network.rules]), 300)
+        raise ValueError(f"species must be a list of different names out of {known}, got {got(species)}")
+    if taken := [name for name in names if name in COORDINATES]:
+        raise ValueError(f"species must not be named {', '.join(COORDINATES)}, which are coordinates of the result, got {taken[0]!r}")
     seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else _whole(seed, "seed", 0, 2**63 - 1)
     limit = UNLIMITED if max_events is None else _whole(max_events, "max_events", 1, UNLIMITED)
     return Request(network, tuple(grid.tolist()), dict(initial or {}), dict(parameters or {}), seed, names, method, limit)
@@ -259,7 +264,7 @@ def request_of(
 
 def _whole(value: Any, name: str, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {got(value)}")
     return int(value)
 
 
