@@ -6,7 +6,7 @@ dP(n)/dt = Σ_r a_r(n − Δ_r) P(n − Δ_r) − a_r(n) P(n)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from partita.reactions.master import MasterEquation
+from partita.reactions.master import BoundsWarning, MasterEquation
 from partita.reactions.network import Network
 from partita.reactions.reaction import Event, Reaction
 from partita.reactions.sbml import read_sbml
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from partita.reactions.ensemble import SimulationWarning, simulate
     from partita.reactions.trajectory import trace
 
-__all__ = ["Event", "MasterEquation", "Network", "Reaction", "SimulationWarning", "read_sbml", "simulate", "trace"]
+__all__ = ["BoundsWarning", "Event", "MasterEquation", "Network", "Reaction", "SimulationWarning", "read_sbml", "simulate", "trace"]
 
 _COMPILED = {"SimulationWarning": "ensemble", "simulate": "ensemble", "trace": "trajectory"}  # these bring Numba and xarray along
 

@@ -3,9 +3,12 @@
 text or file → Network → simulate → summary on standard output, runs.nc, runs.png
 """
 
+import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import click
 import numpy as np
@@ -14,7 +17,9 @@ from partita.doctor import need
 from partita.files import replacing
 from partita.options import FiniteRange, count, ending
 from partita.reactions.network import Network
+from partita.reactions.quoting import shown
 from partita.reactions.sbml import read_sbml
+from partita.reactions.waiting import is_left_behind
 
 
 def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
@@ -25,7 +30,7 @@ def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
             try:
                 pairs[name.strip()] = kind(number)
             except ValueError:
-                raise click.BadParameter(f"want NAME=NUMBER, got '{value}'.") from None
+                raise click.BadParameter(f"want NAME=NUMBER, got '{shown(value, 200)}'.") from None
         return pairs
 
     return read
@@ -74,25 +79,42 @@ def simulate(
 
     MODEL is the network's text, a file that holds it, an SBML file (*.xml, *.sbml), or - for text on standard input. A run into
     --out that was stopped goes on where it was when it is called again.
+
+    Trajectories that stop early (at a bad propensity, an event limit, a count that is too large or a bad event) are left out of mean and
+    spread, with a warning; the exit code is 1 where none came to the end, 130 after Ctrl-C.
     """
+    from partita.reactions.ensemble import SimulationWarning
+
     if plot is not None:
         need("matplotlib", "--plot")
     network = read_network(model)
     names = None if species is None else species.split(",")
     times = np.linspace(0, until, points + 1)
     options = {"species": names, "method": method, "max_events": max_events, "save": out}
-    runs = network.simulate(times, trajectories, initial, parameters, seed, **options, progress=sys.stderr.isatty())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SimulationWarning)  # told below
+        runs = network.simulate(times, trajectories, initial, parameters, seed, **options, progress=sys.stderr.isatty())
+    stopped = runs.attrs["stopped"].splitlines()
+    if runs.sizes["trajectory"] < trajectories or (runs.status == "interrupted").any():
+        later = "" if out is None else f"; the same command goes on, its chunks are in {out}.partial"
+        leave(f"partita: {stopped[0]}{later}", 130)
     recorded = [str(name) for name in runs.data_vars]
     width = max(7, *map(len, recorded))
     last = runs.isel(time=-1)
     there = last.status.isin(["finished", "absorbed"])
+    early = int((~there).sum())
+    endings = {str(status): int(count) for status, count in zip(*np.unique(runs.status, return_counts=True), strict=True)}
+    said = ", ".join(f"{count:,} {status}" for status, count in endings.items())
+    if early == len(there):
+        written = "" if out is None else f"; what there is is in {out}"
+        raise click.ClickException(f"{stopped[0]}; no trajectory came to t = {until:g} ({said}){written}")
+    if early:
+        click.echo(f"partita: {early:,} of {len(there):,} trajectories stopped early and are left out: {stopped[0]}", err=True)
     click.echo(f"{'species':<{width}}  {'mean':>12}  {'sd':>12}  {'least':>10}  {'most':>10}")
-    for name in recorded if there.any() else []:
+    for name in recorded:
         values = last[name].values[there.values]
         cells = f"{values.mean():>12.6g}  {values.std(ddof=len(values) > 1):>12.6g}  {values.min():>10.6g}  {values.max():>10.6g}"
         click.echo(f"{name:<{width}}  {cells}")
-    endings = {str(status): int(count) for status, count in zip(*np.unique(runs.status, return_counts=True), strict=True)}
-    said = ", ".join(f"{count:,} {status}" for status, count in endings.items())
     click.echo(
         f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} events; seed {runs.attrs['seed']}"
     )
@@ -104,6 +126,16 @@ def simulate(
         click.echo(f"drawn: {plot}")
     if out is not None:
         click.echo(f"written: {out}")
+
+
+def leave(message: str, code: int) -> NoReturn:
+    """Print a line on standard error, and exit; at once where a compiler is still running, which nothing else stops."""
+    click.echo(message, err=True)
+    if is_left_behind():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    raise click.exceptions.Exit(code)
 
 
 def read_network(model: str) -> Network:
@@ -118,10 +150,10 @@ def read_network(model: str) -> Network:
     if not is_file:
         if "->" in model or "\n" in model:
             return Network.from_text(model)
-        raise click.UsageError(f"MODEL must be the text of a network ('A -> B @ 1') or a file, and '{model}' is neither.")
+        raise click.UsageError(f"MODEL must be the text of a network ('A -> B @ 1') or a file, and '{shown(model, 200)}' is neither.")
     try:
         return read_sbml(path) if path.suffix in (".xml", ".sbml") else Network.from_text(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise click.ClickException(f"{path} is not utf-8: byte {error.start}") from None
+        raise click.ClickException(f"{shown(str(path))} is not utf-8: byte {error.start}") from None
     except ValueError as error:
-        raise click.ClickException(f"{path}: {error}") from None
+        raise click.ClickException(f"{shown(str(path))}: {error}") from None

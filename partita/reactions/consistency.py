@@ -5,6 +5,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from partita.reactions.expression import TIME, Expression, check_name, names, substitute, to_text
+from partita.reactions.quoting import shown
 from partita.reactions.reaction import Event, Reaction
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ class NetworkError(ValueError):
     """A network that is none, and the reaction, the event or the name of the rule that makes it so."""
 
     def __init__(self, message: str, subject: Reaction | Event | str):
-        super().__init__(message)
+        super().__init__(shown(message))
         self.subject = subject
 
 
@@ -63,7 +64,9 @@ def check_laws(net: "Network") -> None:
         if total > TOTAL_LIMIT:
             raise NetworkError(f"propensities must have at most {TOTAL_LIMIT} parts in all, got more", reaction)
     for event in net.events:
-        _check_event(net, event, known, settable - net.rules.keys())
+        total += _check_event(net, event, known, settable - net.rules.keys())
+        if total > TOTAL_LIMIT:
+            raise NetworkError(f"propensities and events must have at most {TOTAL_LIMIT} parts in all, got more", event)
 
 
 def _check_known(expression: Expression, known: set[str], what: str, subject: Reaction | Event | str) -> None:
@@ -91,16 +94,19 @@ def _check_reaction(net: "Network", reaction: Reaction, known: set[str], species
     return size
 
 
-def _check_event(net: "Network", event: Event, known: set[str], settable: set[str]) -> None:
+def _check_event(net: "Network", event: Event, known: set[str], settable: set[str]) -> int:
+    """The size of what the event computes, if nothing is wrong with it."""
+    total = 0
     what = f"event {event.name or event}"
     for expression in (event.trigger, *(value for _, value in event.assignments), *([event.priority] if event.priority else [])):
         _check_known(expression, known, what, event)
         try:
-            net.inline(expression)
+            total += net.inline(expression).size
         except ValueError as error:
             raise NetworkError(f"{what}: {error}", event) from None
     if stray := [target for target, _ in event.assignments if target not in settable]:
         raise NetworkError(f"{what} must set species or parameters that follow no rule, got {stray[0]!r}", event)
+    return total
 
 
 def _check_unique(what: str, things: Iterable[str]) -> None:

@@ -19,7 +19,10 @@ from partita.reactions.compiled import load
 from partita.reactions.expression import TIME, Name, evaluate, names
 from partita.reactions.network import Network
 from partita.reactions.plan import Numbers, Plan, blame, describe, numbers, plan
+from partita.reactions.quoting import shown
+from partita.reactions.sizes import check_parts, check_source
 from partita.reactions.streams import stream_states
+from partita.reactions.waiting import patiently
 
 METHODS = ("auto", "direct", "sparse", "tau")
 LARGEST_DIRECT = 32  # reactions; beyond this composition-rejection is as fast, and needs no compilation
@@ -27,6 +30,8 @@ FEWEST_FOR_LANES = 8
 BUDGET = 1 << 21  # events of one call of a kernel: some hundredths of a second
 STATUS = ("running", "finished", "absorbed", "event limit", "bad propensity", "count limit", "bad event", "interrupted")
 ENDED = (kernel.FINISHED, kernel.ABSORBED)
+TINY = 1e-300
+Tick = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,8 @@ class Engine:
         self.numbers: Numbers = numbers(self.plan, request.initial, request.parameters)
         self.times = np.array(request.times)
         self.method = choose(self.plan, request.method)
+        if self.method == "direct":
+            check_parts(self.plan, kernel.is_branching(self.plan))
         wanted = [request.network.inline(name) for name in map(Name, request.species)]
         needed = frozenset().union(*map(names, wanted)) if wanted else frozenset()
         recorded = [i for i, name in enumerate(self.plan.slots) if name in needed]
@@ -79,7 +86,7 @@ class Engine:
         self.columns[others] = range(len(others))
         self.num_columns = len(counts), len(others)
 
-    def run(self, first: int, last: int, threads: int, halt: threading.Event, tick: Callable[[int], None] | None = None) -> Runs:
+    def run(self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick | None = None) -> Runs:
         """Simulate trajectories `first` to `last − 1`, until done or halted.
 
         Args:
@@ -87,7 +94,7 @@ class Engine:
             last: One past the last.
             threads: How many threads share the work.
             halt: Stops the run within a fraction of a second; so does KeyboardInterrupt, which sets it.
-            tick: Called now and then with the number of trajectories that are done.
+            tick: Called now and then with the number of trajectories that are done, and the share of the time to be simulated that is.
         """
         rows = self.rows(first, last)
         many = last - first
@@ -97,15 +104,16 @@ class Engine:
             self._drive(rows, sparse.run, sparse.tables(self.plan, self.numbers), 1, threads, halt, tick)
         else:
             if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES:
-                work = load(lanes.lanes_source(self.plan))
+                work = load(check_source(self.plan, lanes.lanes_source(self.plan)))
                 self._drive(rows, work, self.numbers.constants, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
-            if (rows["status"] == kernel.RUNNING).any():
+            if (rows["status"] == kernel.RUNNING).any() and not halt.is_set():
                 self._drive(rows, self.scalar_kernel(), self.numbers.constants, 1, min(threads, many), halt, tick)
         return self.runs(first, rows)
 
     def scalar_kernel(self, log: bool = False) -> Callable:
         """The kernel that runs one trajectory at a time; with `log` it writes every event down."""
-        return load(thinning.source(self.plan, log) if self.plan.smooth else kernel.scalar_source(self.plan, log))
+        source = thinning.source if self.plan.smooth else kernel.scalar_source
+        return load(check_source(self.plan, source(self.plan, log)))
 
     def rows(self, first: int, last: int) -> dict[str, np.ndarray]:
         """The arrays of the kernels, in the order of their arguments."""
@@ -136,15 +144,20 @@ class Engine:
         width: int,
         threads: int,
         halt: threading.Event,
-        tick: Callable[[int], None] | None,
+        tick: Tick | None,
     ) -> None:
-        queue = np.zeros(1, np.int64)
+        queue, budget = np.zeros(1, np.int64), self.budget
 
         def worker() -> None:
             places = np.full(width, -1, np.int64)
-            while not halt.is_set() and work(queue, places, *rows.values(), *self.settings(given), BUDGET):
+            while not halt.is_set() and work(queue, places, *rows.values(), *self.settings(given), budget):
                 pass
 
+        try:
+            self.make_ready(work, rows, given, width)
+        except KeyboardInterrupt:
+            halt.set()
+            return
         with ThreadPoolExecutor(threads) as pool:
             try:
                 pending = {pool.submit(worker) for _ in range(threads)}
@@ -153,11 +166,25 @@ class Engine:
                     for future in done:
                         future.result()
                     if tick is not None:
-                        tick(int((rows["status"] != kernel.RUNNING).sum()))
+                        over = rows["status"] != kernel.RUNNING
+                        tick(int(over.sum()), float(np.where(over, 1.0, np.minimum(rows["clock"] / max(self.times[-1], TINY), 1.0)).mean()))
             except BaseException as error:
                 halt.set()
+                queue[0] = kernel.HALTED
                 if not isinstance(error, KeyboardInterrupt):
                     raise
+
+    def make_ready(self, work: Callable, rows: dict[str, np.ndarray], given: object, width: int = 1, *log: np.ndarray) -> None:
+        """Compile a kernel for these arrays, or read it from disk: it is called with a budget of nothing."""
+        if not work.signatures:  # type: ignore[attr-defined]
+            nothing = (it[:0] for it in rows.values())
+            patiently(work, np.zeros(1, np.int64), np.full(width, -1, np.int64), *nothing, *self.settings(given), 0, *log)
+
+    @property
+    def budget(self) -> int:
+        """How many events a kernel does before it returns: some hundredths of a second, fewer in large networks."""
+        size = sum(law.size for law in self.plan.laws) + sum(trigger.condition.size for trigger in self.plan.triggers)
+        return BUDGET if self.method in ("sparse", "tau") else max(BUDGET * 100 // max(size, 100), min(BUDGET, 1000))
 
     def runs(self, first: int, rows: dict[str, np.ndarray]) -> Runs:
         """What became of the trajectories in these arrays."""
@@ -167,7 +194,7 @@ class Engine:
             if len(messages) == 20:
                 messages.append("… and more")
                 break
-            messages.append(f"trajectory {first + i}: {self._reason(status[i], rows['x'][i], rows['clock'][i])}")
+            messages.append(shown(f"trajectory {first + i}: {self._reason(status[i], rows['x'][i], rows['clock'][i])}"))
         end = np.where(np.isin(status, ENDED), self.times[-1], rows["clock"])
         return Runs(first, self._tables(rows), status.astype(np.int8), rows["fired"], end, messages)
 

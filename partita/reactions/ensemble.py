@@ -6,7 +6,6 @@ whatever the threads, chunks or workers that computed it, and whatever else was 
 """
 
 import json
-import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,9 +20,12 @@ import xarray as xr
 from partita.reactions.engine import ENDED, STATUS, UNLIMITED, Engine, Request, Runs, available_threads
 from partita.reactions.kernel import INTERRUPTED
 from partita.reactions.network import Network
+from partita.reactions.progress import Progress
+from partita.reactions.quoting import got, shown
 from partita.reactions.saving import Journal
 from partita.reactions.summary import REDUCTIONS, Summary
 
+COORDINATES = ("trajectory", "time", "status", "events", "end")
 CHUNK_NUMBERS = 1 << 24  # counts that a chunk holds where results are reduced, saved or computed elsewhere
 
 
@@ -72,7 +74,7 @@ def simulate(
             takes one of the exact ones. Events, and rates that depend on `t`, take `"direct"`.
         max_events: Stop a trajectory after so many events; its status says so.
         reduce: `"mean"`, `"variance"`, `"histogram"`, or several of them: return these, and keep no trajectory.
-        progress: Print how far it has got, on stderr.
+        progress: Print how far it has got, on stderr: one line that changes on a terminal, a line for each tenth elsewhere.
         threads: How many; by default as many as there are processors.
         chunk: Trajectories computed, or saved, at a time.
         client: A Dask client whose workers do the chunks.
@@ -180,7 +182,7 @@ def _messages(kept: list[Runs], trajectories: int) -> list[str]:
     messages = [message for runs in kept for message in runs.messages]
     missing = trajectories - sum(int((runs.status != INTERRUPTED).sum()) for runs in kept)
     if missing:
-        messages.append(f"interrupted: {missing} of {trajectories} trajectories are missing or not complete")
+        messages.insert(0, f"interrupted: {missing} of {trajectories} trajectories are missing or not complete")
     return messages
 
 
@@ -191,27 +193,30 @@ def _chunks(engine: Engine, firsts: list[int], size: int, trajectories: int, thr
         return
     halt = threading.Event()
     done_before = trajectories - sum(min(size, trajectories - first) for first in firsts)
+    told = Progress(trajectories) if progress else None
     for first in firsts:
         last = min(first + size, trajectories)
 
-        def tick(done: int, before: int = done_before) -> None:
-            print(f"\r{before + done:,} of {trajectories:,} trajectories", end="", file=sys.stderr, flush=True)
+        def tick(done: int, share: float, before: int = done_before, many: int = last - first) -> None:
+            if told is not None:
+                told.tell(before + done, (before + share * many) / trajectories)
 
-        yield engine.run(first, last, threads, halt, tick if progress else None)
+        yield engine.run(first, last, threads, halt, None if told is None else tick)
         done_before += last - first
         if halt.is_set():
             break
-    if progress:
-        print(file=sys.stderr)
+    if told is not None:
+        told.end()
 
 
 def _distributed(request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool) -> Iterator[Runs]:
+    told = Progress(trajectories) if progress else None
     futures = [client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False) for first in firsts]
     try:
         for number, future in enumerate(futures, 1):
             yield future.result()
-            if progress:
-                print(f"\r{number} of {len(futures)} chunks", end="\n" * (number == len(futures)), file=sys.stderr, flush=True)
+            if told is not None:
+                told.tell(min(number * size, trajectories), number / len(futures))
     except KeyboardInterrupt:
         client.cancel(futures)
 
@@ -240,12 +245,18 @@ def request_of(
     max_events: int | None,
 ) -> Request:
     """Check what was asked for, and put it together."""
-    grid = np.asarray(times, np.float64)
+    try:
+        grid = np.asarray(times, np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}") from None
     if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or grid[0] < 0 or (np.diff(grid) <= 0).any():
         raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}")
     names = network.species if species is None else tuple(species)
     if isinstance(species, str) or not {*names} <= {*network.species, *network.rules} or len({*names}) < len(names):
-        raise ValueError(f"species must be a list of different names out of {[*network.species, *network.rules]}, got {species!r}")
+        known = shown(str([*network.species, *network.rules]), 300)
+        raise ValueError(f"species must be a list of different names out of {known}, got {got(species)}")
+    if taken := [name for name in names if name in COORDINATES]:
+        raise ValueError(f"species must not be named {', '.join(COORDINATES)}, which are coordinates of the result, got {taken[0]!r}")
     seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else _whole(seed, "seed", 0, 2**63 - 1)
     limit = UNLIMITED if max_events is None else _whole(max_events, "max_events", 1, UNLIMITED)
     return Request(network, tuple(grid.tolist()), dict(initial or {}), dict(parameters or {}), seed, names, method, limit)
@@ -253,7 +264,7 @@ def request_of(
 
 def _whole(value: Any, name: str, least: int, most: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not least <= value <= most:
-        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {value!r}")
+        raise ValueError(f"{name} must be a whole number from {least} to {most}, got {got(value)}")
     return int(value)
 
 

@@ -15,8 +15,11 @@ from typing import Any
 
 import numpy as np
 
+from partita.reactions.quoting import got, shown
+
 DEPTH_LIMIT = 150  # the generated source has a parenthesis for each level, and Python reads at most 200
 SIZE_LIMIT = 10_000
+NAME_LIMIT = 255  # bytes in UTF-8: a name becomes that of a file, a folder or a variable in one
 TIME = "t"
 
 
@@ -44,11 +47,21 @@ class Operator:
 MANY = SIZE_LIMIT
 ATOM = 9  # binds tighter than any operator
 NEGATION = 7
+CHAIN_LIMIT = 100  # operands that are written in one row
+
+
+def _grouped(arguments: tuple[str, ...], source: Callable[..., str]) -> list[str]:
+    """The arguments, or where they are many, sources of groups of them: Python's compiler goes as deep as a sum is long."""
+    parts = [*arguments]
+    while len(parts) > CHAIN_LIMIT:
+        groups = [parts[i : i + CHAIN_LIMIT] for i in range(0, len(parts), CHAIN_LIMIT)]
+        parts = [source(*group) if len(group) > 1 else group[0] for group in groups]
+    return parts
 
 
 def _between(symbol: str, level: int, function: Callable[[Any, Any], Any], most: int = 2, gives: bool = False) -> Operator:
     def source(*arguments: str) -> str:
-        return f"({f' {symbol} '.join(arguments)})"
+        return f"({f' {symbol} '.join(_grouped(arguments, source))})"
 
     def apply(xp: Any, *values: Any) -> Any:
         return functools.reduce(function, values)
@@ -62,9 +75,10 @@ def _named(name: str, compiled: str | None = None) -> Operator:
 
 
 def _extreme(name: str, pairwise: str) -> Operator:
-    return Operator(
-        (2, MANY), lambda *arguments: f"{name}({', '.join(arguments)})", lambda xp, *v: functools.reduce(getattr(xp, pairwise), v)
-    )
+    def source(*arguments: str) -> str:
+        return f"{name}({', '.join(_grouped(arguments, source))})"
+
+    return Operator((2, MANY), source, lambda xp, *v: functools.reduce(getattr(xp, pairwise), v))
 
 
 def _joined(word: str, level: int, function: str) -> Operator:
@@ -233,10 +247,12 @@ def check_name(name: str) -> str:
     """The name, if it can be the name of a species, parameter, rule, reaction or event.
 
     Raises:
-        ValueError: if it is no word, or a word that the text of a network uses itself.
+        ValueError: if it is no word, too long, or a word that the text of a network uses itself.
     """
+    if isinstance(name, str) and len(name.encode("utf-8", "surrogatepass")) > NAME_LIMIT:
+        raise ValueError(f"a name must have at most {NAME_LIMIT} bytes, got {len(name)} characters, {name[:40]!r}…")
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
-        raise ValueError(f"a name must be letters, digits and _, and begin with no digit, got {name!r}")
+        raise ValueError(f"a name must be letters, digits and _, and begin with no digit, got {got(name)}")
     if name in _RESERVED:
         raise ValueError(f"{name!r} has a meaning of its own and cannot be a name")
     return name
@@ -360,7 +376,7 @@ def constant(expression: Expression, values: Mapping[str, float]) -> float:
         with np.errstate(all="raise", under="ignore"):
             value = evaluate(expression, values)
     except (ArithmeticError, TypeError) as error:
-        raise ValueError(f"{to_text(expression)} is no finite number: {error}") from None
+        raise ValueError(f"{shown(to_text(expression), 200)} is no finite number: {error}") from None
     if isinstance(value, complex) or not math.isfinite(value):
-        raise ValueError(f"{to_text(expression)} is no finite number")
+        raise ValueError(f"{shown(to_text(expression), 200)} is no finite number")
     return float(value)

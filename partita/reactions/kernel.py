@@ -9,13 +9,14 @@ partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i chang
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
-from partita.reactions.expression import SCALAR_FUNCTIONS, names, source
+from partita.reactions.expression import SCALAR_FUNCTIONS, TIME, names, source
 from partita.reactions.network import COUNT_LIMIT as LIMIT
-from partita.reactions.plan import Plan
+from partita.reactions.plan import Plan, Trigger
 
 COUNT_LIMIT = float(LIMIT)
 
 RUNNING, FINISHED, ABSORBED, EVENT_LIMIT, BAD_PROPENSITY, COUNT_TOO_LARGE, BAD_EVENT, INTERRUPTED = range(8)
+HALTED = 1 << 40  # the queue of trajectories is set to this to stop kernels that work long before they return
 RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
 LARGEST_BRANCHLESS = 10  # reactions; in larger networks finding one by branches costs less than computing all propensities anew
 EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
@@ -107,6 +108,11 @@ def differences(plan: Plan) -> dict[int, str]:
     return found
 
 
+def is_branching(plan: Plan) -> bool:
+    """Whether the chosen reaction is found by branches, each of which computes anew what the reaction changes."""
+    return len(plan.laws) > LARGEST_BRANCHLESS and plan.is_plain
+
+
 def scalar_source(plan: Plan, log: bool = False) -> str:
     """Source of `run`, which takes trajectories from the queue one at a time; with `log` it writes every event down.
 
@@ -115,22 +121,24 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
     """
     compute, sums = propensities(plan)
     good = all_good(plan)
-    branching = len(plan.laws) > LARGEST_BRANCHLESS and plan.is_plain and not log
+    branching = is_branching(plan) and not log
     if branching:
         compute = compute[len(plan.laws) :]
-        happen = ["threshold = u * total", *_branches(plan, sums, 0, len(plan.laws))]
+        happen = ["threshold = u * total", *_branches(plan, sums, _anew(plan), 0, len(plan.laws))]
     else:
         happen = [*choices(plan, sums), *(f"x{slot} += {change}" for slot, change in differences(plan).items())]
     settle = settling(plan)
     crossing = [
-        f"if not ({good}):",
-        f"    state = {BAD_PROPENSITY}",
-        "until = min(then, stops[b])",
-        "while state == 0 and k < times.size and times[k] < until:",
+        # A propensity that is wrong from now on is no matter where nothing is to be recorded any more.
+        f"wrong = not ({good})",
+        "until = np.nextafter(t, np.inf) if wrong else min(then, stops[b])",
+        "while k < times.size and times[k] < until:",
         *indented(recording(plan, "k", lambda slot: f"x{slot}"), 1),
         "    k += 1",
-        "if state == 0 and k == times.size:",
-        f"    state = {ABSORBED} if total == 0.0 else {FINISHED}",
+        "if k == times.size:",
+        f"    state = {ABSORBED} if total == 0.0 and not wrong else {FINISHED}",
+        "elif wrong:",
+        f"    state = {BAD_PROPENSITY}",
         "if state != 0:",
         "    s0, s1, s2, s3 = before",
         "    break",
@@ -175,7 +183,7 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
     settle = settling(plan)
     body = [
         *(f"x{i} = x[i, {i}]" for i in slots),
-        *(f"w{i} = armed[i, {i}]" for i in range(len(plan.triggers))),
+        *(["w = armed[i]"] if plan.triggers else []),
         "t = clock[i]; k = reached[i]; b = stop[i]; state = 0; done = 0; todo = 1",
         "s0 = words[i, 0]; s1 = words[i, 1]; s2 = words[i, 2]; s3 = words[i, 3]",
         "if b < 0:",
@@ -191,7 +199,6 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         "while state == 0 and done < todo:",
         *indented(step, 1),
         *(f"x[i, {i}] = x{i}" for i in slots),
-        *(f"armed[i, {i}] = w{i}" for i in range(len(plan.triggers))),
         "spent += done + 1 + k - reached[i]",
         "clock[i] = t; fired[i] += done; reached[i] = k; stop[i] = b; status[i] = state",
         "words[i, 0] = s0; words[i, 1] = s1; words[i, 2] = s2; words[i, 3] = s3",
@@ -204,6 +211,7 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         DECORATOR,
         f"def run({arguments}{', log_time, log_reaction, log_state' if log else ''}):",
         *indented([*(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0", *(["logged = 0"] if log else [])], 1),
+        *([f"    y = np.empty({len(plan.slots)})"] if plan.triggers else []),
         "    while spent < budget:",
         *indented(_NEXT, 2),
         *indented(body, 2),
@@ -228,15 +236,22 @@ def chosen_index(sums: list[str]) -> str:
     return " + ".join(f"np.int64(g{r})" for r in range(len(sums) - 1)) or "0"
 
 
-def _branches(plan: Plan, sums: list[str], first: int, last: int) -> list[str]:
+def _anew(plan: Plan) -> list[list[str]]:
+    """For each reaction, lines that compute the propensities which it changes."""
+    readers: dict[str, list[int]] = {}
+    for number, law in enumerate(plan.laws):
+        for name in names(law):
+            readers.setdefault(name, []).append(number)
+    lines = laws(plan)
+    return [[lines[r] for r in sorted({r for slot in change for r in readers.get(plan.slots[slot], ())})] for change in plan.changes]
+
+
+def _branches(plan: Plan, sums: list[str], anew: list[list[str]], first: int, last: int) -> list[str]:
     """Lines that find the chosen reaction by bisection, do what it does, and compute anew only the propensities that it changes."""
     if last - first == 1:
-        change = plan.changes[first]
-        moved = {plan.slots[slot] for slot in change}
-        anew = [line for line, law in zip(laws(plan), plan.laws, strict=True) if names(law) & moved]
-        return [*(f"x{slot} += {float(value)}" for slot, value in change.items()), *anew] or ["pass"]
+        return [*(f"x{slot} += {float(value)}" for slot, value in plan.changes[first].items()), *anew[first]] or ["pass"]
     middle = (first + last) // 2
-    lower, upper = _branches(plan, sums, first, middle), _branches(plan, sums, middle, last)
+    lower, upper = _branches(plan, sums, anew, first, middle), _branches(plan, sums, anew, middle, last)
     return [f"if threshold < {sums[middle - 1]}:", *indented(lower, 1), "else:", *indented(upper, 1)]
 
 
@@ -266,41 +281,77 @@ def _highest(plan: Plan) -> str:
     return f"max({', '.join(sizes)})" if len(sizes) > 1 else (sizes or ["0.0"])[0]
 
 
-def _state(plan: Plan) -> tuple[str, str]:
-    slots = [*(f"x{i}" for i in range(len(plan.slots))), *(f"w{i}" for i in range(len(plan.triggers)))]
-    return ", ".join(slots), ", ".join(["t", *slots, *(f"p{i}" for i in range(len(plan.constants)))])
-
-
 def settling(plan: Plan) -> list[str]:
     """Lines that let events happen where a condition has turned, and then end the loop so that the counts are looked at again."""
     if not plan.triggers:
         return []
-    kept, given = _state(plan)
-    turned = " or ".join(f"({source(trigger.condition, plan.rename)}) != w{i}" for i, trigger in enumerate(plan.triggers))
-    return [f"if {turned}:", f"    {kept}, fine = settle({given})", "    todo = 0", "    if not fine:", f"        state = {BAD_EVENT}"]
+    slots = range(len(plan.slots))
+    return [
+        f"if turned({', '.join(['t', *(f'x{i}' for i in slots), 'p', 'w'])}):",
+        *(f"    y[{i}] = x{i}" for i in slots),
+        "    fine = settle(t, y, p, w)",
+        *(f"    x{i} = y[{i}]" for i in slots),
+        "    todo = 0",
+        "    if not fine:",
+        f"        state = {BAD_EVENT}",
+    ]
 
 
 def settle_source(plan: Plan) -> list[str]:
-    """Source of `settle`: all events whose conditions have turned true happen, one after another, and those that these set off."""
-    kept, given = _state(plan)
-    events = range(len(plan.triggers))
-    lines = ["fine = True", *(f"q{i} = False" for i in events), f"for _ in range({EVENT_ROUNDS}):"]
+    """Source of `turned`, whether a condition has, and of `settle`: all events whose conditions have turned true happen, one by one.
+
+    Numbers stand in arrays: a compiler takes time and memory for each variable at each branch.
+    """
+    constants = {name: f"p[{i}]" for i, (name, _) in enumerate(plan.constants)} | {TIME: "t"}
+    in_locals = (constants | {name: f"x{i}" for i, name in enumerate(plan.slots)}).__getitem__
+    in_arrays = (constants | {name: f"y[{i}]" for i, name in enumerate(plan.slots)}).__getitem__
+    conditions = [trigger.condition for trigger in plan.triggers]
+    turned = (f"if ({source(condition, in_locals)}) != w[{i}]: return True" for i, condition in enumerate(conditions))
+    rounds = ["pending = False"]
+    for i, condition in enumerate(conditions):
+        rounds += [f"now = {source(condition, in_arrays)}", f"if now and not w[{i}]: q[{i}] = True", f"w[{i}] = now"]
+    rounds += [
+        "for i in range(q.size):",
+        "    pending = pending or q[i]",
+        "if not pending:",
+        "    return fine",
+        "which = -1",
+        "best = -np.inf",
+    ]
     for i, trigger in enumerate(plan.triggers):
-        condition = f"c{i} = {source(trigger.condition, plan.rename)}"
-        lines += indented([condition, f"q{i} = q{i} or (c{i} and not w{i})", f"w{i} = c{i}"], 1)
-    lines += indented([f"if not ({' or '.join(f'q{i}' for i in events)}):", f"    return {kept}, fine", "which = -1", "best = -np.inf"], 1)
+        priority = "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, in_arrays)})"
+        rounds += [f"if q[{i}]:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"]
+    rounds += ["q[which] = False"]
     for i, trigger in enumerate(plan.triggers):
-        priority = "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, plan.rename)})"
-        lines += indented(
-            [f"if q{i}:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"], 1
-        )
-    for i, trigger in enumerate(plan.triggers):
-        lines += indented([f"if which == {i}:", f"    q{i} = False"], 1)
-        lines += indented((f"v{slot} = np.float64({source(value, plan.rename)})" for slot, value in trigger.assignments), 2)
-        for slot, _ in trigger.assignments:
-            valid = (
-                f"0.0 <= v{slot} <= {COUNT_LIMIT} and v{slot} == np.floor(v{slot})" if slot < plan.num_counts else f"np.isfinite(v{slot})"
-            )
-            lines += indented([f"fine = fine and {valid}", f"x{slot} = v{slot}"], 2)
-    lines += [f"return {kept}, False"]
-    return ["@njit(error_model='numpy')", f"def settle({given}):", *indented(lines, 1), "", ""]
+        rounds += [f"if which == {i}:", *indented(_assigning(plan, trigger, in_arrays), 1)]
+    room = max(len(trigger.assignments) for trigger in plan.triggers)
+    return [
+        "@njit(error_model='numpy')",
+        f"def turned({', '.join(['t', *(f'x{i}' for i in range(len(plan.slots))), 'p', 'w'])}):",
+        *indented([*turned, "return False"], 1),
+        "",
+        "",
+        "@njit(error_model='numpy')",
+        "def settle(t, y, p, w):",
+        *indented([f"q = np.zeros({len(conditions)}, np.bool_)", f"v = np.empty({room})", "fine = True"], 1),
+        f"    for _ in range({EVENT_ROUNDS}):",
+        *indented(rounds, 2),
+        "    return False",
+        "",
+        "",
+    ]
+
+
+def _assigning(plan: Plan, trigger: Trigger, rename: Callable[[str], str]) -> Iterator[str]:
+    """Lines that set what an event sets; a value that several slots take is computed once."""
+    places: dict[str, int] = {}
+    for _, value in trigger.assignments:
+        text = source(value, rename)
+        if text not in places:
+            places[text] = len(places)
+            yield f"v[{places[text]}] = np.float64({text})"
+    for slot, value in trigger.assignments:
+        new = f"v[{places[source(value, rename)]}]"
+        valid = f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})" if slot < plan.num_counts else f"np.isfinite({new})"
+        yield f"fine = fine and {valid}"
+        yield f"y[{slot}] = {new}"

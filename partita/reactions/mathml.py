@@ -119,6 +119,13 @@ _CONSTANTS: Mapping[int, Expression] = {
 }
 _JOINING = {libsbml.AST_PLUS, libsbml.AST_TIMES, libsbml.AST_LOGICAL_AND, libsbml.AST_LOGICAL_OR}
 _NUMBERS = {libsbml.AST_INTEGER, libsbml.AST_REAL, libsbml.AST_REAL_E, libsbml.AST_RATIONAL}
+# Elements of the package l3v2extendedmath, and of L3V2, as MathML spells them.
+_SPELLED = {
+    libsbml.AST_FUNCTION_RATE_OF: "rateOf",
+    libsbml.AST_FUNCTION_REM: "rem",
+    libsbml.AST_FUNCTION_QUOTIENT: "quotient",
+    libsbml.AST_LOGICAL_IMPLIES: "implies",
+}
 _TYPE_NAMES = {getattr(libsbml, name): name for name in dir(libsbml) if name.startswith("AST_")}
 
 
@@ -185,7 +192,7 @@ class Formulas:
         if kind == libsbml.AST_FUNCTION:
             return self._call(name, arguments)
         if kind not in _BUILD:
-            what = _TYPE_NAMES.get(kind, "").removeprefix("AST_").removeprefix("FUNCTION_").lower()
+            what = _SPELLED.get(kind) or _TYPE_NAMES.get(kind, "").removeprefix("AST_").removeprefix("FUNCTION_").lower()
             raise UnsupportedError(f"the function {what or name!r} in a formula")
         try:
             return _BUILD[kind](*arguments)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from partita.reactions.consistency import CONVENTIONS, check_laws, check_names, follow
 from partita.reactions.expression import Call, Expression, Name, Number, number, substitute, to_text
+from partita.reactions.quoting import got
 from partita.reactions.reaction import Event, Reaction, as_expression, finite, whole
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Network:
             {'A': 5, 'B': 0}
         """
         if unknown := [*(initial.keys() - {*self.species})]:
-            raise ValueError(f"initial must name species of the network, got {unknown[0]!r}")
+            raise ValueError(f"initial must name species of the network, got {got(unknown[0])}")
         given = {name: whole(count, 0, COUNT_LIMIT, f"initial count of {name!r}") for name, count in initial.items()}
         if ruled := [name for name, count in given.items() if count and name in self.rules]:
             raise ValueError(f"initial must name species that follow no rule, got {ruled[0]!r}")
@@ -153,7 +154,7 @@ class Network:
             {'k': 5.0}
         """
         if unknown := [name for name in parameters if name not in self.parameters]:
-            raise ValueError(f"parameters must name parameters of the network, got {unknown[0]!r}")
+            raise ValueError(f"parameters must name parameters of the network, got {got(unknown[0])}")
         return {**self.parameters, **{name: finite(value, f"parameter {name!r}") for name, value in parameters.items()}}
 
     def inline(self, expression: Expression) -> Expression:

@@ -6,6 +6,7 @@ Rules are inlined. The rate constant of a mass-action law is a constant whatever
 or names only share one compiled kernel.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,8 @@ from partita.reactions.bounds import enclose
 from partita.reactions.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
 from partita.reactions.guard import guarded
 from partita.reactions.network import Network
+from partita.reactions.quoting import got, shown
+from partita.reactions.reaction import finite
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 
@@ -70,7 +73,7 @@ class Plan:
         """The local variable of a kernel that holds a name."""
         return self._locals[name]
 
-    @property
+    @functools.cached_property
     def _locals(self) -> dict[str, str]:
         known = {TIME: "t"}
         known.update((name, f"p{i}") for i, (name, _) in enumerate(self.constants))
@@ -175,10 +178,9 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
     for name, value in (parameters or {}).items():
         if name not in network.parameters:
             raise ValueError(
-                f"parameters must name parameters of the network ({', '.join(network.parameters) or 'it has none'}), got {name!r}"
+                f"parameters must name parameters of the network ({shown(', '.join(network.parameters), 300) or 'it has none'}), got {got(name)}"
             )
-        if not np.isfinite(value):
-            raise ValueError(f"parameters[{name!r}] must be a finite number, got {value!r}")
+        finite(value, f"parameters[{name!r}]")
     all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
     counts = network.counts({**network.initial, **(initial or {})})
     known = {**all_parameters, **{name: float(count) for name, count in counts.items()}}

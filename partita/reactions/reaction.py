@@ -11,6 +11,7 @@ from typing import Any
 
 from partita.reactions.expression import TIME, Expression, check_name, is_condition, names, number, to_text
 from partita.reactions.formula import parse
+from partita.reactions.quoting import got
 
 COEFFICIENT_LIMIT = 1_000_000
 MOLECULARITY_LIMIT = 20
@@ -141,9 +142,9 @@ def as_expression(value: Expression | str | float, what: str, condition: bool = 
     try:
         tree = parse(value) if isinstance(value, str) else value if isinstance(value, Expression) else number(value)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{what} must be an expression, got {value!r}: {error}") from None
+        raise ValueError(f"{what} must be an expression, got {got(value)}: {error}") from None
     if is_condition(tree) != condition:
-        raise ValueError(f"{what} must be a {'condition' if condition else 'number'}, got {to_text(tree)}")
+        raise ValueError(f"{what} must be a {'condition' if condition else 'number'}, got {to_text(tree):.200}")
     return tree
 
 
@@ -158,7 +159,7 @@ def whole(value: Any, low: int, high: int, what: str) -> int:
     except (TypeError, ValueError, OverflowError):
         fits = False
     if not fits:
-        raise ValueError(f"{what} must be a whole number from {low} to {high}, got {value!r}")
+        raise ValueError(f"{what} must be a whole number from {low} to {high}, got {got(value)}")
     return int(value)
 
 
@@ -168,12 +169,16 @@ def finite(value: Any, what: str) -> float:
     Raises:
         ValueError: if it is no finite number.
     """
+    if getattr(value, "ndim", 0) or isinstance(value, (list, tuple, dict, set)):
+        raise ValueError(
+            f"{what} must be one finite number, got {got(value)}: for several values call once for each, nothing is compiled again"
+        )
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
         result = math.nan
     if not math.isfinite(result):
-        raise ValueError(f"{what} must be a finite number, got {value!r}")
+        raise ValueError(f"{what} must be a finite number, got {got(value)}")
     return result
 
 

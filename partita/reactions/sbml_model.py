@@ -9,11 +9,13 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
 from partita.reactions.consistency import follow
-from partita.reactions.expression import TIME, Call, Expression, Name, Number, check_name, constant, names, number, substitute
+from partita.reactions.expression import NAME_LIMIT, TIME, Call, Expression, Name, Number, check_name, constant, names, number, substitute
 from partita.reactions.mathml import Formulas, UnsupportedError, libsbml
 from partita.reactions.network import COUNT_LIMIT, Network
+from partita.reactions.quoting import shown
 from partita.reactions.reaction import COEFFICIENT_LIMIT, MOLECULARITY_LIMIT, Event, Reaction, whole
 
+EXTENDED_MATH = "l3v2extendedmath"
 LOCAL_LEVEL = 3  # from it on, local parameters have a list of their own, and events say more of their conditions
 
 
@@ -55,7 +57,7 @@ def _label(element: Any) -> str:
 
 
 def _fail(element: Any, message: str) -> NoReturn:
-    raise ValueError(f"line {element.getLine()}: {_label(element)}: {message}")
+    raise ValueError(f"line {element.getLine()}: {shown(_label(element), 200)}: {message}")
 
 
 def _refuse(element: Any, what: str) -> NoReturn:
@@ -70,7 +72,9 @@ def _check_document(document: Any) -> None:
     if document.getLevel() not in (2, 3):
         _refuse(document, f"SBML Level {document.getLevel()}")
     for plugin in (document.getPlugin(i) for i in range(document.getNumPlugins())):
-        if document.getLevel() >= LOCAL_LEVEL and document.getPackageRequired(plugin.getPackageName()):
+        # libSBML adds the package of extended mathematics to every document of L3V2; what a formula uses of it is looked at there.
+        name = plugin.getPackageName()
+        if document.getLevel() >= LOCAL_LEVEL and name != EXTENDED_MATH and document.getPackageRequired(name):
             _refuse(document, f"the package {plugin.getPackageName()!r}, which changes the meaning,")
     model = document.getModel()
     if model is None:
@@ -108,6 +112,8 @@ class _Reader:
         # An id of the file → its name in the network. All formulas below speak of ids until `_fold`.
         self.names = {name: self._legal(name) for name in (*self.species, *self.parameters, *self.compartments)}
         self.symbols: dict[str, Expression] = {name: Name(f"id {name}") for name in self.names}
+        self.ids = {f"id {name}": name for name in self.names}
+        self.spoken: dict[str, Expression] = {f"id {name}": Name(legal) for name, legal in self.names.items()}
         functions = _items(model.getListOfFunctionDefinitions())
         self.formulas = Formulas(
             {it.getId(): (it.getBody(), [it.getArgument(i).getName() for i in range(it.getNumArguments())]) for it in functions}
@@ -143,6 +149,10 @@ class _Reader:
     def _legal(self, name: str) -> str:
         """A name as networks allow it, and new."""
         while name in self.taken or not _is_allowed(name):
+            if len(name) >= NAME_LIMIT:
+                raise ValueError(
+                    f"an id, or that of a reaction and its local parameter, must have fewer than {NAME_LIMIT} letters, got {name[:40]!r}…"
+                )
             name += "_"
         self.taken.add(name)
         return name
@@ -188,23 +198,24 @@ class _Reader:
     def _start(self) -> dict[str, float]:
         """The value of each symbol at time 0 as the file means it; those that have none are left out."""
         formulas = self.assigned | self.rules
-        needs = {name: {needed.removeprefix("id ") for needed in names(formula)} & {*self.names} for name, formula in formulas.items()}
+        needs = {name: {self.ids[needed] for needed in names(formula) if needed in self.ids} for name, formula in formulas.items()}
         needs |= {name: {item.getCompartment()} for name, item in self.species.items() if name not in formulas}
         try:
             order = [*TopologicalSorter({name: needs.get(name, set()) for name in self.names}).static_order()]
         except CycleError as error:
-            raise ValueError(f"values at the start must not follow one another in a circle: {' → '.join(error.args[1])}") from None
-        values = {TIME: 0.0}
+            circle = shown(" → ".join(error.args[1]), 300)
+            raise ValueError(f"values at the start must not follow one another in a circle: {circle}") from None
+        values, known = {TIME: 0.0}, {TIME: 0.0}  # by id, and by name
         for name in order:
             if name not in formulas:
                 value = self._given(name, values)
             else:
                 try:
-                    value = constant(formulas[name], values)
+                    value = constant(substitute(formulas[name], self.spoken), known)
                 except ValueError as error:
-                    raise ValueError(f"the value of {name!r} at the start: {str(error).replace('id ', '')}") from None
+                    raise ValueError(f"the value of {name!r} at the start: {error}") from None
             if _is_set(value):
-                values[f"id {name}"] = value
+                values[f"id {name}"] = known[self.names[name]] = value
         return values
 
     def _given(self, name: str, values: Mapping[str, float]) -> float:
@@ -370,7 +381,7 @@ class _Reader:
         fresh = {*names(formula)}
         while fresh:
             found |= fresh
-            ruled = (self.rules.get(name.removeprefix("id ")) for name in fresh)
+            ruled = (self.rules.get(self.ids[name]) for name in fresh if name in self.ids)
             fresh = {name for rule in ruled if rule is not None for name in names(rule)} - found
         return found
 

@@ -12,7 +12,17 @@ import numpy as np
 
 from partita.kernels import njit
 from partita.reactions.expression import Call, Expression, Name, Number, names
-from partita.reactions.kernel import ABSORBED, BAD_PROPENSITY, COUNT_LIMIT, COUNT_TOO_LARGE, EVENT_LIMIT, FINISHED, RUNNING
+from partita.reactions.kernel import (
+    ABSORBED,
+    BAD_PROPENSITY,
+    COUNT_LIMIT,
+    COUNT_TOO_LARGE,
+    EVENT_LIMIT,
+    FINISHED,
+    HALTED,
+    INTERRUPTED,
+    RUNNING,
+)
 from partita.reactions.plan import Numbers, Plan
 from partita.reactions.streams import advance, bits_of, exponential, fetch_add, float_of, uniform
 
@@ -294,6 +304,9 @@ def run(
                     else:
                         rows = _join(r, value, exponent, row_of, group, position, members, size, weight, bound, rows)
             while state == RUNNING and not crowded and events < last:
+                if (events & 255) == 0 and fetch_add(queue, 0) >= HALTED:
+                    state = INTERRUPTED
+                    break
                 total = 0.0
                 for g in range(rows):
                     total += weight[g]
@@ -359,6 +372,14 @@ def run(
                         rows = _join(d, value, exponent, row_of, group, position, members, size, weight, bound, rows)
             if crowded:
                 allowed *= 2
+        if state == BAD_PROPENSITY:  # no matter where nothing is to be recorded any more
+            while k < times.size and times[k] <= t:
+                for s in range(num_slots):
+                    if columns[s] >= 0:
+                        out[i, columns[s], k] = np.int64(y[s])
+                k += 1
+            if k == times.size:
+                state = FINISHED
         x[i] = y[:num_slots]
         spent += events - start + 1 + k - reached[i]
         clock[i], reached[i], fired[i], status[i] = t, k, events, state

@@ -217,6 +217,14 @@ def run(
                 k += 1
             if k == times.size:
                 state = ABSORBED if total == 0.0 else FINISHED
+        if state == BAD_PROPENSITY:  # no matter where nothing is to be recorded any more
+            while k < times.size and times[k] <= t:
+                for s in range(num_slots):
+                    if columns[s] >= 0:
+                        out[i, columns[s], k] = np.int64(y[s])
+                k += 1
+            if k == times.size:
+                state = FINISHED
         x[i] = y[:num_slots]
         words[i] = state_words
         clock[i], reached[i], fired[i], status[i], stop[i] = t, k, events, state, exact

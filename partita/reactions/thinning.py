@@ -53,7 +53,10 @@ def source(plan: Plan, log: bool = False) -> str:
         "        break",
         "    window[i] *= 0.5",
         "if not fine:",
-        f"    state = {BAD_PROPENSITY}",
+        f"    state = {BAD_PROPENSITY} if shortest < times[times.size - 1] else {FINISHED}",
+        f"    while k < times.size and (state == {FINISHED} or times[k] <= t):",
+        *indented(kernel.recording(plan, "k", lambda slot: f"x{slot}"), 2),
+        "        k += 1",
         "    break",
     ]
     record = [

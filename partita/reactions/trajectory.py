@@ -59,6 +59,7 @@ def trace(
     length = BUFFER + 2 * len(engine.numbers.stops)
     log = np.empty(length), np.empty(length, np.int64), np.empty((length, len(engine.plan.slots)))
     pieces = [(np.zeros(1), np.full(1, -1), engine.numbers.start[None])]
+    engine.make_ready(run, rows, engine.numbers.constants, 1, *log)
     queue, places = np.zeros(1, np.int64), np.full(1, -1, np.int64)
     while rows["status"][0] == kernel.RUNNING:
         log[1].fill(NOTHING)
