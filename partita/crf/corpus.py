@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from partita.bounded import lines, opened
-from partita.crf.text import shown
+from partita.quoting import shown
 
 Source = str | os.PathLike[str] | Iterable[str] | Iterable[bytes]  # an open file is its lines
 LONGEST_SENTENCE = 2**20  # lines

@@ -11,7 +11,7 @@ from functools import lru_cache
 from operator import add
 from typing import Any
 
-from partita.crf.text import shown
+from partita.quoting import shown
 
 _EDGE = "\n"  # stands before and after a sentence, and in none
 _HALF_WIDTH = "".join(map(chr, [*range(0xFF01), *range(0x21, 0x7F)]))  # the character that stands for each code point

@@ -26,7 +26,7 @@ from partita.crf.features import (
 )
 from partita.crf.repair import advise_scheme, describe_break, first_break, name_sentences, repair_tags
 from partita.crf.tags import Constraints, legal, tag_set, tags_to_words
-from partita.crf.text import shown
+from partita.quoting import shown
 
 
 class Vocabulary:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from partita.crf.tags import legal, tags_to_spans
-from partita.crf.text import shown
+from partita.quoting import shown
 
 
 class Score(NamedTuple):

@@ -11,7 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from partita.crf.tags import SCHEMES, Constraints, join_tag, letters_of, split_tag
-from partita.crf.text import shown
+from partita.quoting import shown
 
 NAMED = 3  # sentences that a message names
 

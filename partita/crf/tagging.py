@@ -24,9 +24,9 @@ from partita.crf.features import columns_needed
 from partita.crf.lexicon import Lexicon
 from partita.crf.tagger import Tagger
 from partita.crf.tags import tags_to_words
-from partita.crf.text import shown
 from partita.files import replacing
 from partita.loading import read_model
+from partita.quoting import shown
 
 MAX_SHAPES = 5  # each takes time to compile, and saves less padding than the one before
 CHUNK = 2**20  # tokens that are read, tagged and written at a time

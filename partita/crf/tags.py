@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from partita.crf.text import shown
+from partita.quoting import shown
 
 SCHEMES = {"bmes": ("B", "M", "E", "S"), "bioes": ("B", "I", "E", "S"), "bio": ("B", "I", "I", "B")}  # first, inner, last, only
 _STARTS, _ENDS = frozenset("bsBS"), frozenset("esES")

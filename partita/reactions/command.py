@@ -16,8 +16,8 @@ import numpy as np
 from partita.doctor import need
 from partita.files import replacing
 from partita.options import FiniteRange, count, ending
+from partita.quoting import shown
 from partita.reactions.network import Network
-from partita.reactions.quoting import shown
 from partita.reactions.sbml import read_sbml
 from partita.reactions.waiting import is_left_behind
 
@@ -154,6 +154,6 @@ def read_network(model: str) -> Network:
     try:
         return read_sbml(path) if path.suffix in (".xml", ".sbml") else Network.from_text(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
-        raise click.ClickException(f"{shown(str(path))} is not utf-8: byte {error.start}") from None
+        raise click.ClickException(f"{shown(str(path), 300)} is not utf-8: byte {error.start}") from None
     except ValueError as error:
-        raise click.ClickException(f"{shown(str(path))}: {error}") from None
+        raise click.ClickException(f"{shown(str(path), 300)}: {error}") from None

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
+from partita.quoting import MESSAGE_LIMIT, shown
 from partita.reactions.expression import TIME, Expression, check_name, names, substitute, to_text
-from partita.reactions.quoting import shown
 from partita.reactions.reaction import Event, Reaction
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ class NetworkError(ValueError):
     """A network that is none, and the reaction, the event or the name of the rule that makes it so."""
 
     def __init__(self, message: str, subject: Reaction | Event | str):
-        super().__init__(shown(message))
+        super().__init__(shown(message, MESSAGE_LIMIT))
         self.subject = subject
 
 

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from partita.kernels import njit
 
 LEAF = 48  # vertices that are not parted further
 
@@ -30,7 +31,7 @@ class Cost(NamedTuple):
     work: int
 
 
-@njit(cache=True)
+@njit()
 def _touching(indptr, indices, side, members):
     """Which of the members have a neighbour on the other side (1 or 2)."""
     found = np.zeros(members.size, np.bool_)
@@ -44,7 +45,7 @@ def _touching(indptr, indices, side, members):
     return found
 
 
-@njit(cache=True)
+@njit()
 def front(indptr, indices, pivots, handed_on, done, local):
     """The vertices of a front: pivots, what the children hand on, and all neighbours of pivots that are not done.
 

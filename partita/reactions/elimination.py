@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from partita.kernels import njit
 from partita.reactions.dissection import Cost, Step, cost, dissect, front
 
 KEPT_LIMIT = 160_000_000  # numbers, 1.2 GiB
@@ -39,7 +39,7 @@ class _Done(NamedTuple):
     shares: Floats
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _assemble(block, pivots, outward, inward, done, local, num_pivots):
     """Put the rates of the pivots into the block; those between a pivot and what is done stand in the children's blocks."""
     indptr, indices, values = outward
@@ -56,7 +56,7 @@ def _assemble(block, pivots, outward, inward, done, local, num_pivots):
                 block[local[other], place] += values[entry]
 
 
-@njit(cache=True)
+@njit()
 def _extend(block, places, added):
     """Add a child's block, whose rows and columns stand at these places."""
     for row in range(places.size):
@@ -64,7 +64,7 @@ def _extend(block, places, added):
             block[places[row], places[column]] += added[row, column]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _eliminate(block, weights, start, stop, shares, rows, order, seldom, heavy):
     """Eliminate the states `start` to `stop − 1` of a block; rows and columns outside are brought up to date by a product later.
 
@@ -97,7 +97,7 @@ def _eliminate(block, weights, start, stop, shares, rows, order, seldom, heavy):
     return count
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _walk_back(members, order, shares, mantissa, exponent):
     """The probabilities of eliminated states from those of the others, as mantissa · 2^exponent."""
     for place in range(order.size - 1, -1, -1):
@@ -182,8 +182,8 @@ class _Elimination:
             limits = LAST_SELDOM, LAST_HEAVY
             if not _eliminate(block, weights, k, k + 1, shares, rows, order, *limits):
                 raise ValueError(
-                    f"the stationary distribution cannot be told in float64: {len(members)} sets of states are left less often than once in "
-                    "1e280 jumps; take `distribution` at the times of interest"
+                    f"the stationary distribution cannot be told in float64: {len(members)} sets of states are left less often than once "
+                    "in 1e280 jumps; take `distribution` at the times of interest"
                 )
             self.history.append(_Done(members, order, shares))
             rest = np.delete(np.arange(len(members)), k)
@@ -196,7 +196,7 @@ def stationary(rates, coordinates: Ints) -> Floats:
     """The stationary law of an irreducible chain.
 
     Args:
-        rates: From the state of the column to that of the row, a SciPy sparse array `(states, states)`; what is on its diagonal is left out.
+        rates: From the state of the column to that of the row, a sparse array `(states, states)`; its diagonal is left out.
         coordinates: Whole numbers that place each state near those it leads to, `(states, dimensions)`.
 
     Returns:

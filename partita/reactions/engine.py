@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from partita.quoting import MESSAGE_LIMIT, shown
 from partita.reactions import kernel, lanes, sparse, tau, thinning
 from partita.reactions.compiled import load
 from partita.reactions.expression import TIME, Name, evaluate, names
 from partita.reactions.network import Network
 from partita.reactions.plan import Numbers, Plan, blame, describe, numbers, plan
-from partita.reactions.quoting import shown
 from partita.reactions.sizes import check_parts, check_source
 from partita.reactions.streams import stream_states
 from partita.reactions.waiting import patiently
@@ -194,7 +194,7 @@ class Engine:
             if len(messages) == 20:
                 messages.append("… and more")
                 break
-            messages.append(shown(f"trajectory {first + i}: {self._reason(status[i], rows['x'][i], rows['clock'][i])}"))
+            messages.append(shown(f"trajectory {first + i}: {self._reason(status[i], rows['x'][i], rows['clock'][i])}", MESSAGE_LIMIT))
         end = np.where(np.isin(status, ENDED), self.times[-1], rows["clock"])
         return Runs(first, self._tables(rows), status.astype(np.int8), rows["fired"], end, messages)
 

@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from partita.quoting import got, shown
 from partita.reactions.engine import ENDED, STATUS, UNLIMITED, Engine, Request, Runs, available_threads
 from partita.reactions.kernel import INTERRUPTED
 from partita.reactions.network import Network
 from partita.reactions.progress import Progress
-from partita.reactions.quoting import got, shown
 from partita.reactions.saving import Journal
 from partita.reactions.summary import REDUCTIONS, Summary
 

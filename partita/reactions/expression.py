@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from partita.reactions.quoting import got, shown
+from partita.quoting import got, shown
 
 DEPTH_LIMIT = 150  # the generated source has a parenthesis for each level, and Python reads at most 200
 SIZE_LIMIT = 10_000

@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, NoReturn
 
+from partita.quoting import MESSAGE_LIMIT, shown
 from partita.reactions.expression import DEPTH_LIMIT, NEGATION, OPERATORS, TIME, Call, Expression, Name, Number, is_condition
-from partita.reactions.quoting import shown
 
 LENGTH_LIMIT = 400_000
 
@@ -37,7 +37,7 @@ class Token(NamedTuple):
 
     def fail(self, message: str) -> NoReturn:
         """Raise a ValueError that begins with the place of this token."""
-        raise ValueError(f"line {self.line}, column {self.column}: {shown(message)}")
+        raise ValueError(f"line {self.line}, column {self.column}: {shown(message, MESSAGE_LIMIT)}")
 
     def __str__(self) -> str:
         return self.text if self.kind == "end" else repr(self.text if len(self.text) <= 40 else self.text[:40] + "…")

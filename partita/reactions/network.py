@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from partita.quoting import got
 from partita.reactions.consistency import CONVENTIONS, check_laws, check_names, follow
 from partita.reactions.expression import Call, Expression, Name, Number, number, substitute, to_text
-from partita.reactions.quoting import got
 from partita.reactions.reaction import Event, Reaction, as_expression, finite, whole
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from partita.quoting import got, shown
 from partita.reactions.bounds import enclose
 from partita.reactions.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
 from partita.reactions.guard import guarded
 from partita.reactions.network import Network
-from partita.reactions.quoting import got, shown
 from partita.reactions.reaction import finite
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
@@ -177,9 +177,8 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
     network = layout.network
     for name, value in (parameters or {}).items():
         if name not in network.parameters:
-            raise ValueError(
-                f"parameters must name parameters of the network ({shown(', '.join(network.parameters), 300) or 'it has none'}), got {got(name)}"
-            )
+            known = shown(", ".join(network.parameters), 300) or "it has none"
+            raise ValueError(f"parameters must name parameters of the network ({known}), got {got(name)}")
         finite(value, f"parameters[{name!r}]")
     all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
     counts = network.counts({**network.initial, **(initial or {})})

@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from partita.quoting import got
 from partita.reactions.expression import TIME, Expression, check_name, is_condition, names, number, to_text
 from partita.reactions.formula import parse
-from partita.reactions.quoting import got
 
 COEFFICIENT_LIMIT = 1_000_000
 MOLECULARITY_LIMIT = 20

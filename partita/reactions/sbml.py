@@ -8,8 +8,8 @@ from typing import BinaryIO, NoReturn
 from xml.parsers import expat
 
 from partita.doctor import need
+from partita.quoting import MESSAGE_LIMIT, shown
 from partita.reactions.network import Network
-from partita.reactions.quoting import shown
 
 BYTE_LIMIT = 16 * 2**20
 DEPTH_LIMIT = 250
@@ -57,7 +57,7 @@ def read_sbml(source: str | os.PathLike[str] | BinaryIO, rounding: bool = False)
         _check_xml(data)
         return _model(data.decode("utf-8-sig"), rounding)
     except ValueError as error:
-        raise ValueError(shown(f"{name}: {error}")) from None
+        raise ValueError(shown(f"{name}: {error}", MESSAGE_LIMIT)) from None
 
 
 def _model(text: str, rounding: bool) -> Network:

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any, NoReturn
 
+from partita.quoting import shown
 from partita.reactions.consistency import follow
 from partita.reactions.expression import NAME_LIMIT, TIME, Call, Expression, Name, Number, check_name, constant, names, number, substitute
-from partita.reactions.mathml import Formulas, UnsupportedError, libsbml
+from partita.reactions.mathml import Formulas, UnsupportedError, libsbml, tidy
 from partita.reactions.network import COUNT_LIMIT, Network
-from partita.reactions.quoting import shown
 from partita.reactions.reaction import COEFFICIENT_LIMIT, MOLECULARITY_LIMIT, Event, Reaction, whole
 
 EXTENDED_MATH = "l3v2extendedmath"
@@ -28,8 +28,7 @@ def network(text: str, rounding: bool = False) -> Network:
 
     Raises:
         ValueError: with line and element, if it is no valid model or holds what is not supported.
-    """
-    # Without a declaration libSBML would add one as a line of its own, and count it.
+    """  # Without a declaration libSBML would add one as a line of its own, and count it.
     document = libsbml.readSBMLFromString(text if text.startswith("<?xml") else f'<?xml version="1.0" encoding="UTF-8"?>{text}')
     _check_document(document)
     return _Reader(document.getModel(), rounding).network()
@@ -41,9 +40,7 @@ def _items(things: Any) -> Iterator[Any]:
 
 # What an element without an id of its own is about.
 _ABOUT = {
-    "assignmentRule": "getVariable",
-    "rateRule": "getVariable",
-    "eventAssignment": "getVariable",
+    **dict.fromkeys(("assignmentRule", "rateRule", "eventAssignment"), "getVariable"),
     "initialAssignment": "getSymbol",
     "speciesReference": "getSpecies",
 }
@@ -150,9 +147,7 @@ class _Reader:
         """A name as networks allow it, and new."""
         while name in self.taken or not _is_allowed(name):
             if len(name) >= NAME_LIMIT:
-                raise ValueError(
-                    f"an id, or that of a reaction and its local parameter, must have fewer than {NAME_LIMIT} letters, got {name[:40]!r}…"
-                )
+                raise ValueError(f"an id must have fewer than {NAME_LIMIT} letters (with its reaction's, if local), got {name[:40]!r}…")
             name += "_"
         self.taken.add(name)
         return name
@@ -167,7 +162,7 @@ class _Reader:
 
     def _fold(self, formula: Expression) -> Expression:
         """A formula of ids in terms of the network: counts for concentrations, numbers for sizes of compartments."""
-        return _tidy(substitute(formula, self.replacements))
+        return tidy(substitute(formula, self.replacements))
 
     def _replacement(self, name: str) -> Expression:
         if name in self.sizes:
@@ -329,7 +324,7 @@ class _Reader:
                 factors.remove(factor)
         if any(self._follows_species(factor) for factor in factors):
             return reaction
-        return Reaction(reaction.reactants, reaction.products, _tidy(Call("*", (Number(1), Number(1), *factors))), name=reaction.name)
+        return Reaction(reaction.reactants, reaction.products, tidy(Call("*", (Number(1), Number(1), *factors))), name=reaction.name)
 
     def _events(self) -> tuple[Event, ...]:
         items = [*_items(self.model.getListOfEvents())]
@@ -373,7 +368,7 @@ class _Reader:
 
     def _as_count(self, name: str, value: Expression) -> Expression:
         size = self.sizes[self.species[name].getCompartment()] if self._is_concentration(name) else 1.0
-        return _tidy(Call("*", (self._fold(value), Number(size))))
+        return tidy(Call("*", (self._fold(value), Number(size))))
 
     def _needs(self, formula: Expression) -> set[str]:
         """All ids that a formula follows, through rules."""
@@ -391,17 +386,3 @@ def _is_allowed(name: str) -> bool:
         return check_name(name) == name
     except ValueError:
         return False
-
-
-def _tidy(expression: Expression) -> Expression:
-    """The expression without factors and divisors of 1, and with products of products as one."""
-    if not isinstance(expression, Call):
-        return expression
-    arguments = tuple(map(_tidy, expression.arguments))
-    if expression.operator == "*":
-        factors = (factor for it in arguments for factor in (it.arguments if isinstance(it, Call) and it.operator == "*" else (it,)))
-        kept = tuple(factor for factor in factors if factor != Number(1))
-        return Call("*", kept) if len(kept) > 1 else kept[0] if kept else Number(1)
-    if expression.operator == "/" and arguments[1] == Number(1):
-        return arguments[0]
-    return Call(expression.operator, arguments)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from partita.kernels import njit
 
 WORK_LIMIT = 1_000_000_000_000  # multiplications, some minutes
 PIECE = 100_000_000  # multiplications between two looks at Ctrl-C
@@ -23,7 +24,7 @@ NOTHING = 1e-200  # a smaller probability is 0: processors are slow where number
 Floats = npt.NDArray[np.float64]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _jump(indptr, indices, shares, stays, gone, law, total, weights, lost, lost_total):
     """As many jumps as there are weights; adds the laws on the way to `total`. Gives what has gone, and its weighted sum."""
     after = np.empty_like(law)
@@ -89,8 +90,8 @@ class Chain:
         if not min(one_by_one, by_squares) <= WORK_LIMIT:
             raise ValueError(
                 f"{time:g} units of time hold up to {jumps:.2g} jumps, and the distribution of {self.size} states would take "
-                f"{min(one_by_one, by_squares):.1g} multiplications, at most {WORK_LIMIT:.0g} are allowed: take `stationary`, earlier times "
-                f"or lower bounds, or remove what is much faster than the rest"
+                f"{min(one_by_one, by_squares):.1g} multiplications, at most {WORK_LIMIT:.0g} are allowed: take `stationary`, earlier "
+                f"times or lower bounds, or remove what is much faster than the rest"
             )
         mass = law.sum()
         result, lost = self._by_jumps(law, jumps) if one_by_one <= by_squares else self._by_squares(law, jumps)

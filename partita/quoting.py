@@ -5,7 +5,7 @@ from typing import Any
 MESSAGE_LIMIT = 800
 
 
-def shown(text: str, limit: int = MESSAGE_LIMIT) -> str:
+def shown(text: str, limit: int = 60) -> str:
     r"""Return the text with what cannot be printed escaped, cut to a length.
 
     Args:
