@@ -67,8 +67,8 @@ def report() -> Iterator[str]:
         yield _line("backend", f"{name}, chosen {reason}")
         yield _line("devices", _devices())
     if not os.environ.get("KERAS_BACKEND") and name != "tensorflow":
-        missing = "" if find_spec("tensorflow") else ", which is not installed"
-        told = f"import partita before keras, or set KERAS_BACKEND={name or 'jax'}: Keras alone takes TensorFlow{missing}"
+        there = "" if find_spec("tensorflow") else ", which is not installed"
+        told = f"import partita before keras, or set KERAS_BACKEND={name or 'jax'}: Keras alone takes TensorFlow{there}"
         yield _line("imports", told)
     yield ""
     yield "folders"

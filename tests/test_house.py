@@ -144,8 +144,7 @@ def test_a_class_is_a_contract_or_final():
         for cls in ours
         for above in ours.intersection(cls.__mro__[1:])
         for name in own_methods(cls).keys() & own_methods(above).keys() - {"__init__"}
-        if not getattr(vars(above)[name], "__isabstractmethod__", False)
-        and f"super().{name}(" not in inspect.getsource(vars(cls)[name])
+        if not getattr(vars(above)[name], "__isabstractmethod__", False) and f"super().{name}(" not in inspect.getsource(vars(cls)[name])
     ]
     assert not overrides
 

@@ -107,7 +107,8 @@ class Tagger(SavedWithSeeds):
             given["callbacks"] = joined(self, given.get("callbacks"), _Follow(given["x"]))
         self._look_for_forbidden(given.get("x"), given.get("y"), "training")
         held_out = given.get("validation_data")
-        self._look_for_forbidden(*(held_out if isinstance(held_out, tuple | list) else (held_out, None))[:2], "validation")
+        x, y = held_out[:2] if isinstance(held_out, tuple | list) and len(held_out) > 1 else (held_out, None)
+        self._look_for_forbidden(x, y, "validation")
         given["callbacks"] = joined(self, given.get("callbacks"), _StopWhenDiverged())
         return super().fit(**given)
 

@@ -10,7 +10,7 @@ in what was eliminated for it: it bounds what a rate that is too small for float
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -123,7 +123,7 @@ def _walk_back(members, order, shares, mantissa, exponent):
 class _Elimination:
     """A chain that is being eliminated."""
 
-    def __init__(self, outward, inward, pattern, weights: Floats):
+    def __init__(self, outward: Any, inward: Any, pattern: Any, weights: Floats):
         count = len(weights)
         self.outward, self.inward, self.pattern, self.weights = outward, inward, pattern, weights
         self.done, self.local = np.zeros(count, np.bool_), np.full(count, -1)
@@ -192,7 +192,7 @@ class _Elimination:
         self.last = int(members[0])
 
 
-def stationary(rates, coordinates: Ints) -> Floats:
+def stationary(rates: Any, coordinates: Ints) -> Floats:
     """The stationary law of an irreducible chain.
 
     Args:
@@ -251,7 +251,7 @@ def _check_cost(needed: Cost, states: int) -> None:
         )
 
 
-def _check_balance(moving, leaving: Floats, probabilities: Floats) -> None:
+def _check_balance(moving: Any, leaving: Floats, probabilities: Floats) -> None:
     """Make sure that what flows into each state flows out of it."""
     out = probabilities * leaving
     far = np.abs(moving @ probabilities - out) > TOLERANCE * out + 1e-200 * out.max()

@@ -8,6 +8,7 @@ the matrix of a short time is squared instead, which has no subtractions either.
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -59,7 +60,7 @@ class Chain:
         (array([0.002479, 0.199284]), 0.798237)
     """
 
-    def __init__(self, rates, escape: Floats):
+    def __init__(self, rates: Any, escape: Floats):
         from scipy.sparse import csr_array, diags_array
 
         moving = csr_array(rates - diags_array(rates.diagonal()))
