@@ -118,6 +118,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
             if optimizer is not None and not optimizer.built:  # on TensorFlow; elsewhere `fit` has done so
                 optimizer.build(model.trainable_variables)
             self._keep("from before the training")
+            if keras.backend.backend() == "jax":
+                variables = [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else [])]
+                self._before = [(variable, variable.value) for variable in variables]
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -143,6 +146,13 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._forget()
+
+    def give_back(self) -> None:
+        """Give a model its values back after an error in the data of the first batch, at which JAX holds them outside of the model."""
+        if not any(value.is_deleted() for _, value in self._before):  # which a first step does to them
+            for variable, value in self._before:
+                variable.assign(value)
+        self._before = []
 
     def _look(self, logs, when):
         if self._broken is None:
@@ -176,6 +186,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def _forget(self):
         self._epoch, self._thread = 0, 0
         self._broken: str | None = None
+        self._before: list[tuple[Any, Any]] = []
         self._kept: tuple[str, list[tuple[Any, np.ndarray]]] | None = None
 
 

@@ -107,8 +107,8 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
         logits = np.concatenate(values) - flat[-1]
         if model.loss_name == "nce":
             logits = logits - log_u - np.log(model.num_noise)
-        slopes = np.where(np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes))  # what leaves no room for a point says nothing
-        return logits, np.pad(slopes, [(0, 0), (0, 1)], constant_values=-1.0)
+        found = np.where(np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes))  # what leaves no room for a point says nothing
+        return logits, np.pad(found, [(0, 0), (0, 1)], constant_values=-1.0)
 
     samples = [(x, log_noise(model.noise, x)), (noise, log_u_noise)]
     weight = model._noise_weight
@@ -119,7 +119,8 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
 
     seen = [look(flat, *sample) for sample in samples]
     if refine:
-        flat[-1] = gamma.root(*(logits + flat[-1] for logits, _ in seen), weight)
+        (of_data, _), (of_noise, _) = seen
+        flat[-1] = gamma.root(of_data + flat[-1], of_noise + flat[-1], weight)
         seen = [look(flat, *sample) for sample in samples]
     for (logits, slopes), (points, _), kind in zip(seen, samples, ("data", "noise"), strict=True):
         bad = np.isnan(logits) | (logits == np.inf) | ~np.isfinite(slopes).all(axis=1)
