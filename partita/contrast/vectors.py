@@ -154,7 +154,7 @@ class WordVectors:
 
     @cached_property
     def _has_length(self) -> np.ndarray:
-        return np.any(self.vectors != 0, axis=1)
+        return np.asarray(self.vectors.any(axis=1))
 
     def save(self, path: str | os.PathLike) -> None:
         """Write a file: `.npz` holds everything; `.bin` and any other name are word2vec's binary and text format: words and vectors.
@@ -171,9 +171,9 @@ class WordVectors:
             word_files.check_words(self.words)
         with replacing(path) as beside, beside.open("wb") as file:
             if path.suffix == ".npz":
-                known: dict[str, Any] = {"contexts": self.contexts, "counts": self.counts}
-                known = {name: values for name, values in known.items() if values is not None}
-                np.savez(file, **{"vectors": self.vectors, **word_files.pack(self.words), **known})
+                content: dict[str, Any] = {"contexts": self.contexts, "counts": self.counts, "vectors": self.vectors}
+                content = {name: values for name, values in content.items() if values is not None}
+                np.savez(file, **content, **word_files.pack(self.words))
             else:
                 (word_files.write_binary if path.suffix == ".bin" else word_files.write_text)(file, self.words, self.vectors)
 
