@@ -6,6 +6,8 @@ loss = NaN, ±∞,   or   |2 D − 1| = 1 for many rounds
 import threading
 import warnings
 
+import keras
+
 from partita.finite import StopOnNonFinite
 
 
@@ -18,11 +20,11 @@ class TrainingStoppedWarning(RuntimeWarning):
     """
 
 
-class Watchdog(StopOnNonFinite):
+class Watchdog(keras.callbacks.Callback):
     """Stop `fit` with a `FloatingPointError` when a loss is not finite, with a `TrainingStoppedWarning` when D stays pinned at 0 or 1.
 
-    A `StopOnNonFinite`, which puts the last good weights back, that also looks at the discriminator D. The models that train in rounds
-    bring one along unless they are given another.
+    A `partita.finite.StopOnNonFinite`, which puts the last good weights back, and a look at the discriminator D. The models that train in
+    rounds bring one along unless they are given another.
 
     Args:
         patience: Rounds in a row that the discriminator may be sure of everything (mean of |2 D − 1| above 0.998)
@@ -42,28 +44,39 @@ class Watchdog(StopOnNonFinite):
         >>> watchdog = Watchdog(patience=1000)
     """
 
+    async_safe = True  # in a thread of Keras's it only takes notes
+
     def __init__(self, patience: int = 500, every: int = 25, *, restore: bool = True):
-        super().__init__(restore=restore)
+        super().__init__()
         if patience < 1 or every < 1:
             raise ValueError(f"patience and every must be at least 1, got {patience} and {every}")
         self.patience, self.every = patience, every
-        self._next = 0
+        self._finite = StopOnNonFinite(restore=restore)
+        self._next, self._main = 0, 0
         self._sure: str | None = None
 
+    def set_params(self, params):
+        super().set_params(params)
+        self._finite.set_params(params)
+
+    def set_model(self, model):
+        super().set_model(model)
+        self._finite.set_model(model)
+
     def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
         self._main, self._sure = threading.get_ident(), None
+        self._finite.on_train_begin(logs)
 
     def on_epoch_begin(self, epoch, logs=None):
-        super().on_epoch_begin(epoch, logs)
         self._next = self.every
+        self._finite.on_epoch_begin(epoch, logs)
 
     def on_train_batch_begin(self, batch, logs=None):
-        super().on_train_batch_begin(batch, logs)
+        self._finite.on_train_batch_begin(batch, logs)
         self._stop_if_sure()
 
     def on_train_batch_end(self, batch, logs=None):
-        super().on_train_batch_end(batch, logs)
+        self._finite.on_train_batch_end(batch, logs)
         if batch + 1 >= self._next:
             self._next = batch + 1 + self.every
             self._watch(logs, f"at batch {batch}")
@@ -71,9 +84,12 @@ class Watchdog(StopOnNonFinite):
                 self._stop_if_sure()
 
     def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
+        self._finite.on_epoch_end(epoch, logs)
         self._watch(logs, f"in epoch {epoch + 1}")
         self._stop_if_sure()
+
+    def on_train_end(self, logs=None):
+        self._finite.on_train_end(logs)
 
     def _watch(self, logs, when):
         rounds = float((logs or {}).get("pinned", 0))
