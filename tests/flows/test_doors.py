@@ -94,7 +94,7 @@ def test_rows_that_are_not_finite_are_refused_before_a_step(kind, door, value):
 @pytest.mark.parametrize(
     ("make", "named"),
     [
-        pytest.param(lambda x: Batches(x), "batch 2 of x[0] must be finite: expected numbers, got nan at index (8, 1)", id="PyDataset"),
+        pytest.param(Batches, "batch 2 of x[0] must be finite: expected numbers, got nan at index (8, 1)", id="PyDataset"),
         pytest.param(lambda x: Batches(x, workers=2), "batch 2 of x[0] must be finite", id="workers"),
         pytest.param(generator, "a batch of x[0] must be finite: expected numbers, got nan at index (8, 1)", id="generator"),
     ],
