@@ -132,7 +132,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self._stop_if_broken()
 
     def on_train_batch_end(self, batch, logs=None):
-        self._before = []
         self._look(logs, f"epoch {self._epoch + 1}, batch {batch + 1}")
         if threading.get_ident() == self._thread:
             self._stop_if_broken()
@@ -153,8 +152,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def give_back(self) -> None:
         """Give a model its values back after an error in the data of the first batch, at which JAX holds them outside of the model."""
-        for variable, value in self._before:
-            variable.assign(value)
+        if not any(value.is_deleted() for _, value in self._before):  # which a first step does to them
+            for variable, value in self._before:
+                variable.assign(value)
         self._before = []
 
     def _look(self, logs, when):
