@@ -214,6 +214,37 @@ def test_progress_on_a_terminal(monkeypatch):
     assert terminal.getvalue() == f"\repoch 1/3  loss 2.000  0 s  [{'#' * 10:<20}]\r{'epoch 1/3  loss 1.000  F1 0.5000  0 s':<79}\n"
 
 
+def test_sentences_that_break_the_scheme_are_named_with_their_lines(names, folder):
+    broken = (folder / "gold.conll").read_text("utf-8").replace("B-PER", "I-PER")
+    (folder / "broken.conll").write_text("so X O\nLi NN I-PER\n\n" + broken, "utf-8")
+    out = folder / "broken.keras"
+    code, _, err = partita("tag", "train", folder / "broken.conll", "--scheme", "bio", "--out", out, "--epochs", 1, *TINY)
+    assert code == 0, err
+    first = err.splitlines()[0]
+    assert re.match(
+        rf"partita: 2\d of 21 sentences have tags that break scheme bio: {folder}/broken.conll:2 \('I-PER' after 'O'\), ", first
+    )
+    assert first.endswith("…. They are read as the CoNLL scorer reads them.")
+    assert "loss inf" not in err
+    code, out, err = partita("tag", "score", names, folder / "broken.conll")
+    assert (code, err.count("\n")) == (0, 1)
+    assert "broken.conll:2 ('I-PER' after 'O')" in err
+    assert out.split()[-1] == "21"
+
+
+def test_plain_tags(folder):
+    plain = "\n\n".join("the DT\ncat NN\nsat VB" for _ in range(30)) + "\n"
+    (folder / "plain.conll").write_text(plain, "utf-8")
+    model = folder / "plain.keras"
+    code, _, err = partita("tag", "train", folder / "plain.conll", "--scheme", "none", "--out", model, "--epochs", 8, *TINY)
+    assert code == 0, err
+    assert re.search(r"best accuracy \d\.\d{4} after epoch", err)
+    code, out, err = partita("tag", "score", model, folder / "plain.conll")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"accuracy +\d\.\d{4}\nsentences +30\n", out)
+    assert partita("tag", "apply", model, "-", stdin=b"the\ncat\n")[1].split()[::2] == ["the", "cat"]
+
+
 @pytest.fixture(scope="module")
 def other_models(folder):
     """What `partita tag` did not train."""
@@ -240,6 +271,22 @@ def other_models(folder):
         ("tag train {}/train.txt --scheme bio --out {}/m.keras", 1, "{}/train.txt:1: "),
         ("tag train {}/train.txt --scheme bmes --out {}/m.keras --features colour", 1, "got colour"),
         ("tag train {}/train.conll --scheme bio --out {}/m.keras --features column3", 1, "{}/train.conll:1: want 5 columns, got 3"),
+        ("tag train {}/train.conll --scheme bmes --out {}/m.keras", 1, "{}/train.conll:1: this looks like a file of columns"),
+        ("tag train {}/train.txt --scheme bmes --out {}/m.keras --dev {}/gold.conll", 1, "gold.conll:1: this looks like a file of columns"),
+        ("tag train {}/raw.one --scheme bmes --out {}/m.keras", 1, "no line holds two words: expected sentences, their words parted by"),
+        ("tag train {}/train.csv --scheme bio --out {}/m.keras", 1, "columns are parted by spaces or tabs, not by commas"),
+        ("tag train {}/train.conll --scheme bio --out {}/m.keras --features character", 2, "'character' are of characters, which only"),
+        ("tag train {}/train.conll --scheme none --out {}/m.keras --features characters", 2, "which only --scheme bmes tags"),
+        (
+            "tag train {}/train.txt --scheme bmes --out {}/m.keras --features lower,shape",
+            2,
+            "are of words, but --scheme bmes tags characters",
+        ),
+        ("tag train {}/train.txt --scheme bmes --out {}/m.keras --features character,column1", 1, "of characters and of columns do not go"),
+        ("tag apply {}/words.keras {}/gold.conll", 1, "{}/gold.conll:1: this looks like a file of columns"),
+        ("tag score {}/words.keras {}/gold.conll", 1, "{}/gold.conll:1: this looks like a file of columns"),
+        ("tag score {}/names.keras {}/gold.txt", 1, "{}/gold.txt:"),
+        ("tag apply {}/names.keras {}/sentence.txt", 1, "{}/sentence.txt: expected one token a line in 2 columns, with or without a tag"),
         ("tag apply {}/no.keras {}/gold.txt", 2, "File '{}/no.keras' does not exist"),
         ("tag apply {}/text.keras {}/gold.txt", 1, "{}/text.keras is no model file that can be read: "),
         ("tag apply {}/gold.txt {}/gold.txt", 1, "{}/gold.txt is no model file that can be read: "),
@@ -255,6 +302,9 @@ def other_models(folder):
 def test_what_is_wrong_is_one_line(folder, words, names, other_models, monkeypatch, arguments, code, said):
     (folder / "empty.txt").touch()
     (folder / "one.txt").write_text("共同\n", "utf-8")
+    (folder / "raw.one").write_text("共同创造\n新世纪\n", "utf-8")
+    (folder / "train.csv").write_text("Ada,NN,B-PER\nsaid,X,O\n", "utf-8")
+    (folder / "sentence.txt").write_text("Ada said so again\n", "utf-8")
     (folder / "odd.conll").write_text("in X O\nParis NN I-LOC\n", "utf-8")
     (folder / "odd.txt").write_text("in O\nParis X-LOC\n", "utf-8")
     if "/proc" in arguments:

@@ -89,8 +89,75 @@ def test_broken_gzip_is_named(tmp_path, content):
         list(read_segmented(path))
 
 
+COLUMNS = ["Ann B-PER", "sings O", "", "Bob B-PER", "Lee I-PER"]
+PLAIN = "in IN\nthe DT\ncat NN\nsat VBD\n\nthe DT\ndog NN\nsat VBD\nin IN\nthe DT\ncar NN\nsat VBD\n".splitlines()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        COLUMNS,
+        [line.replace(" ", "\t") for line in COLUMNS],
+        [line.replace(" ", " X X ") for line in COLUMNS],
+        ["共 b", "同 e", "", "新 s"],
+        ["Ann U-PER", "Lee L-PER"],
+        ["Ann O", "sings O"],
+        PLAIN,
+    ],
+)
+def test_columns_are_not_read_as_segmented_text(lines):
+    with pytest.raises(CorpusError, match=r"<stream>:1: this looks like a file of columns, a token a line .* got '"):
+        list(read_segmented(lines))
+    assert len(list(read_columns(lines))) > 0
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["共同 创造"] * 50,
+        ["共同 创造", "", "共同 创造", "新 世纪"] * 9,
+        ["the cat", "a dog"] * 9,
+        ["共同 b"] * 50,
+        ["a"] * 50,
+        ["I O", "I am"],
+        ["共同创造"] * 3,
+    ],
+)
+def test_segmented_text_is_not_taken_for_columns(lines):
+    assert list(read_segmented(lines)) == [line.split() for line in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (["共同 创造 美好", "新 世纪"], r"2: want 3 columns, got 2: 新 世纪; a line of columns is one token; .* scheme bmes"),
+        (["Ann,B-PER", "sings,O"], r"1: this looks like columns of a CSV file: expected columns parted by spaces or tabs, got 'Ann B-PER'"),
+        (["Ann;B-PER", "sings;O"], r"1: this looks like columns of a CSV file"),
+        (["a A", "\x1b[31mred \x07 B"], r"2: want 2 columns, got 3: \\x1b\[31mred \\x07 B"),
+        (["a A", "x" * 10_000], r"2: want 2 columns, got 1: x{60}…"),
+    ],
+)
+def test_lines_of_another_kind_are_named_and_shown_safely(lines, message):
+    with pytest.raises(CorpusError, match=message) as error:
+        list(read_columns(lines))
+    assert str(error.value).isprintable()
+    assert len(str(error.value)) < 400
+
+
+def test_a_csv_file_is_named_where_columns_are_wanted():
+    with pytest.raises(CorpusError, match=r"want 2 columns, got 1: Ann,B-PER; columns are parted by spaces or tabs, not by commas"):
+        list(read_columns(["Ann,B-PER"], min_columns=2))
+    assert list(read_columns(["1,000", "2,000"])) == [[("1,000",), ("2,000",)]]
+
+
 def test_real_corpora_hold_what_is_known_of_them(data_folder):
     chunks = list(read_columns(data_folder / "conll2000" / "test.txt.gz", min_columns=3, check=CHECK_BIO))
     assert (len(chunks), sum(map(len, chunks))) == (2012, 47377)
+    with pytest.raises(CorpusError, match="this looks like a file of columns"):
+        list(read_segmented(data_folder / "conll2000" / "test.txt.gz"))
+    characters = data_folder / "weibo-ner" / "weibo2c.dev.gz"
+    with pytest.raises(CorpusError, match="this looks like a file of columns"):
+        list(read_segmented(characters))
+    assert len(list(read_columns(characters, min_columns=2))) == 270
     words = list(read_segmented(data_folder / "pku" / "pku_test_gold.utf8"))
     assert (sum(map(bool, words)), sum(map(len, words))) == (1944, 104372)

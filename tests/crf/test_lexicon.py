@@ -141,6 +141,8 @@ GOOD = {"features": ["character"], "vocabularies": [["a", "b"]], "tag_names": ["
         (GOOD | {"scheme": "iob1"}, "scheme must be one of"),
         (GOOD | {"scheme": ["bmes"]}, "string or null for scheme"),
         (GOOD | {"scheme": None}, None),
+        (GOOD | {"num_columns": 2}, None),
+        (GOOD | {"num_columns": "2"}, "whole number or null for num_columns, got '2'"),
         (GOOD | {"dictionary": [["ab"], []]}, None),
         (GOOD | {"dictionary": [["ab"], ["abcdefgh"]]}, "words must have 2 to 7 characters"),
         (GOOD | {"dictionary": [["ab"]]}, "two lists of strings"),
@@ -153,6 +155,53 @@ def test_a_hostile_config_is_refused(config, message):
     else:
         with pytest.raises(ValueError, match=message):
             Lexicon.from_config(config)
+
+
+def test_lists_of_strings_are_words():
+    tags = [["B-PER", "O"], ["O"]]
+    lexicon = Lexicon.fit([["Ann", "sings"], ["sings"]], tags, scheme="bio", features="words", min_count=1)
+    same = Lexicon.fit([[("Ann",), ("sings",)], [("sings",)]], tags, scheme="bio", features="words", min_count=1)
+    assert lexicon.to_config() == same.to_config()
+    assert lexicon.encode(["Ann", "sings"])[:, 0].tolist() == [3, 2]
+    np.testing.assert_array_equal(lexicon.encode(["Ann", "sings"]), lexicon.encode([("Ann",), ["sings"]]))
+    np.testing.assert_array_equal(lexicon.encode(np.array(["Ann", "sings"])), lexicon.encode(["Ann", "sings"]))
+    plain = Lexicon.fit([["Ann", "sings"]], [["NN", "VB"]], scheme=None, features=["lower", "suffix2"], min_count=1)
+    assert plain.encode(["sings"]).tolist() == [[3, 3]]
+
+
+def test_a_list_of_characters_is_a_string_of_them():
+    lexicon = Lexicon.fit(["共同"], ["be"], "bmes", min_count=1)
+    np.testing.assert_array_equal(lexicon.encode(["共", "同"]), lexicon.encode("共同"))
+
+
+WORD_LEXICON = Lexicon.fit([["Ann", "sings"]], [["B-PER", "O"]], scheme="bio", features="words")
+COLUMN_LEXICON = Lexicon.fit([[("Ann", "NN")]], [["O"]], scheme="bio", features="words")
+CHARACTER_LEXICON = Lexicon.fit(["ab"], ["be"], "bmes")
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: WORD_LEXICON.encode("Ann sings"), "are of words: expected a list of words, .* got the string 'Ann sings'"),
+        (lambda: Lexicon.fit(["Ann sings"], [["O", "O"]], "bio", features="words"), "got the string 'Ann sings' in sentence 1"),
+        (lambda: Lexicon.fit(["ab"], ["be"], "bmes", features="lower"), "features 'lower' are of words"),
+        (lambda: WORD_LEXICON.encode([1, 2]), "a token must be a word or a row .* got 1"),
+        (lambda: WORD_LEXICON.encode([("Ann", 1)]), r"a row \(word, column1, ...\) of strings, got \('Ann', 1\)"),
+        (lambda: WORD_LEXICON.encode([()]), r"of strings, got \(\)"),
+        (lambda: COLUMN_LEXICON.encode(["Ann"]), "need rows of 2 columns, got 1"),
+        (lambda: CHARACTER_LEXICON.encode(["Ann", "sings"]), "are of characters: expected a string, got a list that holds 'Ann'"),
+        (lambda: CHARACTER_LEXICON.encode([("a", "NN")]), r"got a list that holds \('a', 'NN'\)"),
+        (lambda: Lexicon.fit([[("a", "NN")]], [["O"]], "bio", features="character"), "'character' are of characters: .* in sentence 1"),
+        (lambda: Lexicon.fit(["ab"], ["be"], "bmes", features=["character", "column1"]), "of characters and of columns do not go"),
+        (lambda: Lexicon.fit([["a", ("b", "NN")]], [["O", "O"]], "bio", features="words"), "same number of columns .* got 1 and 2"),
+        (lambda: WORD_LEXICON.encode("\x1b[31m" * 99), r"got the string '\\x1b\[31m"),
+        (lambda: WORD_LEXICON.tag_id("\x1b[31m"), r"tag '\\x1b\[31m' is unknown"),
+    ],
+)
+def test_sentences_that_the_features_are_not_of_are_refused(call, message):
+    with pytest.raises(ValueError, match=message) as error:
+        call()
+    assert str(error.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,26 @@ def test_a_tag_of_another_scheme_is_named(tag, scheme):
 
 
 @pytest.mark.parametrize(
+    ("tag", "scheme", "message"),
+    [
+        ("NN", "bio", "expected O, B-… or I-…, as in B-NP; for plain tags, such as parts of speech, take scheme none"),
+        ("NN", "bioes", "expected O, B-…, I-…, E-… or S-…, as in B-NP; for plain tags"),
+        ("b", "bio", "such tags are those of scheme bmes, of text cut into words"),
+        ("E-PER", "bio", "such tags are those of scheme bmes or bioes"),
+        ("I-PER", "bmes", "expected b, m, e or s, or B-…, M-…, E-…, S-… or O, as in B-NP; such tags are those of scheme bioes or bio"),
+        ("U-PER", "bio", "for BILOU tags write E for L and S for U, and take scheme bioes"),
+        ("B-", "bio", "a label after the dash"),
+        ("\x1b[31m", "bio", "tag '\\\\x1b\\[31m' is not of scheme"),
+        ("N" * 500, "bio", "tag 'N{60}…' is not of scheme"),
+    ],
+)
+def test_what_is_expected_is_said_and_what_reads_such_a_tag(tag, scheme, message):
+    with pytest.raises(ValueError, match=message) as error:
+        split_tag(tag, scheme)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda: legal(["O"], "iob"), "scheme must be one of bmes, bioes, bio, got 'iob'"),
