@@ -78,9 +78,7 @@ def _extreme(name: str, pairwise: str) -> Operator:
     def source(*arguments: str) -> str:
         return f"{name}({', '.join(_grouped(arguments, source))})"
 
-    return Operator(
-        (2, MANY), source, lambda xp, *v: functools.reduce(getattr(xp, pairwise), v)
-    )
+    return Operator((2, MANY), source, lambda xp, *v: functools.reduce(getattr(xp, pairwise), v))
 
 
 def _joined(word: str, level: int, function: str) -> Operator:

@@ -310,7 +310,14 @@ def settle_source(plan: Plan) -> list[str]:
     rounds = ["pending = False"]
     for i, condition in enumerate(conditions):
         rounds += [f"now = {source(condition, in_arrays)}", f"if now and not w[{i}]: q[{i}] = True", f"w[{i}] = now"]
-    rounds += ["for i in range(q.size):", "    pending = pending or q[i]", "if not pending:", "    return fine", "which = -1", "best = -np.inf"]
+    rounds += [
+        "for i in range(q.size):",
+        "    pending = pending or q[i]",
+        "if not pending:",
+        "    return fine",
+        "which = -1",
+        "best = -np.inf",
+    ]
     for i, trigger in enumerate(plan.triggers):
         priority = "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, in_arrays)})"
         rounds += [f"if q[{i}]:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"]

@@ -14,7 +14,7 @@ def shown(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
     Example:
         >>> shown("a\x1b[31mb\nc", 8)
-        'a\\x1b[31…'
+        'a\\x1b[3…'
     """
     escaped = "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text[: limit + 1])
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"

@@ -170,7 +170,9 @@ def finite(value: Any, what: str) -> float:
         ValueError: if it is no finite number.
     """
     if getattr(value, "ndim", 0) or isinstance(value, (list, tuple, dict, set)):
-        raise ValueError(f"{what} must be one finite number, got {got(value)}: for several values call once for each, nothing is compiled again")
+        raise ValueError(
+            f"{what} must be one finite number, got {got(value)}: for several values call once for each, nothing is compiled again"
+        )
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):

@@ -150,7 +150,9 @@ class _Reader:
         """A name as networks allow it, and new."""
         while name in self.taken or not _is_allowed(name):
             if len(name) >= NAME_LIMIT:
-                raise ValueError(f"an id, or that of a reaction and its local parameter, must have fewer than {NAME_LIMIT} letters, got {name[:40]!r}…")
+                raise ValueError(
+                    f"an id, or that of a reaction and its local parameter, must have fewer than {NAME_LIMIT} letters, got {name[:40]!r}…"
+                )
             name += "_"
         self.taken.add(name)
         return name
