@@ -182,8 +182,8 @@ class _Elimination:
             limits = LAST_SELDOM, LAST_HEAVY
             if not _eliminate(block, weights, k, k + 1, shares, rows, order, *limits):
                 raise ValueError(
-                    f"the stationary distribution cannot be told in float64: {len(members)} sets of states are left less often than once "
-                    "in 1e280 jumps; take `distribution` at the times of interest"
+                    f"the stationary distribution cannot be told in float64: {len(members)} sets of states are left less often "
+                    "than once in 1e280 jumps; take `distribution` at the times of interest"
                 )
             self.history.append(_Done(members, order, shares))
             rest = np.delete(np.arange(len(members)), k)
@@ -196,7 +196,7 @@ def stationary(rates: Any, coordinates: Ints) -> Floats:
     """The stationary law of an irreducible chain.
 
     Args:
-        rates: From the state of the column to that of the row, a sparse array `(states, states)`; its diagonal is left out.
+        rates: From the state of the column to that of the row, a SciPy sparse array `(states, states)`. Its diagonal is left out.
         coordinates: Whole numbers that place each state near those it leads to, `(states, dimensions)`.
 
     Returns:
@@ -226,7 +226,9 @@ def stationary(rates: Any, coordinates: Ints) -> Floats:
     pattern = both.indptr.astype(np.int64), both.indices.astype(np.int64)
     steps = dissect(*pattern, coordinates)
     _check_cost(cost(steps, *pattern), len(held))
-    chain = _Elimination(outward, inward, pattern, held / held.min())
+    with np.errstate(over="ignore"):
+        weights = np.minimum(held / held.min(), 1e300)
+    chain = _Elimination(outward, inward, pattern, weights)
     for number, step in enumerate(steps):
         chain.step(number, step)
     chain.finish(len(steps) - 1)

@@ -96,13 +96,12 @@ class MasterEquation:
         rows, lost = [], []
         for step in np.diff(instants, prepend=0.0):
             probabilities, more = chain.after(probabilities, float(step))
-            gone += more
+            gone += float(more)
             rows.append(probabilities)
             lost.append(gone)
         if gone > LOST_LIMIT:
-            warnings.warn(
-                f"{gone:.2g} of the probability has left the bounds by t = {instants[-1]:g}: {self._raise(None)}", BoundsWarning, 2
-            )
+            remedy = self._remedy(np.mean(rows, axis=0))
+            warnings.warn(f"{gone:.2g} of the probability has left the bounds by t = {instants[-1]:g}: {remedy}", BoundsWarning, 2)
         table = self._spread(np.array(rows).reshape(-1, len(self.states)), species)
         return table.assign_coords(time=instants).assign_attrs(lost=lost)
 
@@ -154,18 +153,19 @@ class MasterEquation:
         share = leak / happens if happens else 0.0
         if share > LEAK_LIMIT:
             message = (
-                f"{share:.2g} of what happens would lead out of the bounds, {leak:.2g} in a unit of time: {self._raise(probabilities)}"
+                f"{share:.2g} of what happens would lead out of the bounds, {leak:.2g} in a unit of time: {self._remedy(probabilities)}"
             )
             warnings.warn(message, BoundsWarning, stacklevel=2)
         return self._spread(probabilities[None], species).isel(time=0).assign_attrs(leak=leak, leak_share=share)
 
-    def _raise(self, probabilities: npt.NDArray[np.float64] | None) -> str:
-        """Which bounds to raise: those that most is lost past, or, without probabilities, all that anything can be lost past."""
-        if self.leaks is None:
+    def _remedy(self, probabilities: npt.NDArray[np.float64]) -> str:
+        """What to do about what leads out of the bounds from these states."""
+        if self.leaks is None or self.escape is None:
             return "raise the bounds"
-        flows = self.leaks @ (np.ones(len(self.states)) if probabilities is None else probabilities)
-        least = 0.0 if probabilities is None else 0.01 * flows.max()
-        return f"raise the bounds of {', '.join(name for name, flow in zip(self.species, flows, strict=True) if flow > least)}"
+        flows = self.leaks @ probabilities
+        if flows.sum() <= 0.5 * (self.escape @ probabilities):
+            return "a reaction takes what is not there; write a propensity that is 0 where it would"
+        return f"raise the bounds of {', '.join(name for name, flow in zip(self.species, flows, strict=True) if flow > 0.01 * flows.max())}"
 
     def _chosen(self, species: Iterable[str] | None) -> tuple[str, ...]:
         chosen = self.species if species is None else tuple(species)

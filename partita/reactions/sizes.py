@@ -4,6 +4,7 @@ from partita.reactions.expression import names
 from partita.reactions.plan import Plan
 
 SOURCE_LIMIT = 80_000  # characters of a kernel: below a minute, and below 1 GiB
+EVENT_SOURCE_LIMIT = 40_000  # the same with events, whose many branches take more
 PART_LIMIT = 20_000  # numbers, names and operators in it
 
 
@@ -31,9 +32,8 @@ def check_parts(plan: Plan, branching: bool) -> None:
         parts[str(reaction)[:200]] = parts.get(str(reaction)[:200], 0) + law.size + anew + 3 * len(change)
     total = sum(parts.values()) + 3 * (len(plan.slots) + len(plan.constants))
     if total > PART_LIMIT:
-        raise ValueError(
-            f"{_too_large(plan)}: it has {total:,} parts, {PART_LIMIT:,} are allowed, the most in {max(parts, key=parts.__getitem__)!r}"
-        )
+        largest = max(parts, key=parts.__getitem__)
+        raise ValueError(f"{_too_large(plan)}: it has {total:,} parts, {PART_LIMIT:,} are allowed, the most in {largest!r}")
 
 
 def check_source(plan: Plan, source: str) -> str:
@@ -42,8 +42,9 @@ def check_source(plan: Plan, source: str) -> str:
     Raises:
         ValueError: if it is.
     """
-    if len(source) > SOURCE_LIMIT:
-        raise ValueError(f"{_too_large(plan)}: its source has {len(source):,} characters, {SOURCE_LIMIT:,} are allowed")
+    limit = EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT
+    if len(source) > limit:
+        raise ValueError(f"{_too_large(plan)}: its source has {len(source):,} characters, {limit:,} are allowed")
     return source
 
 

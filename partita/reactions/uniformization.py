@@ -57,7 +57,7 @@ class Chain:
         >>> from scipy.sparse import csc_array
         >>> law, lost = Chain(csc_array([[0.0, 0.0], [3.0, 0.0]]), np.array([0.0, 1.0])).after(np.array([1.0, 0.0]), 2.0)
         >>> law.round(6), round(lost, 6)
-        (array([0.002479, 0.199284]), 0.798237)
+        (array([0.002479, 0.199285]), 0.798236)
     """
 
     def __init__(self, rates: Any, escape: Floats):
@@ -92,12 +92,12 @@ class Chain:
             raise ValueError(
                 f"{time:g} units of time hold up to {jumps:.2g} jumps, and the distribution of {self.size} states would take "
                 f"{min(one_by_one, by_squares):.1g} multiplications, at most {WORK_LIMIT:.0g} are allowed: take `stationary`, earlier "
-                f"times or lower bounds, or remove what is much faster than the rest"
+                "times or lower bounds, or remove what is much faster than the rest"
             )
         mass = law.sum()
         result, lost = self._by_jumps(law, jumps) if one_by_one <= by_squares else self._by_squares(law, jumps)
         scale = mass / (result.sum() + lost)  # 1, but for rounding
-        return result * scale, lost * scale
+        return result * scale, float(lost * scale)
 
     def _by_jumps(self, law: Floats, jumps: float) -> tuple[Floats, float]:
         law, total, lost, lost_total = law.copy(), np.zeros(self.size), 0.0, 0.0

@@ -97,3 +97,40 @@ def test_a_picture_needs_a_trajectory_that_ended():
         runs = Network.from_text("-> A @ 100").simulate([0, 1], trajectories=3, seed=0, max_events=1)
     with pytest.raises(ValueError, match="runs must hold a trajectory that came to its end"):
         draw(runs)
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "reason"),
+    [
+        ("A = 3; A -> @@ A - 1.5", [], "trajectory 0: the propensity of 'A -> @@ A - 1.5' is -0.5 at t = "),
+        ("A = 3; A -> @@ 2", ["--trajectories", "1"], "trajectory 0: 'A -> @@ 2' would take 1 A where there are 0"),
+        ("-> A @ 100", ["--max-events", "5"], "trajectory 0: stopped after max_events = 5"),
+        ("A = 9007199254740990; -> A @ 9", [], "trajectory 0: the count of 'A' is about to pass 2^53"),
+        ("A = 1; A -> @ 1; at 1: A = -1", [], "trajectory 0: an event set a count that is no whole number"),
+    ],
+)
+def test_no_trajectory_at_the_end_is_an_error_with_its_reason_first(model, options, reason, tmp_path):
+    out = tmp_path / "runs.nc"
+    code, told, err = partita("simulate", model, "--until", 50, "--trajectories", 20, "--seed", 0, *options, "--out", out)
+    assert (code, told) == (1, "")
+    assert err.startswith(f"partita: {reason}")
+    assert "; no trajectory came to t = 50 (" in err
+    assert err.endswith(f"; what there is is in {out}\n")
+    assert err.count("\n") == 1
+
+
+def test_some_trajectories_at_the_end_are_a_table_and_a_warning():
+    code, told, err = partita("simulate", "A = 1; A -> B @ 1; A -> C @ 1; C -> @@ C - 2", "--until", 99, "--trajectories", 40, "--seed", 0)
+    assert code == 0
+    assert re.match(r"partita: \d+ of 40 trajectories stopped early and are left out: trajectory \d+: the propensity of ", err)
+    assert "\nB " in told
+
+
+def test_text_is_quoted_without_control_characters(tmp_path):
+    (tmp_path / "odd.txt").write_text("A -> B @ 1\x1b[31m\n", "utf-8")
+    for model in (tmp_path / "odd.txt", "no\x1b[2Jfile"):
+        code, _, err = partita("simulate", model, "--until", 1)
+        assert code in (1, 2)
+        assert "\x1b" not in err
+    code, _, err = partita("simulate", "x" * 100_000, "--until", 1)
+    assert (code, len(err) < 1000) == (2, True)

@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 
 from partita.reactions import Network, SimulationWarning, compiled, engine, simulate
+from partita.reactions.ensemble import request_of
 
 NET = Network.from_text("k = 20; -> m @ k; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
 TIMES = [0, 1, 2.5, 4]
@@ -277,6 +278,12 @@ def test_ctrl_c_returns_what_is_done():
         ({"parameters": {"q": 1}}, "parameters must name parameters"),
         ({"parameters": {"k": -1}}, "must not be negative"),
         ({"parameters": {"k": np.nan}}, "must be a finite number"),
+        ({"parameters": {"k": [10, 20]}}, r"parameters\['k'\] must be one finite number, got \[10, 20\]: .* once for each"),
+        ({"parameters": {"k": np.array([10.0, 20.0])}}, r"parameters\['k'\] must be one finite number"),
+        ({"parameters": {"k": "fast"}}, "must be a finite number, got 'fast'"),
+        ({"parameters": {"k": 10**5000}}, "got an int of 16610 bits"),
+        ({"initial": {"m": [1, 2]}}, "must be a whole number"),
+        ({"times": "soon"}, "times must be increasing numbers"),
         ({"species": ["q"]}, "species must be a list"),
         ({"species": "m"}, "species must be a list"),
         ({"method": "magic"}, "method must be one of"),
@@ -295,6 +302,57 @@ def test_bad_arguments_are_named(arguments, message):
 def test_methods_without_events_refuse_them():
     with pytest.raises(ValueError, match="cannot do events"):
         simulate(Network.from_text("A = 5; A -> @ 1; at t > 3: A = 2"), [1.0], seed=0, method="sparse")
+
+
+def test_progress_moves_within_a_chunk(capsys, monkeypatch):
+    monkeypatch.setattr(engine, "BUDGET", 20_000)
+    said = []
+    monkeypatch.setattr("partita.reactions.progress.Progress.tell", lambda self, done, share: said.append((done, share)))
+    simulate(NET, [200.0], 40, seed=0, threads=1, progress=True)
+    assert said[-1] == (40, 1.0)
+    engine_ = engine.Engine(request_of(NET, [300.0], None, None, 0, None, "direct", None))
+    said.clear()
+    engine_.run(0, 16, 1, threading.Event(), lambda done, share: said.append((done, share)))
+    assert [share for _, share in said] == sorted(share for _, share in said)
+
+
+def test_progress_on_no_terminal_is_lines(capsys):
+    simulate(NET, TIMES, 50, seed=0, chunk=1, progress=True)
+    told = capsys.readouterr().err
+    assert "\r" not in told
+    assert 3 <= told.count("\n") <= 12
+
+
+FALLS_LATE = {
+    "a step in time": "A = 3; A -> @@ if(t > 5, -1, 0.1 * A)",
+    "a step at the end": "A = 3; A -> @@ if(t >= 5, -1, 0.1 * A)",
+    "a straight line": "A = 3; -> A @@ 5 - t",
+    "an event": "k = 1; A = 3; -> A @@ k; at 5: k = -1",
+    "an event after": "k = 1; A = 3; -> A @@ k; at 5.5: k = -1",
+    "a pole": "A = 3; -> A @@ 0.1 / (5.000001 - t)",
+    "a line that ends between floats": "A = 3; -> A @@ 0.5 - 0.1 * t",
+}
+
+
+@pytest.mark.parametrize("method", ["direct", "scalar"])
+@pytest.mark.parametrize("case", FALLS_LATE)
+def test_a_propensity_that_is_wrong_after_the_last_time_is_no_matter(case, method):
+    runs = simulate(Network.from_text(FALLS_LATE[case]), [0.0, 2.5, 5.0], 12, seed=0)
+    assert {*runs.status.values.tolist()} <= {"finished", "absorbed"}
+    assert (runs.A >= 0).all()
+    assert runs.attrs["stopped"] == ""
+
+
+@pytest.mark.parametrize("method", ["direct", "scalar", "sparse", "tau"])
+def test_counts_are_recorded_up_to_the_moment_of_a_wrong_propensity(method):
+    network = Network.from_text("A = 3; -> A @@ A - 4")
+    runs = simulate(network, [0.0], 12, seed=0, method=method.replace("scalar", "direct"))
+    assert (runs.status == "finished").all()
+    assert (runs.A == 3).all()
+    with pytest.warns(SimulationWarning, match=r"'-> A @@ A - 4' is -1 at t = 0"):
+        runs = simulate(network, [0.0, 1.0], 12, seed=0, method=method.replace("scalar", "direct"))
+    assert (runs.status == "bad propensity").all()
+    np.testing.assert_array_equal(runs.A, [[3, -1]] * 12)
 
 
 def test_progress_is_told_chunk_by_chunk(capsys):

@@ -453,3 +453,74 @@ def test_the_test_suite_is_read_as_it_is_meant(data_folder, number):
     if not folder.is_dir():
         pytest.skip(f"no test suite at {folder.parent}")
     assert read_sbml(folder / f"{number:05}-sbml-l3v1.xml") == Network.from_text(CASES[number])
+
+
+L3V2 = 'xmlns="http://www.sbml.org/sbml/level3/version2/core" level="3" version="2"'
+DECLARED = {
+    "L3V2": L3V2,
+    "L3V1 with the package": L3 + ' xmlns:m="http://www.sbml.org/sbml/level3/version1/l3v2extendedmath/version1" m:required="true"',
+}
+L3V2_REACTION = reaction(attributes='reversible="false"')
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_extended_mathematics_may_be_declared(declared):
+    net = read(model(root=DECLARED[declared], reactions=L3V2_REACTION if declared == "L3V2" else None))
+    assert str(net) == str(read(model()))
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+@pytest.mark.parametrize(
+    ("math", "name"),
+    [
+        ("<apply><rem/><ci>X</ci><cn>2</cn></apply>", "rem"),
+        ("<apply><quotient/><ci>X</ci><cn>2</cn></apply>", "quotient"),
+        (
+            "<piecewise><piece><cn>1</cn><apply><implies/><true/><true/></apply></piece><otherwise><cn>2</cn></otherwise></piecewise>",
+            "implies",
+        ),
+        (
+            '<apply><csymbol encoding="text" definitionURL="http://www.sbml.org/sbml/symbols/rateOf">rateOf</csymbol><ci>X</ci></apply>',
+            "rateOf",
+        ),
+    ],
+)
+def test_extended_mathematics_that_is_used_is_told_by_name(declared, math, name):
+    attributes = 'reversible="false"' + (' fast="false"' if declared != "L3V2" else "")
+    with pytest.raises(ValueError, match=f"the function '{name}' in a formula is not supported"):
+        read(model(root=DECLARED[declared], reactions=reaction(law(math), attributes=attributes)))
+
+
+@pytest.mark.parametrize("declared", DECLARED)
+def test_least_and_most_are_known(declared):
+    attributes = 'reversible="false"' + (' fast="false"' if declared != "L3V2" else "")
+    least = law("<apply><times/><ci>k</ci><apply><min/><ci>X</ci><cn>3</cn></apply></apply>")
+    assert "min(X, 3)" in str(read(model(root=DECLARED[declared], reactions=reaction(least, attributes=attributes))))
+
+
+@pytest.mark.parametrize(
+    ("math", "message"),
+    [
+        ("<apply><divide/><ci>valid</ci><cn>0</cn></apply>", "the value of 'k' at the start: valid / 0 is no finite number"),
+        ("<apply><plus/><ci>id</ci><ci>none</ci></apply>", "the value of 'k' at the start: 'none' has no value here"),
+        ("<apply><divide/><ci>t</ci><cn>0</cn></apply>", "the value of 'k' at the start: t_ / 0 is no finite number"),
+    ],
+)
+def test_words_that_hold_id_stay_whole(math, message):
+    parameters = K + "".join(f'<parameter id="{name}" value="1" constant="true"/>' for name in ("valid", "id", "t"))
+    parameters += '<parameter id="none" constant="true"/>'
+    assigned = f'<initialAssignment symbol="k"><math {MATH}>{math}</math></initialAssignment>'
+    with pytest.raises(ValueError, match=message):
+        read_sbml(BytesIO(model(parameters=parameters, assigned=assigned)))
+
+
+def test_time_is_not_the_parameter_t():
+    parameters = K + '<parameter id="t" constant="false"/>'
+    net = read(model(parameters=parameters, rules=rule(f"<apply><plus/>{TIME}<cn>1</cn></apply>", "t")))
+    assert to_text(net.rules["t_"]) == "t + 1"
+
+
+def test_ids_of_absurd_length_are_refused():
+    with pytest.raises(ValueError, match=r"must have fewer than 255 letters, got 'k+'…") as error:
+        read(model(parameters=K + f'<parameter id="{"k" * 70_000}" value="1" constant="true"/>'))
+    assert len(str(error.value)) < 1000
