@@ -146,7 +146,7 @@ class CenterLoss(keras.layers.Layer, Carrier):
         if self._is_one_hot(targets):
             return ops.any(targets != 0, axis=-1)
         classes = self._classes(targets)
-        known = ops.logical_not(classes < 0)
+        known = ops.logical_or(classes >= 0, ops.isnan(classes))
         return known if ignored is None else ops.logical_and(known, classes != ignored)
 
     def get_config(self):
