@@ -131,3 +131,56 @@ def test_saves_and_reloads(make, shape, width, tmp_path):
     flow.save(tmp_path / "flow.keras")
     reloaded = keras.saving.load_model(tmp_path / "flow.keras")
     np.testing.assert_array_equal(reloaded.log_prob(x, context), expected)
+
+
+@pytest.fixture
+def policy_of_float64():
+    """As a user has it: without `jax_enable_x64`, and with what Keras makes of float64 on each backend."""
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(("make", "shape", "width"), BIJECTIONS)
+def test_a_layer_of_float64_keeps_it(make, shape, width, policy_of_float64):
+    rng = np.random.default_rng(0)
+    bijection = make()
+    x = rng.uniform(0.05, 0.95, (3, *shape))
+    context = rng.normal(size=(3, width)) if width else None
+    y, forward = bijection.forward_and_log_det(x, context)
+    back, inverse = bijection.inverse_and_log_det(y, context)
+    assert {keras.backend.standardize_dtype(part.dtype) for part in (y, forward, back, inverse)} == {"float64"}
+    np.testing.assert_allclose(ops.convert_to_numpy(back), x, atol=1e-10)
+    with double_precision():
+        np.testing.assert_allclose(ops.convert_to_numpy(inverse + forward), 0, atol=1e-10)
+
+
+@pytest.mark.parametrize("make", [flows.InvertibleDense, flows.InvertibleConv1x1, flows.Scaling, flows.Logit])
+def test_one_layer_of_float64_beside_others_of_float32(make):
+    x = np.random.default_rng(0).uniform(size=(3, 4))
+    bijection = make(dtype="float64")
+    y, log_det = bijection(x)
+    back, _ = bijection.inverse_and_log_det(y)
+    assert {keras.backend.standardize_dtype(part.dtype) for part in (y, log_det)} == {"float64"}
+    np.testing.assert_allclose(ops.convert_to_numpy(back), x, atol=1e-12)
+
+
+@pytest.mark.parametrize("base", [flows.Normal, flows.Logistic, flows.StudentT])
+def test_a_flow_of_float64_trains_draws_and_reloads(base, policy_of_float64, tmp_path):
+    flow = flows.neural_spline(3, couplings=3, hidden=(8,), bins=4, base=base())
+    x = np.random.default_rng(0).normal(size=(64, 3))
+    flow.compile("adam")
+    assert np.isfinite(flow.fit(x, batch_size=32, verbose=0, validation_data=(x,)).history["val_loss"]).all()
+    found, drawn = flow.log_prob(x), flow.sample(5, seed=0)
+    assert {found.dtype.name, drawn.dtype.name} == {"float64"}
+    np.testing.assert_allclose(flow.decode(flow.encode(x)), x, atol=1e-10)
+
+
+def test_double_precision_ends_with_its_last_thread():
+    before = keras.backend.standardize_dtype(ops.cos(np.ones(2)).dtype)
+    first, second = double_precision(), double_precision()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)  # as another thread may, in any order
+    second.__exit__(None, None, None)
+    assert keras.backend.standardize_dtype(ops.cos(np.ones(2)).dtype) == before

@@ -57,8 +57,8 @@ def test_the_draws_of_mixed_precision_too():
     try:
         flow = flows.real_nvp((4, 4, 1), couplings=1, hidden=(4,), dequantize=256)
         drawn = flow.sample(200, temperature=2.0, seed=0)
-        assert drawn.min() == 0
-        assert drawn.max() == 1
+        assert 0 <= drawn.min() < 1e-6
+        assert 1 - 1e-6 < drawn.max() <= 1
         assert np.isfinite(flow.log_prob(drawn)).all()
     finally:
         keras.config.set_dtype_policy("float32")
@@ -78,7 +78,7 @@ def test_logit_at_the_ends(alpha, dtype):
     np.testing.assert_allclose(back, x, atol=1e-6)
     np.testing.assert_allclose(inverse, -log_det, rtol=1e-4)
     beyond, edge = (ops.convert_to_numpy(part) for part in logit.inverse_and_log_det([[-90.0, 90.0]]))
-    np.testing.assert_array_equal(beyond, [[0.0, 1.0]])
+    np.testing.assert_allclose(beyond, [[0.0, 1.0]], atol=2e-7)
     np.testing.assert_allclose(edge, 2 * (np.log(alpha) + np.log1p(-alpha) - np.log1p(-2 * alpha)), rtol=1e-4)
 
 
