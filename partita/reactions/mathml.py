@@ -215,3 +215,22 @@ class Formulas:
             self._bodies[name] = self._translate(body, {argument: Name(f"{i}") for i, argument in enumerate(bound)})
             self._open.pop()
         return substitute(self._bodies[name], {f"{i}": argument for i, argument in enumerate(arguments)})
+
+
+def tidy(expression: Expression) -> Expression:
+    """Return the expression without factors and divisors of 1, and with products of products as one.
+
+    Example:
+        >>> tidy(Call("*", (Number(1), Call("*", (Name("k"), Name("X"))))))
+        Call(operator='*', arguments=(Name(name='k'), Name(name='X')))
+    """
+    if not isinstance(expression, Call):
+        return expression
+    arguments = tuple(map(tidy, expression.arguments))
+    if expression.operator == "*":
+        factors = (factor for it in arguments for factor in (it.arguments if isinstance(it, Call) and it.operator == "*" else (it,)))
+        kept = tuple(factor for factor in factors if factor != Number(1))
+        return Call("*", kept) if len(kept) > 1 else kept[0] if kept else Number(1)
+    if expression.operator == "/" and arguments[1] == Number(1):
+        return arguments[0]
+    return Call(expression.operator, arguments)

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from partita.reactions.consistency import follow
 from partita.reactions.expression import NAME_LIMIT, TIME, Call, Expression, Name, Number, check_name, constant, names, number, substitute
-from partita.reactions.mathml import Formulas, UnsupportedError, libsbml
+from partita.reactions.mathml import Formulas, UnsupportedError, libsbml, tidy
 from partita.reactions.network import COUNT_LIMIT, Network
 from partita.reactions.quoting import shown
 from partita.reactions.reaction import COEFFICIENT_LIMIT, MOLECULARITY_LIMIT, Event, Reaction, whole
@@ -167,7 +167,7 @@ class _Reader:
 
     def _fold(self, formula: Expression) -> Expression:
         """A formula of ids in terms of the network: counts for concentrations, numbers for sizes of compartments."""
-        return _tidy(substitute(formula, self.replacements))
+        return tidy(substitute(formula, self.replacements))
 
     def _replacement(self, name: str) -> Expression:
         if name in self.sizes:
@@ -329,7 +329,7 @@ class _Reader:
                 factors.remove(factor)
         if any(self._follows_species(factor) for factor in factors):
             return reaction
-        return Reaction(reaction.reactants, reaction.products, _tidy(Call("*", (Number(1), Number(1), *factors))), name=reaction.name)
+        return Reaction(reaction.reactants, reaction.products, tidy(Call("*", (Number(1), Number(1), *factors))), name=reaction.name)
 
     def _events(self) -> tuple[Event, ...]:
         items = [*_items(self.model.getListOfEvents())]
@@ -373,7 +373,7 @@ class _Reader:
 
     def _as_count(self, name: str, value: Expression) -> Expression:
         size = self.sizes[self.species[name].getCompartment()] if self._is_concentration(name) else 1.0
-        return _tidy(Call("*", (self._fold(value), Number(size))))
+        return tidy(Call("*", (self._fold(value), Number(size))))
 
     def _needs(self, formula: Expression) -> set[str]:
         """All ids that a formula follows, through rules."""
@@ -391,17 +391,3 @@ def _is_allowed(name: str) -> bool:
         return check_name(name) == name
     except ValueError:
         return False
-
-
-def _tidy(expression: Expression) -> Expression:
-    """The expression without factors and divisors of 1, and with products of products as one."""
-    if not isinstance(expression, Call):
-        return expression
-    arguments = tuple(map(_tidy, expression.arguments))
-    if expression.operator == "*":
-        factors = (factor for it in arguments for factor in (it.arguments if isinstance(it, Call) and it.operator == "*" else (it,)))
-        kept = tuple(factor for factor in factors if factor != Number(1))
-        return Call("*", kept) if len(kept) > 1 else kept[0] if kept else Number(1)
-    if expression.operator == "/" and arguments[1] == Number(1):
-        return arguments[0]
-    return Call(expression.operator, arguments)
