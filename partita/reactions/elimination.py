@@ -10,13 +10,16 @@ in what was eliminated for it: it bounds what a rate that is too small for float
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from partita.kernels import njit
 from partita.reactions.dissection import Cost, Step, cost, dissect, front
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 KEPT_LIMIT = 160_000_000  # numbers, 1.2 GiB
 WORK_LIMIT = 1_500_000_000_000  # multiplications, some minutes
@@ -29,6 +32,7 @@ TOLERANCE = 1e-9  # of the balance of flows, relative
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Rates = tuple[Ints, Ints, Floats]  # as a SciPy sparse array keeps them: where rows begin, columns, values
 
 
 class _Done(NamedTuple):
@@ -123,7 +127,7 @@ def _walk_back(members, order, shares, mantissa, exponent):
 class _Elimination:
     """A chain that is being eliminated."""
 
-    def __init__(self, outward: Any, inward: Any, pattern: Any, weights: Floats):
+    def __init__(self, outward: Rates, inward: Rates, pattern: tuple[Ints, Ints], weights: Floats):
         count = len(weights)
         self.outward, self.inward, self.pattern, self.weights = outward, inward, pattern, weights
         self.done, self.local = np.zeros(count, np.bool_), np.full(count, -1)
@@ -192,7 +196,7 @@ class _Elimination:
         self.last = int(members[0])
 
 
-def stationary(rates: Any, coordinates: Ints) -> Floats:
+def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
     """The stationary law of an irreducible chain.
 
     Args:
@@ -253,7 +257,7 @@ def _check_cost(needed: Cost, states: int) -> None:
         )
 
 
-def _check_balance(moving: Any, leaving: Floats, probabilities: Floats) -> None:
+def _check_balance(moving: "sparse.csc_array", leaving: Floats, probabilities: Floats) -> None:
     """Make sure that what flows into each state flows out of it."""
     out = probabilities * leaving
     far = np.abs(moving @ probabilities - out) > TOLERANCE * out + 1e-200 * out.max()

@@ -218,7 +218,12 @@ class Formulas:
 
 
 def tidy(expression: Expression) -> Expression:
-    """Return the expression without factors and divisors of 1, and with products of products as one."""
+    """Return the expression without factors and divisors of 1, and with products of products as one.
+
+    Example:
+        >>> tidy(Call("*", (Number(1), Call("*", (Name("k"), Name("X"))))))
+        Call(operator='*', arguments=(Name(name='k'), Name(name='X')))
+    """
     if not isinstance(expression, Call):
         return expression
     arguments = tuple(map(tidy, expression.arguments))

@@ -177,8 +177,8 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
     network = layout.network
     for name, value in (parameters or {}).items():
         if name not in network.parameters:
-            expected = shown(", ".join(network.parameters), 300) or "it has none"
-            raise ValueError(f"parameters must name parameters of the network ({expected}), got {got(name)}")
+            there_are = shown(", ".join(network.parameters), 300)
+            raise ValueError(f"parameters must name parameters of the network ({there_are or 'it has none'}), got {got(name)}")
         finite(value, f"parameters[{name!r}]")
     all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
     counts = network.counts({**network.initial, **(initial or {})})

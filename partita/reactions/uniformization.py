@@ -8,12 +8,15 @@ the matrix of a short time is squared instead, which has no subtractions either.
 
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from partita.kernels import njit
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 WORK_LIMIT = 1_000_000_000_000  # multiplications, some minutes
 PIECE = 100_000_000  # multiplications between two looks at Ctrl-C
@@ -60,7 +63,7 @@ class Chain:
         (array([0.002479, 0.199285]), 0.798236)
     """
 
-    def __init__(self, rates: Any, escape: Floats):
+    def __init__(self, rates: "sparse.sparray", escape: Floats):
         from scipy.sparse import csr_array, diags_array
 
         moving = csr_array(rates - diags_array(rates.diagonal()))

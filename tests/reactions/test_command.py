@@ -120,7 +120,9 @@ def test_no_trajectory_at_the_end_is_an_error_with_its_reason_first(model, optio
 
 
 def test_some_trajectories_at_the_end_are_a_table_and_a_warning():
-    code, told, err = partita("simulate", "A = 1; A -> B @ 1; A -> C @ 1; C -> @@ C - 2", "--until", 99, "--trajectories", 40, "--seed", 0)
+    code, told, err = partita(
+        "simulate", "A = 1; A -> B @ 1; A -> C @ 1; C -> @@ if(C > 0, -1, 0)", "--until", 99, "--trajectories", 40, "--seed", 0
+    )
     assert code == 0
     assert re.match(r"partita: \d+ of 40 trajectories stopped early and are left out: trajectory \d+: the propensity of ", err)
     assert "\nB " in told

@@ -27,7 +27,7 @@ def rewriting(number, different):
 
 TOO_LARGE = {
     "200 events": (doses(200), "200 events is too large to be compiled, which events and rates that follow t need"),
-    "2000 events": (doses(2000), r"parts, 20,000 are allowed, the most in 'at t >= 1: A = A \\+ 0"),
+    "2000 events": (doses(2000), r"parts, 20,000 are allowed, the most in 'at t >= 1: A = A \+ 0"),
     "a long rule rewritten": (rewriting(100, 1), "the most in 'at t >= 1: p0 = r"),
     "5000 reactions and an event": ("S0 = 5; at 1: S0 = 3; " + "; ".join(f"S{i} -> S{i + 1} @ 1" for i in range(5000)), "5,000 reactions"),
     "a long law of time": ("-> A @@ 999 + " + " + ".join(f"sin(t * {i})" for i in range(900)), "is too large to be compiled"),
