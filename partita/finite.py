@@ -233,14 +233,13 @@ def _numbers(name, array):
         return array
     if array.dtype.kind == "V" and array.dtype.names is None:  # bfloat16 and its like
         return array.astype("float32")
+    where: tuple[int, ...] | None = (0,) * array.ndim if array.size else None
     if array.dtype.kind == "O":
         for where in np.ndindex(array.shape):
             if not isinstance(array[where], (bool, int, float, np.number, np.bool_)) and not _is_missing(array[where]):
                 break
         else:
             return np.array([np.nan if _is_missing(value) else value for value in array.ravel()], "float64").reshape(array.shape)
-    else:
-        where = (0,) * array.ndim if array.size else None
     got = f"an array of {array.dtype}" if where is None else f"{_written(array[where])} at index {where}"
     raise ValueError(f"{name} must hold numbers: expected numbers, got {got}")
 

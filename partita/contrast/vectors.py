@@ -173,7 +173,8 @@ class WordVectors:
             if path.suffix == ".npz":
                 content: dict[str, Any] = {"contexts": self.contexts, "counts": self.counts, "vectors": self.vectors}
                 content = {name: values for name, values in content.items() if values is not None}
-                np.savez(file, **content, **word_files.pack(self.words))
+                content |= word_files.pack(self.words)
+                np.savez(file, **content)
             else:
                 (word_files.write_binary if path.suffix == ".bin" else word_files.write_text)(file, self.words, self.vectors)
 
