@@ -142,6 +142,8 @@ class Estimation:
         found = None
         for more in (1, FINER):
             self.steps *= more
+            if more > 1 and self.problem(self.weights).value(x) is None:
+                break
             found = search(self.problem, x, self.weights, reach, starts, warmup, self.max_iterations, seed, self.poor)
             if found is not None:
                 break

@@ -99,7 +99,7 @@ class Minimum:
     @property
     def converged(self) -> bool:
         """Whether the step that is left is below a thousandth of the standard errors."""
-        return self.offset <= OFFSET
+        return bool(self.offset <= OFFSET)
 
 
 @dataclass
