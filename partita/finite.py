@@ -107,6 +107,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def __init__(self, *, restore: bool = True):
         super().__init__()
         self.restore = restore
+        self._broken: str | None = None
+        self._before: list[tuple[Any, Any]] = []
+        self._kept: tuple[str, list[tuple[Any, np.ndarray]]] | None = None
         self._forget()
 
     def on_train_begin(self, logs=None):
@@ -185,9 +188,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def _forget(self):
         self._epoch, self._thread = 0, 0
-        self._broken: str | None = None
-        self._before: list[tuple[Any, Any]] = []
-        self._kept: tuple[str, list[tuple[Any, np.ndarray]]] | None = None
+        self._broken, self._before, self._kept = None, [], None
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray, list[Any] | None]]:
@@ -232,6 +233,7 @@ def _numbers(name, array):
         return array
     if array.dtype.kind == "V" and array.dtype.names is None:  # bfloat16 and its like
         return array.astype("float32")
+    where: tuple[int, ...] | None
     if array.dtype.kind == "O":
         for where in np.ndindex(array.shape):
             if not isinstance(array[where], (bool, int, float, np.number, np.bool_)) and not _is_missing(array[where]):
@@ -239,7 +241,7 @@ def _numbers(name, array):
         else:
             return np.array([np.nan if _is_missing(value) else value for value in array.ravel()], "float64").reshape(array.shape)
     else:
-        where = next(np.ndindex(array.shape), None)
+        where = next(iter(np.ndindex(array.shape)), None)
     got = f"an array of {array.dtype}" if where is None else f"{_written(array[where])} at index {where}"
     raise ValueError(f"{name} must hold numbers: expected numbers, got {got}")
 
@@ -265,7 +267,7 @@ def _is_missing(value):
 
 
 def _to_numpy(name, value):
-    if str(getattr(value, "dtype", "")).lower().startswith("categor"):
+    if str(getattr(value, "dtype", "")) in ("category", "Categorical"):
         raise ValueError(f"{name} must hold numbers: expected numbers, got categories")
     value = value.detach() if hasattr(value, "detach") else value
     return ops.convert_to_numpy(value) if ops.is_tensor(value) else np.asarray(value)
