@@ -110,6 +110,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def __init__(self, *, restore: bool = True):
         super().__init__()
         self.restore = restore
+        self._broken: str | None = None
+        self._before: list[tuple[Any, Any]] = []
+        self._kept: tuple[str, list[tuple[Any, np.ndarray]]] | None = None
         self._forget()
 
     def on_train_begin(self, logs=None):
@@ -233,13 +236,15 @@ def _numbers(name, array):
         return array
     if array.dtype.kind == "V" and array.dtype.names is None:  # bfloat16 and its like
         return array.astype("float32")
-    where: tuple[int, ...] | None = (0,) * array.ndim if array.size else None
+    where: tuple[int, ...] | None
     if array.dtype.kind == "O":
         for where in np.ndindex(array.shape):
             if not isinstance(array[where], (bool, int, float, np.number, np.bool_)) and not _is_missing(array[where]):
                 break
         else:
             return np.array([np.nan if _is_missing(value) else value for value in array.ravel()], "float64").reshape(array.shape)
+    else:
+        where = next(iter(np.ndindex(array.shape)), None)
     got = f"an array of {array.dtype}" if where is None else f"{_written(array[where])} at index {where}"
     raise ValueError(f"{name} must hold numbers: expected numbers, got {got}")
 
@@ -265,7 +270,7 @@ def _is_missing(value):
 
 
 def _to_numpy(name, value):
-    if str(getattr(value, "dtype", "")).lower().startswith("category"):
+    if str(getattr(value, "dtype", "")) in ("category", "Categorical"):
         raise ValueError(f"{name} must hold numbers: expected numbers, got categories")
     value = value.detach() if hasattr(value, "detach") else value
     return ops.convert_to_numpy(value) if ops.is_tensor(value) else np.asarray(value)

@@ -208,7 +208,7 @@ class WordVectors:
             known = {name: found[name] for name in ("contexts", "counts") if name in found}
             words, ends, vectors = found["words"], found.get("ends"), found["vectors"]
             size = words.tobytes().count(0) + 1 if ends is None else ends.size
-            if vectors.shape[:1] != (size,):  # before a list is made of them
+            if size and vectors.shape[:1] != (size,):  # before a list is made of them
                 raise ValueError(f"vectors must be (size, dim) for {size} words, got the shape {vectors.shape}")
             return cls(word_files.unpack(words, ends), vectors, **known)
 

@@ -133,6 +133,7 @@ class _Kind:
         self._separator, self._what = separator, what
         self._number_of_lines = self._width = self._blank = self._run = self._longest_run = 0
         self._same = self._tagged = True
+        self._first: set[str] = set()
         self._last: set[str] = set()
         self._line = self._place = ""
 
@@ -151,6 +152,7 @@ class _Kind:
             self._width, self._place, self._line = len(parts), place, " ".join(parts)
         self._same = 1 < len(parts) == self._width
         self._tagged = self._tagged and bool(_TAG.fullmatch(parts[-1]))
+        self._first.add(parts[0])
         self._last.add(parts[-1])
         if self._number_of_lines == _ENOUGH:
             self.decide()
@@ -158,7 +160,9 @@ class _Kind:
     def decide(self) -> None:
         lines, values = self._number_of_lines, len(self._last)
         tags = self._tagged and lines > 1 and (values > 1 or any(tag == "O" or "-" in tag for tag in self._last))
-        few_values = lines >= _ENOUGH // 2 and self._blank > 0 and self._longest_run > 2 and 2 * values <= lines
+        few_values = (
+            lines >= _ENOUGH // 2 and self._blank > 0 and self._longest_run > 2 and 2 * values <= lines and values < len(self._first)
+        )
         if self._same and lines and (tags or few_values):
             raise CorpusError(f"{self._place}: this looks like {self._what}, got '{shown(self._line)}'")
 

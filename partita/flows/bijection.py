@@ -140,6 +140,12 @@ def sum_features(x: Tensor) -> Tensor:
     return ops.sum(x, axis=tuple(range(1, len(x.shape))))
 
 
+def within(x: Tensor, low: float, high: float) -> Tensor:
+    """Limit x to [low, high]; NaN stays, and the bounds have the dtype of x, neither of which `ops.clip` does on every backend."""
+    low, high = (ops.convert_to_tensor(bound, x.dtype) for bound in (low, high))
+    return ops.where(x < low, low, ops.where(x > high, high, x))
+
+
 def no_change(x: Tensor) -> Tensor:
     """The log-determinant of what keeps volumes, `(batch,)`."""
     return ops.zeros(ops.shape(x)[:1], x.dtype)

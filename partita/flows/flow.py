@@ -15,7 +15,7 @@ from keras import ops
 from partita.backend import compiled, is_known
 from partita.callbacks import all_of, joined
 from partita.finite import StopOnNonFinite, as_numbers, check_finite
-from partita.flows.bijection import Bijection, build, in_own_precision, precision
+from partita.flows.bijection import Bijection, build, in_own_precision, precision, within
 from partita.flows.distributions import Distribution, Normal
 from partita.flows.given import checked_batches, checked_rows, is_data, parts
 from partita.saving import SavedWithSeeds
@@ -215,7 +215,7 @@ class Flow(SavedWithSeeds):
 
     def _log_prob(self, x, context):
         low, high = self.bijection.domain
-        inside = x if math.isinf(low) and math.isinf(high) else ops.clip(x, low, high)
+        inside = x if math.isinf(low) and math.isinf(high) else within(x, low, high)
         z, log_det = self.bijection.forward_and_log_det(inside, context)
         log_prob = self.base.log_prob(z) + log_det  # (batch,)
         if inside is x:
@@ -280,7 +280,7 @@ class Flow(SavedWithSeeds):
         if "weights" not in self._pieces:
             self._pieces["weights"] = compiled(lambda values: sum(ops.sum(ops.cast(value, "float32")) for value in values))
         numbers = [weight.value for weight in self.weights if "float" in keras.backend.standardize_dtype(weight.dtype)]
-        found = float(self._pieces["weights"](numbers)) if numbers else 0.0
+        found = float(ops.convert_to_numpy(self._pieces["weights"](numbers))) if numbers else 0.0
         if found == self._looked_at or self.bijection.image != (-math.inf, math.inf):
             return
         self._looked_at = found

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from partita.finite import as_numbers, check_finite
-from partita.flows.bijection import Bijection, no_change, sum_features
+from partita.flows.bijection import Bijection, no_change, sum_features, within
 
 _STEPS = 16  # of a dtype's resolution: what the standard deviation of a column must exceed
 
@@ -46,16 +46,16 @@ class Logit(Bijection):
 
     def forward_and_log_det(self, x, context=None):
         # From both ends, for 1 − u loses a small alpha; and no less than alpha, for a compiler may take the sum apart.
-        numbers = (ops.maximum(self.alpha + (1 - 2 * self.alpha) * part, self.alpha) for part in (x, 1 - x))
+        numbers = (within(self.alpha + (1 - 2 * self.alpha) * part, self.alpha, math.inf) for part in (x, 1 - x))
         far = max(self.alpha, 1e-6)
         log_u, log_rest = (ops.log(ops.where((x < -far) | (x > 1 + far), float("nan"), number)) for number in numbers)
         return log_u - log_rest, sum_features(math.log(1 - 2 * self.alpha) - log_u - log_rest)
 
     def inverse_and_log_det(self, y, context=None):
         end = math.log1p(-self.alpha) - math.log(self.alpha)
-        y = ops.clip(y, -end, end)
+        y = within(y, -end, end)
         log_slope = -ops.softplus(y) - ops.softplus(-y) - math.log(1 - 2 * self.alpha)
-        return ops.clip((ops.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha), 0.0, 1.0), sum_features(log_slope)
+        return within((ops.sigmoid(y) - self.alpha) / (1 - 2 * self.alpha), 0.0, 1.0), sum_features(log_slope)
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha}
@@ -90,7 +90,7 @@ class Sigmoid(Bijection):
     def _between(self, y):
         """The numbers of [0, 1] without the ends: the smallest that is not rounded to 0 by anyone, and the one before 1."""
         numbers = np.finfo(self.compute_dtype)
-        return ops.clip(y, float(numbers.tiny), float(1 - numbers.epsneg))
+        return within(y, float(numbers.tiny), float(1 - numbers.epsneg))
 
 
 @keras.saving.register_keras_serializable(package="partita")

@@ -134,7 +134,7 @@ def test_segmented_text_is_not_taken_for_columns(lines):
         (["Ann,B-PER", "sings,O"], r"1: this looks like columns of a CSV file: expected columns parted by spaces or tabs, got 'Ann B-PER'"),
         (["Ann;B-PER", "sings;O"], r"1: this looks like columns of a CSV file"),
         (["a A", "\x1b[31mred \x07 B"], r"2: want 2 columns, got 3: \\x1b\[31mred \\x07 B"),
-        (["a A", "x" * 10_000], r"2: want 2 columns, got 1: x{60}…"),
+        (["a A", "x" * 10_000], r"2: want 2 columns, got 1: x{59}…"),
     ],
 )
 def test_lines_of_another_kind_are_named_and_shown_safely(lines, message):

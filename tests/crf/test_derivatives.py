@@ -172,9 +172,9 @@ def test_the_gradient_of_marginals_and_of_entropy(scale, forbidden):
 
 def test_the_hessian_of_the_loss_of_partly_known_tags():
     x = weights(1.0, True)
-    tags = np.array([[0, 7, -1, 2]])
+    tags = np.array([[1, 7, -1, 0]])  # two paths agree
     counts, sums = features_and_scores(x)
-    agreeing = (counts[:, 0 * NUM_TAGS + 0] == 1) & (counts[:, 3 * NUM_TAGS + 2] == 1)
+    agreeing = (counts[:, 0 * NUM_TAGS + 1] == 1) & (counts[:, 3 * NUM_TAGS + 0] == 1)
     p = np.where(agreeing, np.exp(sums), 0.0)
     p /= p.sum()
     of_agreeing = (counts - p @ counts).T @ ((counts - p @ counts) * p[:, None])

@@ -142,7 +142,7 @@ def test_a_tag_of_another_scheme_is_named(tag, scheme):
         ("U-PER", "bio", "for BILOU tags write E for L and S for U, and take scheme bioes"),
         ("B-", "bio", "a label after the dash"),
         ("\x1b[31m", "bio", "tag '\\\\x1b\\[31m' is not of scheme"),
-        ("N" * 500, "bio", "tag 'N{60}…' is not of scheme"),
+        ("N" * 500, "bio", "tag 'N{59}…' is not of scheme"),
     ],
 )
 def test_what_is_expected_is_said_and_what_reads_such_a_tag(tag, scheme, message):

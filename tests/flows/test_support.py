@@ -77,6 +77,8 @@ def test_logit_at_the_ends(alpha, dtype):
     back, inverse = (ops.convert_to_numpy(part) for part in logit.inverse_and_log_det(y))
     np.testing.assert_allclose(back, x, atol=1e-6)
     np.testing.assert_allclose(inverse, -log_det, rtol=1e-4)
+    assert np.isnan(ops.convert_to_numpy(logit.forward_and_log_det([[float("nan"), 0.5]])[1])).all()
+    assert np.isnan(ops.convert_to_numpy(logit.forward_and_log_det([[-0.5, 1.5]])[0])).all()
     beyond, edge = (ops.convert_to_numpy(part) for part in logit.inverse_and_log_det([[-90.0, 90.0]]))
     np.testing.assert_allclose(beyond, [[0.0, 1.0]], atol=2e-7)
     np.testing.assert_allclose(edge, 2 * (np.log(alpha) + np.log1p(-alpha) - np.log1p(-2 * alpha)), rtol=1e-4)
