@@ -102,7 +102,7 @@ def solve(
 
     Example:
         >>> float(solve(lambda t, y: -y, ops.ones((1, 1)), [0.0, 0.5, 1.0])[0, -1, 0])
-        0.36787945
+        0.36788
     """
     check_method(method, rtol=rtol, atol=atol, dt=dt, num_steps=num_steps, max_steps=max_steps, max_step=max_step)
     y0, out_dtype = _state(y0, check)

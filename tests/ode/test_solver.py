@@ -134,7 +134,7 @@ def test_samples_at_their_own_pace_do_not_disturb_one_another():
         ({"y0": np.ones(2, "complex64")}, "y0 must be real, got complex64"),
         ({"inputs": np.ones((2, 1), "complex64")}, "inputs must be real, got complex64"),
         ({"inputs": np.full((2, 1), np.nan)}, "inputs must be finite, got nan at [0, 0]"),
-        ({"field": lambda t, y: 1j * y}, "what field returns must be real, got complex64"),
+        ({"field": lambda t, y: ops.cast(y, "complex64")}, "what field returns must be real, got complex64"),
         ({"field": lambda t, y: None}, "field must return a tensor (stack its parts: ops.stack([...], axis=-1)), got a NoneType"),
         ({"y0": 1.0}, "y0 must be (..., state), got a number"),
         ({"field": 3}, "field must be a function, a Keras layer or a model, got 3"),
