@@ -25,7 +25,7 @@ tour: .venv/ready ## run the studies and write the page that shows them
 test: .venv/ready ## run the tests on JAX
 	KERAS_BACKEND=jax .venv/bin/python $(PYTEST)
 
-test-backends: test-torch test-tensorflow ## run the same tests on PyTorch and on TensorFlow, each in a venv of its own
+test-backends: test-torch test-tensorflow ## run the tests that concern Keras on PyTorch and on TensorFlow, each in a venv of its own
 
 test-torch test-tensorflow: test-%: .venv-%/ready
 	KERAS_BACKEND=$* .venv-$*/bin/python $(PYTEST)

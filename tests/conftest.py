@@ -10,6 +10,19 @@ from partita.backend import choose
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 choose()  # for tests whose first import is keras itself
 
+# What computes nothing with Keras is the same on every backend, and tested with JAX alone.
+WITHOUT_KERAS = {
+    "contrast": ("command", "neighbours", "tokens", "vectors", "word_files"),
+    "crf": ("corpus", "lexicon", "metrics", "tags"),
+    "reactions": (
+        *("bounds", "command", "dsmts", "ensemble", "guard", "interrupts", "laws", "limits"),
+        *("master", "parse", "sbml", "streams", "thinning"),
+    ),
+    "trust": ("kernel_cache", "nothing_left"),
+}
+if os.environ.get("KERAS_BACKEND") != "jax":
+    collect_ignore = [f"{folder}/test_{name}.py" for folder, names in WITHOUT_KERAS.items() for name in names]
+
 settings.register_profile("partita", derandomize=True, deadline=None)
 settings.load_profile("partita")
 
