@@ -1,6 +1,6 @@
 """Files of unknown origin, read against a limit: a few bytes that announce or unpack to gigabytes are refused before memory is taken.
 
-    limit = max(16 MiB, 10 · size of the file),   40 times for numbers,   or PARTITA_MAX_BYTES
+    limit = max(16 MiB, 10 · size of the file),   40 times for arrays,   or PARTITA_MAX_BYTES
 
 What lies unpacked in a file is compared with the file; the limit is for what is packed.
 """
@@ -18,7 +18,7 @@ import numpy as np
 
 FLOOR = 1 << 24  # bytes that any file may unpack to
 RATIO = 10  # text is seldom packed to less than a tenth, and its words take many times as much memory
-RATIO_OF_NUMBERS = 40  # masks and tables of small counts are packed closer
+RATIO_OF_NUMBERS = 40  # arrays of masks and small counts are packed closer
 LONGEST_LINE = 1 << 23  # characters or bytes
 _PIECE = 1 << 20
 _MOST_MEMBERS = 1000

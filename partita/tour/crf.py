@@ -207,7 +207,7 @@ def _illegal(data: Data, softmax: Answers, chained: Answers, generator: np.rando
 
 def _breaks(tags, lexicon):
     """The places t where tag t − 1 and tag t cannot be neighbours; 0 for a first tag, T for a last tag that cannot be."""
-    legal, ids = lexicon.constraints, lexicon.encode_tags(tags)
+    legal, ids = lexicon.constraints, lexicon.encode_tags(tags, repair=False)
     fits = [legal.start[ids[0]], *legal.transitions[ids[:-1], ids[1:]], legal.end[ids[-1]]]
     return [place for place, fit in enumerate(fits) if not fit]
 
