@@ -40,7 +40,8 @@ def read_rows(path: str | Path) -> Rows:
     """The rows of a file `*.csv`, `*.tsv` or `*.txt`, `*.npz`, `*.npy` or idx, each also packed as `.gz`.
 
     Bytes become numbers from 0 to 1. Numbers in a table stand between commas, semicolons, tabs or spaces; a first line without numbers
-    has the names. A packed file may unpack to 16 MiB or 10 times its size, arrays to 40 times; the environment variable PARTITA_MAX_BYTES sets another limit.
+    has the names. A packed file may unpack to 16 MiB or 10 times its size, arrays to 40 times; the environment
+    variable PARTITA_MAX_BYTES sets another limit.
 
     Raises:
         ValueError: with file and line, or what the file holds and what was wanted.

@@ -33,7 +33,7 @@ def test_order_of_convergence(name):
     """Halving the step divides the error by 2^order, on a field that follows the time, within 0.25 of the order."""
     count = {1: 64, 2: 32, 4: 32, 5: 16}[ORDERS[name]]
     ends = [
-        ops.convert_to_numpy(ode.solve(coupled, tensor([1.0, 2.0]), [0.0, 0.8], method=name, num_steps=n)[-1])
+        ops.convert_to_numpy(ode.solve(coupled, tensor([1.0, 2.0]), [0.0, 0.8], method=name, num_steps=n, check=False)[-1])
         for n in (count, 2 * count, 4 * count)
     ]
     errors = [np.abs(end - finer).max() for end, finer in pairwise(ends)]

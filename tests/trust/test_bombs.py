@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -150,11 +151,14 @@ DOORS = {
 TAKEN = {("segmented", "word.txt"), ("corpus", "word.txt")}  # a word of 2 MB is one
 
 
+def most_memory():
+    """The most that this process has held, in bytes; not what `ru_maxrss` says, which begins with the size of the parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
 def refusals(folder):
     """One line for each file: the door, the name, how much memory the process has taken so far, and what was said."""
-    import resource
-    from pathlib import Path
-
     for door, (read, makers) in DOORS.items():
         for name in makers:
             said = ""
@@ -164,9 +168,10 @@ def refusals(folder):
                 said = str(error)
             except BaseException as error:
                 said = f"{type(error).__name__}: {error}"
-            print(json.dumps([door, name, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, said]), flush=True)
+            print(json.dumps([door, name, most_memory(), said]), flush=True)
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is told by Linux")
 def test_bombs_are_refused_in_little_memory_and_leave_nothing(tmp_path):
     """All in one process, whose largest memory is seen after each file."""
     for door, (_, makers) in DOORS.items():
