@@ -107,15 +107,15 @@ def _trajectory_jax(step: Callable[..., tuple], unfinished: Callable[..., Any], 
         firsts = [jnp.where(False, part.ravel()[0], 0).astype("float32") for part in jax.tree.leaves(tangents) if part.size]
         nothing = jnp.sum(jnp.stack(firsts))
         start_dot, closed_dot = jax.tree.map(lambda part: part + nothing.astype(part.dtype), tangents)
-        begin = tuple(jnp.zeros_like(part).at[0].set(tangent) for part, tangent in zip(rows, start_dot, strict=True))
-        rows_dot = _tangents_jax(lambda state, closed: pure(*state, *closed), rows, primals[1], count, (begin, closed_dot))
+        later = tuple(jnp.zeros_like(part) + nothing.astype(part.dtype) for part in rows)
+        rows_dot = _tangents_jax(lambda state, closed: pure(*state, *closed), rows, primals[1], count, (start_dot, later, closed_dot))
         return (rows, count), (rows_dot, np.zeros((), jax.dtypes.float0))
 
     return run(start, closed_over)
 
 
 def _tangents_jax(step: Callable[..., tuple], rows: tuple, closed_over: Any, count: Any, right: tuple) -> tuple:
-    """Derivatives of all rows, from those of the first row and of what the step closes over.
+    """Derivatives of all rows; `right` has those of the first row, zeros in rows, and those of what the step closes over.
 
     They solve linear equations, row after row: ẋ_{i+1} − J_i ẋ_i − K_i ċ = b_{i+1}. Said as such, JAX can also transpose them, which
     is the gradient, and differentiate them again.
@@ -131,28 +131,39 @@ def _tangents_jax(step: Callable[..., tuple], rows: tuple, closed_over: Any, cou
         return jax.jvp(step, (_row(rows, row), closed_over), (state_dot, closed_dot))[1]
 
     def equations(unknown):
-        rows_dot, closed_dot = unknown
-        numbers = jnp.arange(rows[0].shape[0] - 1)
+        start_dot, later, closed_dot = unknown
+        rows_dot, numbers = _with_row(later, 0, start_dot), jnp.arange(rows[0].shape[0] - 1)
         moved = jax.vmap(lambda row: push(row, _row(rows_dot, row), closed_dot))(numbers)
         taken = tuple(jnp.where((numbers < count).reshape(-1, *[1] * (part.ndim - 1)), part, 0) for part in moved)
-        return tuple(part.at[1:].add(-step) for part, step in zip(rows_dot, taken, strict=True)), closed_dot
+        return start_dot, tuple(part.at[1:].add(-step) for part, step in zip(later, taken, strict=True)), closed_dot
 
+    # What a loop reads and what it writes are different arrays: XLA would copy one that is both, at every step.
     def forwards(_, right):
-        def advance(row, rows_dot):
-            return _with_row(rows_dot, row + 1, add(_row(rows_dot, row + 1), push(row, _row(rows_dot, row), right[1])))
+        start_dot, later, closed_dot = right
 
-        return lax.fori_loop(0, count, advance, right[0]), right[1]
+        def advance(row, carry):
+            state_dot, written = carry
+            state_dot = add(_row(later, row + 1), push(row, state_dot, closed_dot))
+            return state_dot, _with_row(written, row + 1, state_dot)
+
+        return start_dot, lax.fori_loop(0, count, advance, (start_dot, later))[1], closed_dot
 
     def backwards(_, right):
+        start_bar, later, closed_bar = right
+
+        def own(row):
+            return jax.tree.map(lambda first, other: jnp.where(row == 0, first, other), start_bar, _row(later, row))
+
         def retreat(carry):
-            row, rows_bar, closed_bar = carry
+            row, state_bar, written, closed_bar = carry
             _, pull = jax.vjp(step, _row(rows, row - 1), closed_over)
-            state_bar, more = pull(_row(rows_bar, row))
-            return row - 1, _with_row(rows_bar, row - 1, add(_row(rows_bar, row - 1), state_bar)), add(closed_bar, more)
+            previous_bar, more = pull(state_bar)
+            return row - 1, add(own(row - 1), previous_bar), _with_row(written, row, state_bar), add(closed_bar, more)
 
-        return lax.while_loop(lambda carry: carry[0] > 0, retreat, (count, *right))[1:]
+        return lax.while_loop(lambda carry: carry[0] > 0, retreat, (count, own(count), later, closed_bar))[1:]
 
-    return lax.custom_linear_solve(equations, right, forwards, backwards)[0]
+    start_dot, later, _ = lax.custom_linear_solve(equations, right, forwards, backwards)
+    return _with_row(later, 0, start_dot)
 
 
 def _row(rows: tuple, row: Any) -> tuple:
