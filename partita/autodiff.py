@@ -75,8 +75,12 @@ def _trajectory_graph(step: Callable[..., tuple], unfinished: Callable[..., Any]
         state = step(*state)
         return count + 1, state, tuple(row.write(count + 1, part) for row, part in zip(rows, state, strict=True))
 
-    rows = tuple(tf.TensorArray(part.dtype, 1, dynamic_size=True, clear_after_read=False, element_shape=part.shape) for part in start)
-    rows = tuple(row.write(0, part) for row, part in zip(rows, start, strict=True))
+    def room(part):
+        # All rows from the start: under XLA an array does not grow, and what is written beyond its end takes the place of the last row.
+        row = tf.TensorArray(part.dtype, limit + 1, dynamic_size=False, clear_after_read=False, element_shape=part.shape)
+        return row.unstack(tf.zeros(tf.concat([[limit + 1], tf.shape(part)], 0), part.dtype)).write(0, part)
+
+    rows = tuple(map(room, start))
     count, _, rows = tf.while_loop(go_on, advance, (tf.constant(0), start, rows), maximum_iterations=limit)
     return tuple(row.stack() for row in rows), count
 

@@ -106,3 +106,13 @@ def test_every_setting_is_saved():
 def test_complex_states_are_refused():
     with pytest.raises(ValueError, match="y0 must be real, got complex64"):
         ode.Solve(lambda t, y: -y, TIMES)(np.ones((1, 1), "complex64"))
+
+
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="compiled steps want a C++ compiler")
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_compiled_model_has_the_state_of_every_time(compiled):
+    """XLA keeps arrays of a fixed size: rows written beyond it would all be the last one."""
+    x = np.ones((3, 2), "float32")
+    model = keras.Sequential([keras.Input((2,)), ode.Solve(lambda t, y: -y, [0.0, 0.5, 2.0])])
+    model.compile("sgd", "mse", jit_compile=compiled)
+    np.testing.assert_allclose(model.predict(x, verbose=0)[:, :, 0], np.exp([[0.0, -0.5, -2.0]] * 3), atol=1e-5)
