@@ -123,7 +123,7 @@ def test_tf_data_that_is_not_finite_stops_the_training_and_the_weights_come_back
     tf = pytest.importorskip("tensorflow")
     made = flow()
     with pytest.raises(FloatingPointError, match="loss is nan at epoch 1, batch 3"):
-        made.fit(tf.data.Dataset.from_tensor_slices((spoilt(),)).batch(16), verbose=0)
+        made.fit(tf.data.Dataset.from_tensor_slices((spoilt(),)).batch(16), verbose=0, shuffle=False)
     assert all(np.isfinite(weight).all() for weight in made.get_weights())
 
 
