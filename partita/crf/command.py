@@ -106,7 +106,7 @@ def train(
     names: Any = given[0] if len(given) == 1 and given[0] in FEATURE_SETS else given
     kind = None if scheme == "none" else scheme
     _check_kind(names, scheme)
-    sentences, tags = _read_tagged(corpus, kind, names, None if kind is None else lambda name: split_tag(name, scheme))
+    sentences, tags, notes = _read_tagged(corpus, kind, names, None if kind is None else lambda name: split_tag(name, scheme))
     if dev is None:
         if len(sentences) < 2:
             raise click.ClickException(f"{corpus} holds one sentence: want another to score, there or with --dev")
@@ -114,7 +114,8 @@ def train(
         (sentences, dev_sentences), (tags, dev_tags) = (sentences[:end], sentences[end:]), (tags[:end], tags[end:])
     lexicon = Lexicon.fit(sentences, tags, kind, names)
     if dev is not None:
-        dev_sentences, dev_tags = _read_tagged(dev, kind, names, lexicon.tag_id)
+        dev_sentences, dev_tags, more = _read_tagged(dev, kind, names, lexicon.tag_id)
+        notes += more
     num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20)  # to compile one takes as long as that many tokens
     batches = Batches([*map(lexicon.encode, sentences, tags)], [*map(lexicon.encode_tags, tags)], batch_size, num_shapes, seed=seed)
     known = all(name in lexicon.tag_names for name in {*chain.from_iterable(dev_tags)})  # else there is no loss of what is held out
@@ -122,6 +123,8 @@ def train(
     dev_batches = Batches([*map(lexicon.encode, dev_sentences)], dev_ids, batch_size, num_shapes, shuffle=False)
     held_out = HeldOut(dev_batches, lambda ids: _score(kind, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1, path=out)
     scored = f"{len(dev_sentences)} {'held out' if dev is None else 'of ' + dev}"
+    for note in notes:
+        click.echo(note, err=True)
     click.echo(f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}", err=True)
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
     try:
@@ -248,7 +251,9 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     if known is not None and lexicon.scheme != "bmes":
         raise click.UsageError("--known is for models that cut text into words.")
     known_words = None if known is None else {word for words in read_segmented(known) for word in words}
-    sentences, tags = _read_tagged(gold, lexicon.scheme, lexicon.features, lexicon.tag_id)
+    sentences, tags, notes = _read_tagged(gold, lexicon.scheme, lexicon.features, lexicon.tag_id)
+    for note in notes:
+        click.echo(note, err=True)
     found = tagged(tagger, lexicon, ((tokens, "") for tokens in sentences), batch_size)
     result = _score(lexicon.scheme, sentences, tags, (lexicon.decode_tags(ids) for _, ids, _ in found), known_words)
     shares = {"precision": result.precision, "recall": result.recall, "F1": result.f1, "recall of unknown words": result.oov_recall}
@@ -262,24 +267,24 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
 
 def _read_tagged(
     source: str, scheme: str | None, features: Sequence[str] | str, check: Callable[[str], object] | None
-) -> tuple[list, list]:
-    """Sentences and their tags, which are repaired where they break the scheme."""
+) -> tuple[list, list, list[str]]:
+    """Sentences, their tags, repaired where they break the scheme, and a line to be shown if some did."""
     if scheme == "bmes":
         lines = [words for words in read_segmented(source) if words]
         if len(lines) > 1 and all(len(words) == 1 for words in lines):
             raise click.ClickException(f"{source}: no line holds two words: expected sentences, their words parted by white space")
-        return ["".join(words) for words in lines], [words_to_tags(words) for words in lines]
+        return ["".join(words) for words in lines], [words_to_tags(words) for words in lines], []
     sentences, tags, broken = [], [], {}
     for name, line, rows in numbered_columns(source, min_columns=columns_needed(features) + 1, check=check):
         sentences.append([row[:-1] for row in rows])
         tags.append([row[-1] for row in rows])
         if scheme is not None and (place := first_break(tags[-1], scheme)) is not None:
             broken[len(tags) - 1] = f"{name}:{line + min(place, len(rows) - 1)}", describe_break(tags[-1], place)
-    if broken and scheme is not None:
-        what = name_sentences(broken.values(), len(sentences), f"break scheme {scheme}")
-        click.echo(f"partita: {what}. {advise_scheme(tags, scheme)}", err=True)
-        tags = [repair_tags(names, scheme) if number in broken else names for number, names in enumerate(tags)]
-    return sentences, tags
+    if not broken or scheme is None:
+        return sentences, tags, []
+    what = name_sentences(broken.values(), len(sentences), f"break scheme {scheme}")
+    repaired = [repair_tags(names, scheme) if number in broken else names for number, names in enumerate(tags)]
+    return sentences, repaired, [f"partita: {what}. {advise_scheme(tags, scheme)}"]
 
 
 def _score(
