@@ -88,8 +88,8 @@ class Lexicon:
         >>> lexicon.encode("共同")
         array([[2, 2, 1, 1],
                [3, 1, 2, 1]], dtype=int32)
-        >>> lexicon.encode_tags(["s", "e"])
-        array([0, 3], dtype=int32)
+        >>> lexicon.encode_tags(["b", "e"])
+        array([1, 3], dtype=int32)
     """
 
     def __init__(
