@@ -34,6 +34,7 @@ def with_gradient(value: Callable[..., tuple[Any, tuple]], gradient: Callable[[A
 
     @tf.custom_gradient
     def run(*inputs):
+        inputs = tuple(map(tf.identity, inputs))  # of this branch of a `tf.cond`: its gradient finds no tensor of a graph further out
         result, kept = value(*inputs)
         return result, lambda weight: gradient(weight, inputs, kept)
 
