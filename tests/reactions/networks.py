@@ -3,7 +3,7 @@
 from hypothesis import strategies as st
 
 from partita.reactions import Event, Network, Reaction
-from partita.reactions.expression import OPERATORS, Call, Name, Number
+from partita.reactions.model.expression import OPERATORS, Call, Name, Number
 
 SPECIES = ("A", "B", "Ca2", "δ")
 PARAMETERS = ("k", "k_off", "x1")

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from partita.reactions import expression as tree
-from partita.reactions.expression import OPERATORS, SCALAR_FUNCTIONS, Call, Name, Number
-from partita.reactions.formula import parse
+from partita.reactions.model import expression as tree
+from partita.reactions.model.expression import OPERATORS, SCALAR_FUNCTIONS, Call, Name, Number
+from partita.reactions.model.formula import parse
 from tests.reactions.networks import expressions
 
 VALUES = {"a": 2.5, "b": 0.75, "c": 3.0, "t": 1.5}

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from partita.reactions import Network, sizes
-from partita.reactions.engine import Engine
-from partita.reactions.ensemble import request_of
-from partita.reactions.expression import NAME_LIMIT
-from partita.reactions.kernel import scalar_source
-from partita.reactions.plan import plan
+from partita.reactions import Network
+from partita.reactions.kernels import sizes
+from partita.reactions.kernels.direct import scalar_source
+from partita.reactions.kernels.layout import plan
+from partita.reactions.model.expression import NAME_LIMIT
+from partita.reactions.simulation.engine import Engine
+from partita.reactions.simulation.ensemble import request_of
 
 
 def request(text, method="auto"):
