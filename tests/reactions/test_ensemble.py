@@ -370,7 +370,7 @@ def test_an_interrupted_run_keeps_the_chunks_that_are_complete(tmp_path, monkeyp
     def stop_at_the_third(self, first, *rest):
         runs = run(self, first, *rest)
         if first == 40:
-            runs.status[3] = engine.kernel.INTERRUPTED
+            runs.status[3] = engine.INTERRUPTED
             rest[2].set()
         return runs
 

@@ -304,8 +304,8 @@ def test_whatever_a_function_refers_to_counts(change):
 
 def test_keys_are_the_same_in_all_processes():
     code = (
-        "import json; from partita.reactions import sparse, tau; from partita.kernels import Cache; "
-        "print(json.dumps([Cache(work).fingerprint for work in (sparse.run, tau.run)]))"
+        "import json; from partita.reactions.kernels import sparse, tau; from partita.kernels import Cache; "
+        "print(json.dumps([Cache(work).fingerprint for work in (sparse.kernel(), tau.kernel())]))"
     )
     found = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed}).stdout

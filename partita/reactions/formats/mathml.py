@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from partita.reactions.model.expression import TIME, Call, Expression, Name, Number, number, substitute
+from partita.reactions.model.operators import OPERATORS
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # SWIG's types have no module, which newer Pythons tell
@@ -86,17 +87,8 @@ _BUILD: Mapping[int, Callable[..., Expression]] = {
     libsbml.AST_FUNCTION_POWER: _plain("**"),
     libsbml.AST_FUNCTION_ROOT: _root,
     libsbml.AST_FUNCTION_LOG: _log,
-    libsbml.AST_FUNCTION_LN: _plain("log"),
-    libsbml.AST_FUNCTION_EXP: _plain("exp"),
-    libsbml.AST_FUNCTION_ABS: _plain("abs"),
-    libsbml.AST_FUNCTION_FLOOR: _plain("floor"),
-    libsbml.AST_FUNCTION_CEILING: _plain("ceil"),
     libsbml.AST_FUNCTION_MIN: _many("min", Number(0)),
     libsbml.AST_FUNCTION_MAX: _many("max", Number(0)),
-    libsbml.AST_FUNCTION_SIN: _plain("sin"),
-    libsbml.AST_FUNCTION_COS: _plain("cos"),
-    libsbml.AST_FUNCTION_TAN: _plain("tan"),
-    libsbml.AST_FUNCTION_TANH: _plain("tanh"),
     libsbml.AST_FUNCTION_PIECEWISE: _piecewise,
     libsbml.AST_RELATIONAL_EQ: _chain("=="),
     libsbml.AST_RELATIONAL_NEQ: _plain("!="),
@@ -109,6 +101,14 @@ _BUILD: Mapping[int, Callable[..., Expression]] = {
     libsbml.AST_LOGICAL_NOT: _plain("not"),
     libsbml.AST_LOGICAL_XOR: _xor,
 }
+
+
+def _functions() -> dict[int, Callable[..., Expression]]:
+    """What builds the functions that are one operator of ours."""
+    rows = ((symbol, row.mathml) for symbol, row in OPERATORS.items() if row.mathml)
+    return {getattr(libsbml, f"AST_FUNCTION_{element.upper()}"): _plain(symbol) for symbol, element in rows}
+
+
 _CONSTANTS: Mapping[int, Expression] = {
     libsbml.AST_CONSTANT_PI: Number(math.pi),
     libsbml.AST_CONSTANT_E: Number(math.e),
@@ -154,6 +154,7 @@ class Formulas:
 
     def __init__(self, functions: Mapping[str, tuple[Any, Sequence[str]]]):
         self._functions = functions
+        self._build = {**_BUILD, **_functions()}
         self._bodies: dict[str, Expression] = {}
         self._open: list[str] = []
         self._total = 0
@@ -191,11 +192,11 @@ class Formulas:
         arguments = [self._translate(operand, names) for operand in _operands(node)]
         if kind == libsbml.AST_FUNCTION:
             return self._call(name, arguments)
-        if kind not in _BUILD:
+        if kind not in self._build:
             what = _SPELLED.get(kind) or _TYPE_NAMES.get(kind, "").removeprefix("AST_").removeprefix("FUNCTION_").lower()
             raise UnsupportedError(f"the function {what or name!r} in a formula")
         try:
-            return _BUILD[kind](*arguments)
+            return self._build[kind](*arguments)
         except (TypeError, IndexError):
             raise UnsupportedError(
                 f"{len(arguments)} arguments of {_TYPE_NAMES[kind].removeprefix('AST_').lower()!r} in a formula"

@@ -118,11 +118,10 @@ class _Reader:
             for things in (model.getListOfSpecies(), model.getListOfParameters(), model.getListOfCompartments())
         )
         self.taken: set[str] = set()
-        # An id of the file → its name in the network. All formulas below speak of ids until `_fold`.
+        # An id of the file → its name in the network. In formulas the name means what the id means to the file, until `_fold`.
         self.names = {name: self._legal(name) for name in (*self.species, *self.parameters, *self.compartments)}
-        self.symbols: dict[str, Expression] = {name: Name(f"id {name}") for name in self.names}
-        self.ids = {f"id {name}": name for name in self.names}
-        self.spoken: dict[str, Expression] = {f"id {name}": Name(legal) for name, legal in self.names.items()}
+        self.symbols: dict[str, Expression] = {name: Name(legal) for name, legal in self.names.items()}
+        self.ids = {legal: name for name, legal in self.names.items()}
         functions = _items(model.getListOfFunctionDefinitions())
         self.formulas = Formulas(
             {it.getId(): (it.getBody(), [it.getArgument(i).getName() for i in range(it.getNumArguments())]) for it in functions}
@@ -137,7 +136,7 @@ class _Reader:
         self.counts = {self.names[name] for name in self.species}
         self.values = self._start()
         self.sizes = {name: self._size(name) for name in self.compartments}
-        self.replacements = {f"id {name}": self._replacement(name) for name in self.names}
+        self.replacements = {legal: self._replacement(name) for name, legal in self.names.items()}
 
     def network(self) -> System:
         """The network of the model."""
@@ -173,7 +172,7 @@ class _Reader:
             _fail(element, f"{error}{' is not supported' if isinstance(error, UnsupportedError) else ''}")
 
     def _fold(self, formula: Expression) -> Expression:
-        """A formula of ids in terms of the network: counts for concentrations, numbers for sizes of compartments."""
+        """A formula of the file in terms of the network: counts for concentrations, numbers for sizes of compartments."""
         return tidy(substitute(formula, self.replacements))
 
     def _replacement(self, name: str) -> Expression:
@@ -212,17 +211,17 @@ class _Reader:
         except CycleError as error:
             circle = shown(" → ".join(error.args[1]), 300)
             raise ValueError(f"values at the start must not follow one another in a circle: {circle}") from None
-        values, known = {TIME: 0.0}, {TIME: 0.0}  # by id, and by name
+        values = {TIME: 0.0}
         for name in order:
             if name not in formulas:
                 value = self._given(name, values)
             else:
                 try:
-                    value = constant(substitute(formulas[name], self.spoken), known)
+                    value = constant(formulas[name], values)
                 except ValueError as error:
                     raise ValueError(f"the value of {name!r} at the start: {error}") from None
             if _is_set(value):
-                values[f"id {name}"] = known[self.names[name]] = value
+                values[self.names[name]] = value
         return values
 
     def _given(self, name: str, values: Mapping[str, float]) -> float:
@@ -232,7 +231,7 @@ class _Reader:
             size = self.compartments[name].getSize() if self.compartments[name].isSetSize() else math.nan
             return size if _is_set(size) else 1.0
         item = self.species[name]
-        size = values.get(f"id {item.getCompartment()}", 1.0)
+        size = values.get(self.names[item.getCompartment()], 1.0)
         if not size > 0:
             _fail(self.compartments[item.getCompartment()], f"want a positive size, got {size:g}")
         amount = item.getInitialConcentration() * size if item.isSetInitialConcentration() else item.getInitialAmount()
@@ -241,15 +240,15 @@ class _Reader:
         return amount / size if self._is_concentration(name) else amount
 
     def _size(self, name: str) -> float:
-        size = self.values[f"id {name}"]
+        size = self.values[self.names[name]]
         if not 0 < size < math.inf:
             _fail(self.compartments[name], f"want a positive size, got {size:g}")
         return size
 
     def _parameter(self, name: str) -> float:
-        if f"id {name}" not in self.values:
+        if self.names[name] not in self.values:
             _fail(self.parameters[name], "want a value, got none")
-        return self._finite(self.parameters[name], self.values[f"id {name}"])
+        return self._finite(self.parameters[name], self.values[self.names[name]])
 
     def _finite(self, element: Any, value: float) -> float:
         if not math.isfinite(value):
@@ -258,10 +257,10 @@ class _Reader:
 
     def _count(self, name: str) -> int:
         item = self.species[name]
-        if f"id {name}" not in self.values:
+        if self.names[name] not in self.values:
             _fail(item, "want an initial amount or concentration, got none")
         size = self.sizes[item.getCompartment()] if self._is_concentration(name) else 1.0
-        amount = self._finite(item, self.values[f"id {name}"] * size)
+        amount = self._finite(item, self.values[self.names[name]] * size)
         nearest = round(amount)
         if not (self.rounding or math.isclose(amount, nearest, rel_tol=1e-9, abs_tol=1e-9)):
             _fail(item, f"want an initial amount that is a whole number of molecules, got {amount:g}: `rounding=True` rounds it")
@@ -349,7 +348,7 @@ class _Reader:
                 _fail(item, "want a trigger, got none")
             trigger = self._formula(item.getTrigger())
             values = {it.getVariable(): self._event_assignment(it) for it in _items(item.getListOfEventAssignments())}
-            others = {f"id {name}" for other, names_set in enumerate(set_by) if other != position for name in names_set}
+            others = {self.names[name] for other, names_set in enumerate(set_by) if other != position for name in names_set}
             # With one event at a moment, when values are taken and whether the condition still holds makes no difference.
             if item.getUseValuesFromTriggerTime() and any(self._needs(value) & others for value in values.values()):
                 _refuse(item, "useValuesFromTriggerTime with values that another event sets")

@@ -9,29 +9,45 @@ partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i chang
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 
+from partita.reactions.kernels import streams
 from partita.reactions.kernels.layout import Plan, Trigger
-from partita.reactions.model.expression import SCALAR_FUNCTIONS, TIME, names, source
-from partita.reactions.model.system import COUNT_LIMIT as LIMIT
+from partita.reactions.kernels.state import (
+    ABSORBED,
+    BAD_EVENT,
+    BAD_PROPENSITY,
+    COUNT_LIMIT,
+    COUNT_TOO_LARGE,
+    EVENT_LIMIT,
+    FINISHED,
+    RUNNING,
+    Log,
+    Rows,
+    Shared,
+)
+from partita.reactions.model.expression import TIME, names, source
+from partita.reactions.model.operators import OPERATORS
 
-COUNT_LIMIT = float(LIMIT)
-
-RUNNING, FINISHED, ABSORBED, EVENT_LIMIT, BAD_PROPENSITY, COUNT_TOO_LARGE, BAD_EVENT, INTERRUPTED = range(8)
-HALTED = 1 << 40  # the queue of trajectories is set to this to stop kernels that work long before they return
 RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
 LARGEST_BRANCHLESS = 10  # reactions; in larger networks finding one by branches costs less than computing all propensities anew
 EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
 
-# The arrays have a row for each trajectory: words of the stream (4), state x (slot), clock, the next of `times`, events done, status, the
-# next of `stops`, triggers (event); `out` (trajectory, column, time) takes counts, `extra` the other slots, as `columns` says.
-ARGUMENTS = "queue, places, words, x, clock, reached, fired, status, stop, armed, out, extra, columns, p, times, stops, max_events, budget"
-HEADER = f"""\
-import numpy as np
-from numba import njit
-from partita.reactions.kernels.streams import advance, exponential, fetch_add, uniform
-
-{"".join("@njit(error_model='numpy')" + chr(10) + text + chr(10) for text in SCALAR_FUNCTIONS.values())}
-"""
+ARGUMENTS = "queue, places, rows, shared, p, budget"
+UNPACK = (f"{', '.join(Rows._fields)} = rows", f"{', '.join(Shared._fields)} = shared")
 DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False)'
+
+
+def header() -> str:
+    """Source that stands at the beginning: what the rest calls."""
+    return "\n".join(
+        [
+            "import numpy as np",
+            "from numba import njit",
+            f"from {streams.__name__} import advance, exponential, fetch_add, uniform",
+            "",
+            *(f"@njit(error_model='numpy')\n{row.definition}\n" for row in OPERATORS.values() if row.definition),
+            "",
+        ]
+    )
 
 
 def indented(lines: Iterable[str], depth: int) -> Iterator[str]:
@@ -116,8 +132,7 @@ def is_branching(plan: Plan) -> bool:
 def scalar_source(plan: Plan, log: bool = False) -> str:
     """Source of `run`, which takes trajectories from the queue one at a time; with `log` it writes every event down.
 
-    `run` works until about `budget` events are done and then returns True, or False when no trajectory is left. All it knows of a
-    trajectory stands in its rows of the arrays, so that any kernel can go on with it.
+    With `log` its laws are the constants and a `Log`.
     """
     compute, sums = propensities(plan)
     good = all_good(plan)
@@ -168,7 +183,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
     return program(plan, log, ready, step)
 
 
-def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: str = "", arguments: str = ARGUMENTS) -> str:
+def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: str = "") -> str:
     """Source of `run` around what it does step by step.
 
     Args:
@@ -177,7 +192,6 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         ready: Lines before the first step of a trajectory.
         step: Lines of one step, which count the events in `done`, and set `state` to end the trajectory.
         before: Source that stands before `run`.
-        arguments: Of `run`.
     """
     slots = range(len(plan.slots))
     settle = settling(plan)
@@ -206,11 +220,13 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         "    places[0] = -1",
     ]
     lines = [
-        HEADER + before,
+        header() + before,
         *(settle_source(plan) if plan.triggers else []),
         DECORATOR,
-        f"def run({arguments}{', log_time, log_reaction, log_state' if log else ''}):",
-        *indented([*(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0", *(["logged = 0"] if log else [])], 1),
+        f"def run({ARGUMENTS}):",
+        *indented(["p, log = p"] if log else [], 1),
+        *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0"], 1),
+        *indented([f"{', '.join(f'log_{name}' for name in Log._fields)} = log", "logged = 0"] if log else [], 1),
         *([f"    y = np.empty({len(plan.slots)})"] if plan.triggers else []),
         "    while spent < budget:",
         *indented(_NEXT, 2),
@@ -271,7 +287,7 @@ def recording(plan: Plan, row: str, value: Callable[[int], str]) -> list[str]:
     """Lines that write the slots asked for into row `row` of time."""
     lines = []
     for slot in range(len(plan.slots)):
-        target, kind = ("out", "np.int64") if slot < plan.num_counts else ("extra", "np.float64")
+        target, kind = ("counts", "np.int64") if slot < plan.num_counts else ("others", "np.float64")
         lines += [f"if columns[{slot}] >= 0:", f"    {target}[i, columns[{slot}], {row}] = {kind}({value(slot)})"]
     return lines or ["pass"]
 

@@ -8,14 +8,9 @@ next trajectory when it is done. Whatever needs more care (a bad propensity, a c
 """
 
 from partita.reactions.kernels.direct import (
-    ABSORBED,
     ARGUMENTS,
-    COUNT_LIMIT,
     DECORATOR,
-    EVENT_LIMIT,
-    FINISHED,
-    HEADER,
-    RUNNING,
+    UNPACK,
     all_good,
     choices,
     differences,
@@ -24,7 +19,10 @@ from partita.reactions.kernels.direct import (
     propensities,
     recording,
 )
-from partita.reactions.kernels.layout import ARITHMETIC, Plan, operators
+from partita.reactions.kernels.layout import Plan
+from partita.reactions.kernels.state import ABSORBED, COUNT_LIMIT, EVENT_LIMIT, FINISHED, RUNNING
+from partita.reactions.model.expression import operators
+from partita.reactions.model.operators import OPERATORS
 
 LANES = 16
 FEWEST = 5  # with no more lanes in use than these the scalar kernel is as fast
@@ -33,7 +31,7 @@ BLOCK = 1024  # passes between two looks at event limits and large counts
 
 def suits(plan: Plan) -> bool:
     """Whether every law is plain arithmetic, which vector units can do, of the state alone."""
-    return plan.is_plain and all(operators(law) <= ARITHMETIC for law in plan.laws)
+    return plan.is_plain and all(OPERATORS[symbol].is_arithmetic for law in plan.laws for symbol in operators(law))
 
 
 def lanes_source(plan: Plan) -> str:
@@ -103,13 +101,12 @@ def lanes_source(plan: Plan) -> str:
         "            since[l] = -passed - 1",
     ]
     lines = [
-        HEADER,
         f"LANES = {LANES}",
         "",
         "",
         DECORATOR,
         f"def run({ARGUMENTS}):",
-        *indented([f"p{i} = p[{i}]" for i in range(len(plan.constants))], 1),
+        *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants)))], 1),
         f"    f = np.empty({old + num_slots} * LANES)",
         "    w = np.empty(4 * LANES, np.uint64)",
         "    kept = np.zeros(LANES, np.int64)",

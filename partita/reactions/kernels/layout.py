@@ -41,6 +41,7 @@ class Plan:
         slots: Name of each number of the state: first the species, then parameters that events set.
         num_counts: How many slots are species.
         constants: Each constant's name and its value as an expression of parameters and of species that never change.
+        rates: For each reaction, which of the constants is the k of its mass action; None for other laws.
         laws: The propensity of each reaction, over slots, constants and `t`.
         changes: Slot → difference, for each reaction.
         safe: Whether no propensity can turn negative as long as the rate constants are not.
@@ -53,6 +54,7 @@ class Plan:
     slots: tuple[str, ...]
     num_counts: int
     constants: tuple[tuple[str, Expression], ...]
+    rates: tuple[int | None, ...]
     laws: tuple[Expression, ...]
     changes: tuple[Mapping[int, int], ...]
     safe: bool
@@ -99,14 +101,16 @@ def plan(network: System) -> Plan:
     counts = [name for name in network.species if name in changed]
     slots = (*counts, *(name for name in network.parameters if name in assigned))
     index, varying = {name: i for i, name in enumerate(slots)}, {TIME, *slots}
-    laws, constants, safe = [], dict[str, Expression](), not network.events
+    laws, constants, rates, safe = [], dict[str, Expression](), list[int | None](), not network.events
     for number, reaction in enumerate(network.reactions):
         rate = network.inline(reaction.rate)
         if reaction.mass_action and not names(rate) & varying:
-            constants[name := f"rate@{number}"] = rate
+            rates.append(len(constants))
+            constants[name := f"rate@{number}"] = rate  # a name that no text can have
             laws.append(network.propensity(replace(reaction, rate=Name(name))))
             safe = safe and not any(species in network.rules for species, _ in reaction.reactants)
         else:
+            rates.append(None)
             laws.append(guarded(network.propensity(reaction), network.change(reaction)))
             safe = False
     triggers = tuple(
@@ -137,7 +141,7 @@ def plan(network: System) -> Plan:
     for name in sorted(used - {TIME, *slots, *constants}):
         constants[name] = Name(name)
     changes = tuple({index[name]: value for name, value in network.change(reaction).items()} for reaction in network.reactions)
-    return Plan(network, slots, len(counts), tuple(constants.items()), tuple(laws), changes, safe, triggers, stops, smooth)
+    return Plan(network, slots, len(counts), tuple(constants.items()), tuple(rates), tuple(laws), changes, safe, triggers, stops, smooth)
 
 
 def _uses_of_time(expression: Expression, slots: frozenset[str]) -> Iterator[tuple[Expression, Expression | None]]:
@@ -185,13 +189,10 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
     all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
     counts = network.counts({**network.initial, **(initial or {})})
     known = {**all_parameters, **{name: float(count) for name, count in counts.items()}}
-    constants = []
-    for name, expression in layout.constants:
-        value = constant(expression, known)
-        if name.startswith("rate@") and value < 0:
-            reaction = network.reactions[int(name[5:])]
-            raise ValueError(f"the rate constant of {str(reaction)!r} must not be negative, got {value:g}")
-        constants.append(value)
+    constants = [constant(expression, known) for _, expression in layout.constants]
+    for reaction, place in zip(network.reactions, layout.rates, strict=True):
+        if place is not None and constants[place] < 0:
+            raise ValueError(f"the rate constant of {str(reaction)!r} must not be negative, got {constants[place]:g}")
     times = {constant(stop, known) for stop in layout.stops}
     # A strict comparison turns one float later than the others.
     stops = sorted(moment for time in times for moment in (time, np.nextafter(time, np.inf)) if moment > 0)
@@ -228,13 +229,3 @@ def describe(layout: Plan, state: np.ndarray) -> str:
     """The state as text, at most twelve numbers of it."""
     parts = [f"{name} = {value:.17g}" for name, value in zip(layout.slots, state, strict=True)]
     return ", ".join(parts[:12]) + (f", … ({len(parts)} in all)" if len(parts) > 12 else "")
-
-
-ARITHMETIC = frozenset({"+", "-", "*", "/", "neg"})
-
-
-def operators(expression: Expression) -> frozenset[str]:
-    """All operators in an expression."""
-    if not isinstance(expression, Call):
-        return frozenset()
-    return frozenset({expression.operator}).union(*map(operators, expression.arguments))

@@ -1,55 +1,46 @@
-"""Bounds of what is handed to the compiler, which takes about a second and some megabytes for a thousand characters of source."""
+"""How large a kernel may be that is written for a network: a compiler takes about a second and some megabytes for a thousand characters.
 
+Larger networks run from tables, at once, and somewhat slower.
+"""
+
+from partita.reactions.kernels import direct, thinning
 from partita.reactions.kernels.layout import Plan
 from partita.reactions.model.expression import names
 
-SOURCE_LIMIT = 80_000  # characters of a kernel: below a minute, and below 1 GiB
-EVENT_SOURCE_LIMIT = 40_000  # the same with events, whose many branches take more
-PART_LIMIT = 20_000  # numbers, names and operators in it
+SOURCE_LIMIT = 30_000  # characters of a kernel
+EVENT_SOURCE_LIMIT = 15_000  # the same with events, whose many branches take more
+PART_LIMIT = 10_000  # numbers, names and operators in it
 
 
-def check_parts(plan: Plan, branching: bool) -> None:
-    """Refuse a network before its kernel is written, if that would be much too large.
+def source_of(plan: Plan, log: bool = False) -> str | None:
+    """Return the source of the kernel that runs one trajectory at a time, or None for a network that is too large for one.
 
-    Args:
-        plan: The network.
-        branching: Whether the kernel computes propensities anew after each reaction, written out for each.
-
-    Raises:
-        ValueError: naming the event or reaction that is largest.
+    Example:
+        >>> from partita.reactions import Network
+        >>> from partita.reactions.kernels.layout import plan
+        >>> source_of(plan(Network.from_text("A -> B @ 1"))) is None
+        False
+        >>> many = "; ".join(f"at t >= {i}: A = {i}" for i in range(200))
+        >>> source_of(plan(Network.from_text(f"A -> B @ 1; {many}"))) is None
+        True
     """
-    parts: dict[str, int] = {}
-    for event, trigger in zip(plan.network.events, plan.triggers, strict=True):
-        expressions = [trigger.condition, *(value for _, value in trigger.assignments), *([trigger.priority] if trigger.priority else [])]
-        parts[str(event)[:200]] = 3 + sum(expression.size for expression in expressions)
-    readers: dict[str, int] = {}
-    if branching:
+    if _num_parts(plan) > PART_LIMIT:
+        return None
+    source = (thinning.source if plan.smooth else direct.scalar_source)(plan, log)
+    return source if len(source) <= (EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT) else None
+
+
+def _num_parts(plan: Plan) -> int:
+    """How many parts the source would have, before it is written."""
+    total = 3 * (len(plan.slots) + len(plan.constants) + len(plan.triggers)) + sum(law.size for law in plan.laws)
+    total += 3 * sum(map(len, plan.changes))
+    for trigger in plan.triggers:
+        expressions = (trigger.condition, *([trigger.priority] if trigger.priority else []), *(value for _, value in trigger.assignments))
+        total += sum(expression.size for expression in expressions)
+    if direct.is_branching(plan):  # propensities are computed anew after each reaction, written out for each
+        readers: dict[str, int] = {}
         for law in plan.laws:
             for name in names(law):
                 readers[name] = readers.get(name, 0) + law.size
-    for reaction, law, change in zip(plan.network.reactions, plan.laws, plan.changes, strict=True):
-        anew = sum(readers.get(plan.slots[slot], 0) for slot in change)
-        parts[str(reaction)[:200]] = parts.get(str(reaction)[:200], 0) + law.size + anew + 3 * len(change)
-    total = sum(parts.values()) + 3 * (len(plan.slots) + len(plan.constants))
-    if total > PART_LIMIT:
-        largest = max(parts, key=parts.__getitem__)
-        raise ValueError(f"{_too_large(plan)}: it has {total:,} parts, {PART_LIMIT:,} are allowed, the most in {largest!r}")
-
-
-def check_source(plan: Plan, source: str) -> str:
-    """Return the source of a kernel, if it is not too large.
-
-    Raises:
-        ValueError: if it is.
-    """
-    limit = EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT
-    if len(source) > limit:
-        raise ValueError(f"{_too_large(plan)}: its source has {len(source):,} characters, {limit:,} are allowed")
-    return source
-
-
-def _too_large(plan: Plan) -> str:
-    what = f"{len(plan.laws):,} reactions and {len(plan.triggers):,} events"
-    if plan.is_plain:
-        return f"the network of {what} is too large to be compiled for method 'direct': take method 'sparse'"
-    return f"the network of {what} is too large to be compiled, which events and rates that follow t need: write fewer or shorter ones"
+        total += sum(readers.get(plan.slots[slot], 0) for change in plan.changes for slot in change)
+    return total

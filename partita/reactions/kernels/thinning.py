@@ -11,25 +11,25 @@ Source: Voliotis, Thomas, Grima, Bowsher, PLOS Computational Biology 12 (2016) e
 
 import sys
 
-from partita.reactions.kernels import direct as kernel
-from partita.reactions.kernels.direct import ABSORBED, ARGUMENTS, BAD_PROPENSITY, FINISHED, indented
+from partita.reactions.kernels import direct
+from partita.reactions.kernels.direct import indented
 from partita.reactions.kernels.intervals import range_source
 from partita.reactions.kernels.layout import Plan
+from partita.reactions.kernels.state import ABSORBED, BAD_PROPENSITY, FINISHED
 
 MOST = 4.0  # candidates expected in a window: fewer cost windows in vain, more cost candidates in vain
 MOST_UNSURE = 1 / 16  # the same where the bounds leave open whether a propensity turns negative, so that it is looked at more often
-FIRST_WINDOW = 1.0  # a unit of time; soon the window has grown or shrunk to what suits
 ROUNDING = 1.0 + 2.0**-40  # more than the sum of thousands of propensities can err
 
 
 def source(plan: Plan, log: bool = False) -> str:
-    """Source of `run`, as that of `kernel.scalar_source` with one argument more: `window`, the length L for each trajectory.
+    """Source of `run`, as that of `direct.scalar_source`; `window` of the rows is the length L.
 
     A propensity that is negative, infinite or NaN at a candidate ends the trajectory, and so does one that has no finite bound in the
     shortest of windows. A window in which one may be negative begins and ends with a look at it, and is short: what is negative between
     two looks only, while less than a sixteenth of a candidate is expected, passes for 0.
     """
-    compute, sums = kernel.propensities(plan)
+    compute, sums = direct.propensities(plan)
     given = [*(f"x{i}" for i in range(len(plan.slots))), *(f"p{i}" for i in range(len(plan.constants)))]
 
     def bounds(first: str, last: str, found: str = "least, most, bound") -> str:
@@ -55,13 +55,13 @@ def source(plan: Plan, log: bool = False) -> str:
         "if not fine:",
         f"    state = {BAD_PROPENSITY} if shortest < times[times.size - 1] else {FINISHED}",
         f"    while k < times.size and (state == {FINISHED} or times[k] <= t):",
-        *indented(kernel.recording(plan, "k", lambda slot: f"x{slot}"), 2),
+        *indented(direct.recording(plan, "k", lambda slot: f"x{slot}"), 2),
         "        k += 1",
         "    break",
     ]
     record = [
         "while k < times.size and times[k] < until:",
-        *indented(kernel.recording(plan, "k", lambda slot: f"x{slot}"), 1),
+        *indented(direct.recording(plan, "k", lambda slot: f"x{slot}"), 1),
         "    k += 1",
         "if k == times.size:",
         f"    {bounds('t', repr(sys.float_info.max))}",
@@ -76,16 +76,16 @@ def source(plan: Plan, log: bool = False) -> str:
         "else:",
         "    t = stops[b]",
         "    b += 1",
-        *indented(kernel.settling(plan), 1),
-        *indented(kernel.noting(plan, "-1") if log and plan.triggers else [], 1),
+        *indented(direct.settling(plan), 1),
+        *indented(direct.noting(plan, "-1") if log and plan.triggers else [], 1),
         "continue",
     ]
     happen = [
-        *kernel.choices(plan, sums)[1:],
-        *(f"x{slot} += {change}" for slot, change in kernel.differences(plan).items()),
+        *direct.choices(plan, sums)[1:],
+        *(f"x{slot} += {change}" for slot, change in direct.differences(plan).items()),
         "done += 1",
-        *kernel.settling(plan),
-        *(kernel.noting(plan, kernel.chosen_index(sums)) if log else []),
+        *direct.settling(plan),
+        *(direct.noting(plan, direct.chosen_index(sums)) if log else []),
     ]
     step = [
         "spent += 1",
@@ -93,7 +93,7 @@ def source(plan: Plan, log: bool = False) -> str:
         "    break",
         *look_ahead,
         "before = s0, s1, s2, s3",
-        *kernel.draws(),
+        *direct.draws(),
         "then = t + wait / bound",
         "inside = then <= end",
         "until = then if inside else end if end < last else stops[b]",
@@ -103,21 +103,21 @@ def source(plan: Plan, log: bool = False) -> str:
         *indented(outside, 1),
         "t = then",
         *compute,
-        f"if not ({kernel.all_good(plan)}):",
+        f"if not ({direct.all_good(plan)}):",
         f"    state = {BAD_PROPENSITY}",
         "    break",
         "threshold = u * bound",
         "if threshold < total:",
         *indented(happen, 1),
     ]
-    arguments = ARGUMENTS.replace("extra, ", "extra, window, ")
-    return kernel.program(plan, log, [], step, _bounds_source(plan, given), arguments)
+    return direct.program(plan, log, [], step, _bounds_source(plan, given))
 
 
 def _bounds_source(plan: Plan, given: list[str]) -> str:
     """Source of `bounds_of`: the sums of the negative lower and of the negative upper bounds, and the bound of the total propensity."""
     lines: list[str] = []
-    ranges = [range_source(law, plan.rename, lines) for law in plan.laws]
+    rules: dict[str, str] = {}
+    ranges = [range_source(law, plan.rename, lines, rules) for law in plan.laws]
     lines.append("least = 0.0; most = 0.0; total = 0.0")
     for low_high in ranges:
         lines += [
@@ -129,7 +129,9 @@ def _bounds_source(plan: Plan, given: list[str]) -> str:
     lines.append(f"return least, most, total * {ROUNDING!r}")
     return "\n".join(
         [
-            "from partita.reactions.kernels import intervals",
+            "from partita.reactions.kernels.intervals import point, rule",
+            "",
+            *(f"{name} = rule({symbol!r})" for symbol, name in rules.items()),
             "",
             "",
             "@njit(error_model='numpy')",

@@ -5,9 +5,7 @@
 User text becomes such a tree and stays one. Text, Numba source and values are made from the tree, through `OPERATORS` alone.
 """
 
-import functools
 import math
-import operator as python
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,133 +14,15 @@ from typing import Any
 import numpy as np
 
 from partita.quoting import got, shown
+from partita.reactions.model.operators import MANY, NEGATION, OPERATORS, SIZE_LIMIT
 
 DEPTH_LIMIT = 150  # the generated source has a parenthesis for each level, and Python reads at most 200
-SIZE_LIMIT = 10_000
 NAME_LIMIT = 255  # bytes in UTF-8: a name becomes that of a file, a folder or a variable in one
 TIME = "t"
 
 
-@dataclass(frozen=True)
-class Operator:
-    """One row of the table: how an operator is checked, printed, compiled and computed.
-
-    Args:
-        arity: Fewest and most arguments.
-        source: Numba source of the result from the sources of the arguments. Arguments are floats, or booleans where they are conditions.
-        apply: The value from a namespace (`numpy` or `keras.ops`) and the values of the arguments.
-        level: How tightly it binds where it is written between or before its arguments; None for `name(…)`.
-        wants: Whether each argument must be a condition; the last entry stands for all that follow.
-        gives: Whether the result is a condition.
-    """
-
-    arity: tuple[int, int]
-    source: Callable[..., str]
-    apply: Callable[..., Any]
-    level: int | None = None
-    wants: tuple[bool, ...] = (False,)
-    gives: bool = False
-
-
-MANY = SIZE_LIMIT
 ATOM = 9  # binds tighter than any operator
-NEGATION = 7
-CHAIN_LIMIT = 100  # operands that are written in one row
-
-
-def _grouped(arguments: tuple[str, ...], source: Callable[..., str]) -> list[str]:
-    """The arguments, or where they are many, sources of groups of them: Python's compiler goes as deep as a sum is long."""
-    parts = [*arguments]
-    while len(parts) > CHAIN_LIMIT:
-        groups = [parts[i : i + CHAIN_LIMIT] for i in range(0, len(parts), CHAIN_LIMIT)]
-        parts = [source(*group) if len(group) > 1 else group[0] for group in groups]
-    return parts
-
-
-def _between(symbol: str, level: int, function: Callable[[Any, Any], Any], most: int = 2, gives: bool = False) -> Operator:
-    def source(*arguments: str) -> str:
-        return f"({f' {symbol} '.join(_grouped(arguments, source))})"
-
-    def apply(xp: Any, *values: Any) -> Any:
-        return functools.reduce(function, values)
-
-    return Operator((2, most), source, apply, level, gives=gives)
-
-
-def _named(name: str, compiled: str | None = None) -> Operator:
-    target = compiled or f"np.{name}"
-    return Operator((1, 1), lambda x: f"{target}({x})", lambda xp, x: getattr(xp, name)(x))
-
-
-def _extreme(name: str, pairwise: str) -> Operator:
-    def source(*arguments: str) -> str:
-        return f"{name}({', '.join(_grouped(arguments, source))})"
-
-    return Operator((2, MANY), source, lambda xp, *v: functools.reduce(getattr(xp, pairwise), v))
-
-
-def _joined(word: str, level: int, function: str) -> Operator:
-    return Operator(
-        (2, MANY),
-        lambda *arguments: f"({f' {word} '.join(arguments)})",
-        lambda xp, *values: functools.reduce(getattr(xp, function), values),
-        level,
-        wants=(True,),
-        gives=True,
-    )
-
-
-def _hill(xp, x, k, n):
-    # The same with x and k exchanged where n < 0: 1 at x = 0, which to a negative power would be infinite.
-    up, down = xp.where(n < 0, k, x) ** abs(n), xp.where(n < 0, x, k) ** abs(n)
-    return up / (down + up)
-
-
-OPERATORS: Mapping[str, Operator] = {
-    "or": _joined("or", 1, "logical_or"),
-    "and": _joined("and", 2, "logical_and"),
-    "not": Operator((1, 1), lambda x: f"(not {x})", lambda xp, x: xp.logical_not(x), 3, wants=(True,), gives=True),
-    "<": _between("<", 4, python.lt, gives=True),
-    "<=": _between("<=", 4, python.le, gives=True),
-    ">": _between(">", 4, python.gt, gives=True),
-    ">=": _between(">=", 4, python.ge, gives=True),
-    "==": _between("==", 4, python.eq, gives=True),
-    "!=": _between("!=", 4, python.ne, gives=True),
-    "+": _between("+", 5, python.add, MANY),
-    "-": _between("-", 5, python.sub),
-    "*": _between("*", 6, python.mul, MANY),
-    "/": _between("/", 6, python.truediv),
-    "neg": Operator((1, 1), lambda x: f"(-{x})", lambda xp, x: -x, NEGATION),
-    "**": _between("**", 8, python.pow),
-    "min": _extreme("min", "minimum"),
-    "max": _extreme("max", "maximum"),
-    "exp": _named("exp"),
-    "log": _named("log"),
-    "sqrt": _named("sqrt"),
-    "floor": _named("floor"),
-    "ceil": _named("ceil"),
-    "abs": _named("abs", "abs"),
-    "sin": _named("sin"),
-    "cos": _named("cos"),
-    "tan": _named("tan"),
-    "tanh": _named("tanh"),
-    "hill": Operator((3, 3), lambda x, k, n: f"hill({x}, {k}, {n})", _hill),
-    "mm": Operator((3, 3), lambda x, vmax, km: f"mm({x}, {vmax}, {km})", lambda xp, x, vmax, km: vmax * x / (km + x)),
-    "if": Operator(
-        (3, 3),
-        lambda condition, then, other: f"({then} if {condition} else {other})",
-        lambda xp, condition, then, other: xp.where(condition, then, other),
-        wants=(True, False, False),
-    ),
-}
-
-# What generated source must be able to call beside `np`. Functions, so that an argument is written once however deep they nest.
-SCALAR_FUNCTIONS = {
-    "hill": "def hill(x, k, n):\n    if n < 0:\n        x, k, n = k, x, -n\n    power = x**n\n    return power / (k**n + power)\n",
-    "mm": "def mm(x, vmax, km):\n    return vmax * x / (km + x)\n",
-}
-
-_RESERVED = {TIME, "at", "when", "species", "fixed", "convention", *filter(str.isidentifier, OPERATORS)}
+_RESERVED = {TIME, "at", "when", "species", "fixed", "convention"}
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
 
@@ -253,7 +133,7 @@ def check_name(name: str) -> str:
         raise ValueError(f"a name must have at most {NAME_LIMIT} bytes, got {len(name)} characters, {name[:40]!r}…")
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"a name must be letters, digits and _, and begin with no digit, got {got(name)}")
-    if name in _RESERVED:
+    if name in _RESERVED or name in OPERATORS:
         raise ValueError(f"{name!r} has a meaning of its own and cannot be a name")
     return name
 
@@ -263,6 +143,13 @@ def names(expression: Expression) -> frozenset[str]:
     if isinstance(expression, Call):
         return frozenset().union(*map(names, expression.arguments))
     return frozenset({expression.name} if isinstance(expression, Name) else ())
+
+
+def operators(expression: Expression) -> frozenset[str]:
+    """All operators in an expression."""
+    if not isinstance(expression, Call):
+        return frozenset()
+    return frozenset({expression.operator}).union(*map(operators, expression.arguments))
 
 
 def substitute(expression: Expression, values: Mapping[str, Expression]) -> Expression:
@@ -320,7 +207,7 @@ def source(expression: Expression, rename: Callable[[str], str]) -> str:
 
     Args:
         expression: The tree.
-        rename: What stands for a name in the source; must be a float there. The source calls `np` and `SCALAR_FUNCTIONS`.
+        rename: What stands for a name in the source; must be a float there. The source calls `np` and what rows of the table define.
 
     Example:
         >>> source(Call("**", (Name("x"), Number(2))), {"x": "s[0]"}.__getitem__)

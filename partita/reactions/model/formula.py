@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, NoReturn
 
 from partita.quoting import MESSAGE_LIMIT, shown
-from partita.reactions.model.expression import DEPTH_LIMIT, NEGATION, OPERATORS, TIME, Call, Expression, Name, Number, is_condition
+from partita.reactions.model.expression import DEPTH_LIMIT, TIME, Call, Expression, Name, Number, is_condition
+from partita.reactions.model.operators import NEGATION, OPERATORS
 
 LENGTH_LIMIT = 400_000
 
@@ -24,7 +25,6 @@ _HINTS = {"^": " (a power is written '**')", "&": " (write 'and')", "|": " (writ
 _INFIX = {symbol for symbol, row in OPERATORS.items() if row.level is not None} - {"neg", "not"}
 _COMPARISON = OPERATORS["<"].level
 _COMPARISONS = {symbol for symbol, row in OPERATORS.items() if row.level == _COMPARISON}
-_FUNCTIONS = {symbol for symbol, row in OPERATORS.items() if row.level is None}
 
 
 class Token(NamedTuple):
@@ -174,7 +174,7 @@ class Cursor:
         if token.kind == "name" and token.text not in _INFIX:
             if self.next.text == "(" and self.next.kind == "symbol":
                 return self._function(token)
-            if token.text in _FUNCTIONS:
+            if _is_function(token.text):
                 self.next.fail(f"want '(' after the function {token}, got {self.next}")
             if token.text != TIME:
                 self.names.append(token)
@@ -188,8 +188,8 @@ class Cursor:
             token.fail(f"{token} is too large a number")
 
     def _function(self, token: Token) -> Expression:
-        if token.text not in _FUNCTIONS:
-            token.fail(f"there is no function {token}; there are {', '.join(sorted(_FUNCTIONS))}")
+        if not _is_function(token.text):
+            token.fail(f"there is no function {token}; there are {', '.join(sorted(filter(_is_function, OPERATORS)))}")
         self.take()
         arguments = []
         if not self.takes(")"):
@@ -204,6 +204,10 @@ class Cursor:
             return Call(symbol or token.text, tuple(arguments))
         except ValueError as error:
             token.fail(str(error))
+
+
+def _is_function(name: str) -> bool:
+    return name in OPERATORS and OPERATORS[name].level is None
 
 
 def parse(text: str) -> Expression:

@@ -15,12 +15,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from partita.quoting import MESSAGE_LIMIT, shown
-from partita.reactions.kernels import direct as kernel
-from partita.reactions.kernels import lanes, sparse, tau, thinning
+from partita.reactions.kernels import general, lanes, sparse, tau
 from partita.reactions.kernels.generated import load
 from partita.reactions.kernels.layout import Numbers, Plan, blame, describe, numbers, plan
-from partita.reactions.kernels.sizes import check_parts, check_source
+from partita.reactions.kernels.sizes import source_of
+from partita.reactions.kernels.state import (
+    ABSORBED,
+    BAD_EVENT,
+    BAD_PROPENSITY,
+    COUNT_TOO_LARGE,
+    FINISHED,
+    HALTED,
+    INTERRUPTED,
+    RUNNING,
+    Log,
+    Rows,
+    Shared,
+    new_rows,
+)
 from partita.reactions.kernels.streams import stream_states
+from partita.reactions.kernels.tables import network_tables
 from partita.reactions.model.expression import TIME, Name, evaluate, names
 from partita.reactions.model.system import System
 from partita.reactions.simulation.waiting import patiently
@@ -29,8 +43,7 @@ METHODS = ("auto", "direct", "sparse", "tau")
 LARGEST_DIRECT = 32  # reactions; beyond this composition-rejection is as fast, and needs no compilation
 FEWEST_FOR_LANES = 8
 BUDGET = 1 << 21  # events of one call of a kernel: some hundredths of a second
-STATUS = ("running", "finished", "absorbed", "event limit", "bad propensity", "count limit", "bad event", "interrupted")
-ENDED = (kernel.FINISHED, kernel.ABSORBED)
+ENDED = (FINISHED, ABSORBED)
 TINY = 1e-300
 Tick = Callable[[int, float], None]
 
@@ -75,8 +88,6 @@ class Engine:
         self.numbers: Numbers = numbers(self.plan, request.initial, request.parameters)
         self.times = np.array(request.times)
         self.method = choose(self.plan, request.method)
-        if self.method == "direct":
-            check_parts(self.plan, kernel.is_branching(self.plan))
         wanted = [request.network.inline(name) for name in map(Name, request.species)]
         needed = frozenset().union(*map(names, wanted)) if wanted else frozenset()
         recorded = [i for i, name in enumerate(self.plan.slots) if name in needed]
@@ -100,48 +111,40 @@ class Engine:
         rows = self.rows(first, last)
         many = last - first
         if self.method == "tau":
-            self._drive(rows, tau.run, tau.tables(self.plan, self.numbers, self.request.epsilon), 1, threads, halt, tick)
+            self._drive(rows, tau.kernel(), tau.leaping_tables(self.plan, self.numbers, self.request.epsilon), 1, threads, halt, tick)
         elif self.method == "sparse":
-            self._drive(rows, sparse.run, sparse.tables(self.plan, self.numbers), 1, threads, halt, tick)
+            self._drive(rows, sparse.kernel(), network_tables(self.plan, self.numbers), 1, threads, halt, tick)
         else:
-            if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES:
-                work = load(check_source(self.plan, lanes.lanes_source(self.plan)))
-                self._drive(rows, work, self.numbers.constants, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
-            if (rows["status"] == kernel.RUNNING).any() and not halt.is_set():
-                self._drive(rows, self.scalar_kernel(), self.numbers.constants, 1, min(threads, many), halt, tick)
+            work, laws = self.direct()
+            if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES and laws is self.numbers.constants:
+                wide = load(lanes.lanes_source(self.plan))
+                self._drive(rows, wide, laws, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
+            if (rows.status == RUNNING).any() and not halt.is_set():
+                self._drive(rows, work, laws, 1, min(threads, many), halt, tick)
         return self.runs(first, rows)
 
-    def scalar_kernel(self, log: bool = False) -> Callable:
-        """The kernel that runs one trajectory at a time; with `log` it writes every event down."""
-        source = thinning.source if self.plan.smooth else kernel.scalar_source
-        return load(check_source(self.plan, source(self.plan, log)))
+    def direct(self, log: Log | None = None) -> tuple[Callable, object]:
+        """The kernel of the direct method that runs one trajectory at a time, and its laws; every event is written down in `log`."""
+        source = source_of(self.plan, log is not None)
+        if source is None:
+            return general.kernel(), general.everything(self.plan, self.numbers, log)
+        return load(source), self.numbers.constants if log is None else (self.numbers.constants, log)
 
-    def rows(self, first: int, last: int) -> dict[str, np.ndarray]:
-        """The arrays of the kernels, in the order of their arguments."""
-        many, num_times = last - first, len(self.times)
-        return {
-            "words": stream_states(self.request.seed, first, last),
-            "x": np.tile(self.numbers.start, (many, 1)),
-            "clock": np.zeros(many),
-            "reached": np.zeros(many, np.int64),
-            "fired": np.zeros(many, np.int64),
-            "status": np.zeros(many, np.int8),
-            "stop": np.full(many, -1, np.int64),
-            "armed": np.tile(np.array([not trigger.at_start for trigger in self.plan.triggers], bool), (many, 1)),
-            "out": np.full((many, self.num_columns[0], num_times), -1, np.int64),
-            "extra": np.full((many, self.num_columns[1], num_times), np.nan),
-            **({"window": np.full(many, thinning.FIRST_WINDOW)} if self.plan.smooth else {}),
-        }
+    def rows(self, first: int, last: int) -> Rows:
+        """The rows of some trajectories before they begin."""
+        armed = np.array([not trigger.at_start for trigger in self.plan.triggers], bool)
+        return new_rows(self.numbers.start, stream_states(self.request.seed, first, last), armed, self.num_columns, len(self.times))
 
-    def settings(self, given: object) -> tuple:
-        """The arguments of the kernels after the arrays, in order, but for the budget; `given` are the constants or tables."""
-        return self.columns, given, self.times, self.numbers.stops, self.request.max_events
+    @property
+    def shared(self) -> Shared:
+        """What all trajectories share."""
+        return Shared(self.columns, self.times, self.numbers.stops, self.request.max_events)
 
     def _drive(
         self,
-        rows: dict[str, np.ndarray],
+        rows: Rows,
         work: Callable,
-        given: object,
+        laws: object,
         width: int,
         threads: int,
         halt: threading.Event,
@@ -151,11 +154,11 @@ class Engine:
 
         def worker() -> None:
             places = np.full(width, -1, np.int64)
-            while not halt.is_set() and work(queue, places, *rows.values(), *self.settings(given), budget):
+            while not halt.is_set() and work(queue, places, rows, self.shared, laws, budget):
                 pass
 
         try:
-            self.make_ready(work, rows, given, width)
+            self.make_ready(work, rows, laws, width)
         except KeyboardInterrupt:
             halt.set()
             return
@@ -167,19 +170,19 @@ class Engine:
                     for future in done:
                         future.result()
                     if tick is not None:
-                        over = rows["status"] != kernel.RUNNING
-                        tick(int(over.sum()), float(np.where(over, 1.0, np.minimum(rows["clock"] / max(self.times[-1], TINY), 1.0)).mean()))
+                        over = rows.status != RUNNING
+                        tick(int(over.sum()), float(np.where(over, 1.0, np.minimum(rows.clock / max(self.times[-1], TINY), 1.0)).mean()))
             except BaseException as error:
                 halt.set()
-                queue[0] = kernel.HALTED
+                queue[0] = HALTED
                 if not isinstance(error, KeyboardInterrupt):
                     raise
 
-    def make_ready(self, work: Callable, rows: dict[str, np.ndarray], given: object, width: int = 1, *log: np.ndarray) -> None:
+    def make_ready(self, work: Callable, rows: Rows, laws: object, width: int = 1) -> None:
         """Compile a kernel for these arrays, or read it from disk: it is called with a budget of nothing."""
         if not work.signatures:  # type: ignore[attr-defined]
-            nothing = (it[:0] for it in rows.values())
-            patiently(work, np.zeros(1, np.int64), np.full(width, -1, np.int64), *nothing, *self.settings(given), 0, *log)
+            nothing = Rows(*(it[:0] for it in rows))
+            patiently(work, np.zeros(1, np.int64), np.full(width, -1, np.int64), nothing, self.shared, laws, 0)
 
     @property
     def budget(self) -> int:
@@ -187,38 +190,38 @@ class Engine:
         size = sum(law.size for law in self.plan.laws) + sum(trigger.condition.size for trigger in self.plan.triggers)
         return BUDGET if self.method in ("sparse", "tau") else max(BUDGET * 100 // max(size, 100), min(BUDGET, 1000))
 
-    def runs(self, first: int, rows: dict[str, np.ndarray]) -> Runs:
+    def runs(self, first: int, rows: Rows) -> Runs:
         """What became of the trajectories in these arrays."""
-        status = np.where(rows["status"] == kernel.RUNNING, kernel.INTERRUPTED, rows["status"])
+        status = np.where(rows.status == RUNNING, INTERRUPTED, rows.status)
         messages: list[str] = []
-        for i in np.flatnonzero(~np.isin(status, (*ENDED, kernel.INTERRUPTED))):
+        for i in np.flatnonzero(~np.isin(status, (*ENDED, INTERRUPTED))):
             if len(messages) == 20:
                 messages.append("… and more")
                 break
-            messages.append(shown(f"trajectory {first + i}: {self._reason(status[i], rows['x'][i], rows['clock'][i])}", MESSAGE_LIMIT))
-        end = np.where(np.isin(status, ENDED), self.times[-1], rows["clock"])
-        return Runs(first, self._tables(rows), status.astype(np.int8), rows["fired"], end, messages)
+            messages.append(shown(f"trajectory {first + i}: {self._reason(status[i], rows.x[i], rows.clock[i])}", MESSAGE_LIMIT))
+        end = np.where(np.isin(status, ENDED), self.times[-1], rows.clock)
+        return Runs(first, self._tables(rows), status.astype(np.int8), rows.fired, end, messages)
 
     def _reason(self, status: int, state: np.ndarray, time: float) -> str:
         at = f"at t = {time:g} in the state {describe(self.plan, state)}"
-        if status == kernel.BAD_PROPENSITY:
+        if status == BAD_PROPENSITY:
             return blame(self.plan, self.numbers, state, time)
-        if status == kernel.COUNT_TOO_LARGE:
+        if status == COUNT_TOO_LARGE:
             name = self.plan.slots[int(np.argmax(np.abs(state[: self.plan.num_counts])))]
             return f"the count of {name!r} is about to pass 2^53 {at}"
-        if status == kernel.BAD_EVENT:
+        if status == BAD_EVENT:
             return f"an event set a count that is no whole number from 0 to 2^53, or events set one another off without end, {at}"
         return f"stopped after max_events = {self.request.max_events} {at}"
 
-    def _tables(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def _tables(self, rows: Rows) -> dict[str, np.ndarray]:
         """A table for each species asked for; those that follow a rule are computed from the others."""
         network = self.request.network
-        shape = (len(rows["status"]), len(self.times))
-        unreached = np.arange(len(self.times)) >= rows["reached"][:, None]  # (trajectory, time)
+        shape = (len(rows.status), len(self.times))
+        unreached = np.arange(len(self.times)) >= rows.reached[:, None]  # (trajectory, time)
         recorded = {}
         for i, column in enumerate(self.columns):
             if column >= 0:
-                recorded[self.plan.slots[i]] = rows["out" if i < self.plan.num_counts else "extra"][:, column]
+                recorded[self.plan.slots[i]] = (rows.counts if i < self.plan.num_counts else rows.others)[:, column]
         known = {**self.numbers.parameters, **self.numbers.initial, **recorded, TIME: self.times}
         tables = {}
         for name in self.request.species:

@@ -18,9 +18,9 @@ import numpy.typing as npt
 import xarray as xr
 
 from partita.quoting import got, shown
-from partita.reactions.kernels.direct import INTERRUPTED
+from partita.reactions.kernels.state import INTERRUPTED, STATUS
 from partita.reactions.model.system import System
-from partita.reactions.simulation.engine import ENDED, STATUS, UNLIMITED, Engine, Request, Runs, available_threads
+from partita.reactions.simulation.engine import ENDED, UNLIMITED, Engine, Request, Runs, available_threads
 from partita.reactions.simulation.journal import Journal
 from partita.reactions.simulation.progress import Progress
 from partita.reactions.simulation.summary import REDUCTIONS, Summary

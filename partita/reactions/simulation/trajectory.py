@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 import xarray as xr
 
-from partita.reactions.kernels import direct as kernel
+from partita.reactions.kernels.state import RUNNING, Log
 from partita.reactions.model.system import System
 from partita.reactions.simulation.engine import Engine
 from partita.reactions.simulation.ensemble import attributes, request_of, warn
@@ -55,18 +55,18 @@ def trace(
     """
     request = request_of(network, [until], initial, parameters, seed, None, "direct", max_events)
     engine = Engine(request)
-    run = engine.scalar_kernel(log=True)
     rows = engine.rows(trajectory, trajectory + 1)
     length = BUFFER + 2 * len(engine.numbers.stops)
-    log = np.empty(length), np.empty(length, np.int64), np.empty((length, len(engine.plan.slots)))
+    log = Log(np.empty(length), np.empty(length, np.int64), np.empty((length, len(engine.plan.slots))))
     pieces = [(np.zeros(1), np.full(1, -1), engine.numbers.start[None])]
-    engine.make_ready(run, rows, engine.numbers.constants, 1, *log)
+    run, laws = engine.direct(log)
+    engine.make_ready(run, rows, laws)
     queue, places = np.zeros(1, np.int64), np.full(1, -1, np.int64)
-    while rows["status"][0] == kernel.RUNNING:
-        log[1].fill(NOTHING)
-        run(queue, places, *rows.values(), *engine.settings(engine.numbers.constants), BUFFER, *log)
-        written = int((log[1] != NOTHING).sum())
-        pieces.append((log[0][:written].copy(), log[1][:written].copy(), log[2][:written].copy()))
+    while rows.status[0] == RUNNING:
+        log.reaction.fill(NOTHING)
+        run(queue, places, rows, engine.shared, laws, BUFFER)
+        written = int((log.reaction != NOTHING).sum())
+        pieces.append(tuple(part[:written].copy() for part in log))
     messages = engine.runs(trajectory, rows).messages
     warn(messages)
     times, reactions, states = (np.concatenate(parts) for parts in zip(*pieces, strict=True))

@@ -1,0 +1,97 @@
+"""A network as tables, which kernels read that nothing is compiled for."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+
+from partita.reactions.kernels.layout import Numbers, Plan
+from partita.reactions.kernels.machine import words
+from partita.reactions.model.expression import TIME, Expression, names
+
+
+class Programs(NamedTuple):
+    """Expressions for the stack machine, one after another: number i is `words[begin[i] : begin[i + 1]]`."""
+
+    words: np.ndarray
+    begin: np.ndarray
+
+
+class Tables(NamedTuple):
+    """A network as arrays, flat lists with the place where each reaction's entries begin.
+
+    A law of mass action up to second order is k x_i (x_j − h), where the slot after the last is always 1. Others are programs.
+    """
+
+    rate: np.ndarray  # k; NaN where a program is to be run
+    first: np.ndarray  # i
+    second: np.ndarray  # j
+    less: np.ndarray  # h
+    programs: Programs  # of laws
+    constants: np.ndarray  # of all programs
+    changed: np.ndarray
+    change: np.ndarray
+    change_begin: np.ndarray
+    touched: np.ndarray  # reactions whose propensity an event of this one changes
+    touched_begin: np.ndarray
+    largest_change: float
+    num_counts: int
+
+
+def network_tables(plan: Plan, given: Numbers, constants: dict[float, int] | None = None) -> Tables:
+    """Return the network as arrays, with the numbers of one call in them.
+
+    Args:
+        plan: The network.
+        given: The numbers.
+        constants: The constants that other programs use: number → place.
+    """
+    slots = {name: i for i, name in enumerate(plan.slots)}
+    one = len(slots)
+    rate = np.full(len(plan.laws), np.nan)
+    first, second, less = np.full(len(rate), one, np.int32), np.full(len(rate), one, np.int32), np.zeros(len(rate))
+    others: list[Expression | None] = []
+    readers: dict[int, list[int]] = {}
+    for r, (reaction, law) in enumerate(zip(plan.network.reactions, plan.laws, strict=True)):
+        for name in names(law) & slots.keys():
+            readers.setdefault(slots[name], []).append(r)
+        molecules = [name for name, count in reaction.reactants for _ in range(count)]
+        constant = plan.rates[r]
+        others.append(law)
+        if constant is not None and len(molecules) <= 2 and slots.keys() >= {*molecules}:
+            others[r] = None
+            rate[r] = given.constants[constant]
+            for place, name in zip((first, second), molecules, strict=False):
+                place[r] = slots[name]
+            if len(molecules) == 2 and molecules[0] == molecules[1]:
+                less[r] = 1
+                rate[r] /= 2 if plan.network.convention == "combinations" else 1
+    constants = {} if constants is None else constants
+    laws = programs(plan, given, others, constants)
+    changed, change, change_begin = _flat([list(change.items()) for change in plan.changes])
+    affected = [sorted({r for slot in change for r in readers.get(slot, ())}) for change in plan.changes]
+    touched, _, touched_begin = _flat([[(r, 0) for r in row] for row in affected])
+    return Tables(
+        rate, first, second, less, laws, np.array([*constants]), changed, change, change_begin, touched, touched_begin,
+        float(plan.largest_change), plan.num_counts,
+    )  # fmt: skip
+
+
+def programs(plan: Plan, given: Numbers, expressions: Iterable[Expression | None], constants: dict[float, int]) -> Programs:
+    """Return the programs of expressions over slots and the time, whose slot is the second after the last; None becomes an empty one.
+
+    Args:
+        plan: The network.
+        given: The numbers of this call.
+        expressions: What is to be computed.
+        constants: Takes the numbers that are met: number → place.
+    """
+    slots = {name: i for i, name in enumerate(plan.slots)} | {TIME: len(plan.slots) + 1}
+    values = dict(zip((name for name, _ in plan.constants), given.constants, strict=True))
+    rows = [[] if expression is None else words(expression, slots, values, constants) for expression in expressions]
+    return Programs(np.array([word for row in rows for word in row], np.int64), np.cumsum([0, *map(len, rows)]))
+
+
+def _flat(rows: list[list[tuple[int, int]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    pairs = np.array([pair for row in rows for pair in row], np.int64).reshape(-1, 2)
+    return pairs[:, 0].astype(np.int32), pairs[:, 1].astype(np.float64), np.cumsum([0, *map(len, rows)])
