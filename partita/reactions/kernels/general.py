@@ -160,13 +160,13 @@ def _word(words):
     return r
 
 
-def kernel() -> Callable:
-    """Return the kernel, which takes `Everything` for its laws; see `state`."""
-    return _kernel(machine(), range_machine())
+def kernel(follows_time: bool) -> Callable:
+    """Return the kernel, which takes `Everything` for its laws; see `state`. `follows_time` says whether a propensity does."""
+    return _kernel(machine(), range_machine() if follows_time else None)
 
 
 @functools.cache
-def _kernel(value_of: Callable, range_of: Callable) -> Callable:
+def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
     look_ahead, bound_of, law_at = _bounding(value_of, range_of)
     settle, turned = _settling(value_of)
 
@@ -246,7 +246,7 @@ def _kernel(value_of: Callable, range_of: Callable) -> Callable:
                     break
                 fresh = False
             before = words.copy()
-            then = t + exponential(_word(words)) / work.sums[1]
+            then, u = t + exponential(_word(words)) / work.sums[1], uniform(_word(words))
             inside, to_stop = then <= end, not end < np.nextafter(stops[b], -np.inf)
             until = then if inside else stops[b] if to_stop else end
             k = _record(rows, shared, network.num_counts, i, k, until, y)
@@ -265,7 +265,7 @@ def _kernel(value_of: Callable, range_of: Callable) -> Callable:
                 else:
                     rows.window[i] *= 2.0
                 continue
-            r = _found(work.sums, uniform(_word(words)) * work.sums[1])
+            r = _found(work.sums, u * work.sums[1])
             bound, value = work.sums[work.sums.size // 2 + r], law_at(r, tables, work)
             if not 0.0 <= value < np.inf:
                 state = BAD_PROPENSITY
@@ -303,7 +303,7 @@ def _kernel(value_of: Callable, range_of: Callable) -> Callable:
     return keep(njit(nogil=True, error_model="numpy", boundscheck=False)(run))
 
 
-def _bounding(value_of: Callable, range_of: Callable) -> tuple[Callable, Callable, Callable]:
+def _bounding(value_of: Callable, range_of: Callable | None) -> tuple[Callable, Callable, Callable]:
     """The functions that bound the propensities over a window, one of them, and compute one."""
 
     @_inner
@@ -316,14 +316,20 @@ def _bounding(value_of: Callable, range_of: Callable) -> tuple[Callable, Callabl
         return value
 
     @_inner
-    def bound_of(r, t, end, tables, work):
+    def value_twice(r, t, end, tables, work):
+        value = law_at(r, tables, work)
+        return value, value
+
+    @_inner
+    def range_of_law(r, t, end, tables, work):
         """A law from `t` to `end`: 0, or less where it may be negative, and the largest it may be."""
         if tables.follows_time[r]:
             words, begin = tables.network.programs
             low, high = range_of(words, begin[r], begin[r + 1], tables.network.constants, work.y, t, end, work.low, work.high)
             return low, high if not high < 0.0 else 0.0
-        value = law_at(r, tables, work)
-        return value, value
+        return value_twice(r, t, end, tables, work)
+
+    bound_of = value_twice if range_of is None else range_of_law
 
     @_inner
     def is_wrong(t, tables, work):

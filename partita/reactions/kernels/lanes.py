@@ -15,6 +15,7 @@ from partita.reactions.kernels.direct import (
     choices,
     differences,
     draws,
+    header,
     indented,
     propensities,
     recording,
@@ -101,6 +102,7 @@ def lanes_source(plan: Plan) -> str:
         "            since[l] = -passed - 1",
     ]
     lines = [
+        header(),
         f"LANES = {LANES}",
         "",
         "",

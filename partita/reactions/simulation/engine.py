@@ -127,7 +127,7 @@ class Engine:
         """The kernel of the direct method that runs one trajectory at a time, and its laws; every event is written down in `log`."""
         source = source_of(self.plan, log is not None)
         if source is None:
-            return general.kernel(), general.everything(self.plan, self.numbers, log)
+            return general.kernel(self.plan.smooth), general.everything(self.plan, self.numbers, log)
         return load(source), self.numbers.constants if log is None else (self.numbers.constants, log)
 
     def rows(self, first: int, last: int) -> Rows:
