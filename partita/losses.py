@@ -135,8 +135,10 @@ def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, T
                 f"got {numbers[where]} at index {where}"
             )
     labels = ops.convert_to_tensor(labels)
-    # NaN is no unknown label. Said without a "not", for TensorFlow makes of "not below 0" an "at least 0", which NaN is not.
-    known = ops.logical_or(labels >= 0, ops.isnan(labels))
+    known = labels >= 0
+    if keras.backend.is_float_dtype(keras.backend.standardize_dtype(labels.dtype)):
+        # NaN is no unknown label. Said without a "not", for TensorFlow makes of "not below 0" an "at least 0", which NaN is not.
+        known = ops.logical_or(known, ops.isnan(labels))
     valid = ops.logical_and(labels >= 0, labels < size)
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(labels.dtype)):
         valid = ops.logical_and(valid, labels == ops.floor(labels))
