@@ -19,7 +19,7 @@ from partita.options import FiniteRange, count, ending
 from partita.quoting import shown
 from partita.reactions.network import Network
 from partita.reactions.sbml import read_sbml
-from partita.reactions.waiting import is_left_behind
+from partita.waiting import is_left_behind
 
 
 def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:

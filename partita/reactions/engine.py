@@ -22,7 +22,6 @@ from partita.reactions.network import Network
 from partita.reactions.plan import Numbers, Plan, blame, describe, numbers, plan
 from partita.reactions.sizes import check_parts, check_source
 from partita.reactions.streams import stream_states
-from partita.reactions.waiting import patiently
 
 METHODS = ("auto", "direct", "sparse", "tau")
 LARGEST_DIRECT = 32  # reactions; beyond this composition-rejection is as fast, and needs no compilation
@@ -178,7 +177,7 @@ class Engine:
         """Compile a kernel for these arrays, or read it from disk: it is called with a budget of nothing."""
         if not work.signatures:  # type: ignore[attr-defined]
             nothing = (it[:0] for it in rows.values())
-            patiently(work, np.zeros(1, np.int64), np.full(width, -1, np.int64), *nothing, *self.settings(given), 0, *log)
+            work(np.zeros(1, np.int64), np.full(width, -1, np.int64), *nothing, *self.settings(given), 0, *log)
 
     @property
     def budget(self) -> int:
