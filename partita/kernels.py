@@ -246,6 +246,7 @@ def _parts(value: Any, seen: set[int]) -> Iterator[str]:
 def _function_parts(function: FunctionType, seen: set[int]) -> Iterator[str]:
     yield from _parts(function.__code__, seen)
     yield from _parts(function.__defaults__ or (), seen)
+    yield from _parts(tuple(sorted((function.__kwdefaults__ or {}).items())), seen)
     yield from _parts(tuple(cell.cell_contents for cell in function.__closure__ or ()), seen)
     names = [*_names(function.__code__)]
     for name in names:

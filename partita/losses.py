@@ -149,6 +149,8 @@ def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, T
                 f"got {numbers[where]} at index {where}"
             )
     labels = ops.convert_to_tensor(labels)
+    if keras.backend.standardize_dtype(labels.dtype) in ("bool", "int8", "int16", "uint8", "uint16"):
+        labels = ops.cast(labels, "int32")  # `size` may be more than these hold
     known = not_unknown(labels)
     valid = ops.logical_and(labels >= 0, labels < size)
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(labels.dtype)):

@@ -215,3 +215,11 @@ def test_completion(typed, offered, imports):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert {line.rpartition(",")[2] for line in done.stdout.splitlines()} == offered
     assert done.stderr.splitlines()[-1] == str(imports)
+
+
+def test_a_folder_is_no_file_to_write(run, tmp_path):
+    (tmp_path / "words.npz").mkdir()
+    (tmp_path / "corpus.txt").write_text("a b")
+    code, _, err = run("embed", tmp_path / "corpus.txt", "--out", tmp_path / "words.npz")
+    assert code == 2
+    assert "is a folder: expected the name of a file" in err
