@@ -26,6 +26,7 @@ LONG_WAYS = {
     "": ("examples",),
     "crf": ("command", "tagging"),
     "flows": ("command",),
+    "ode": ("networks",),
     "reactions": ("fitting",),
     "tour": ("contrast", "crf", "flows", "ode", "reactions", "training", "variational"),
 }

@@ -218,8 +218,6 @@ def test_completion(typed, offered, imports):
 
 
 def test_a_folder_is_no_file_to_write(run, tmp_path):
-    (tmp_path / "words.npz").mkdir()
-    (tmp_path / "corpus.txt").write_text("a b")
-    code, _, err = run("embed", tmp_path / "corpus.txt", "--out", tmp_path / "words.npz")
-    assert code == 2
-    assert "is a folder: expected the name of a file" in err
+    (tmp_path / "runs.nc").mkdir()
+    code, _, err = run("simulate", "A = 1; A -> @ 1", "--out", str(tmp_path / "runs.nc"))
+    assert (code, "is a folder: expected the name of a file" in err) == (2, True), err
