@@ -8,6 +8,9 @@ BACKEND ?= jax
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
+# Tests compile much and run little: without XLA's optimizations they take half the time.
+test test-torch test-tensorflow coverage: export XLA_FLAGS ?= --xla_backend_optimization_level=0
+
 .venv/ready: contents := -e '.[jax,dev,docs]'
 .venv-torch/ready: contents := -e '.[torch,dev]'
 .venv-tensorflow/ready: contents := $(TENSORFLOW) -e '.[dev]'

@@ -1,7 +1,9 @@
 """Models around the partition function: p(x) = exp(G(x)) / Z, and one part for each thing that can happen to Z."""
 
 import os
+import sys
 from importlib import import_module
+from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 from partita.backend import when_keras_is_imported
@@ -59,8 +61,26 @@ def load(
     return read_model(path, compile=compile, custom_objects=custom_objects, safe_mode=safe_mode)
 
 
+class _RegisterLater(MetaPathFinder):
+    """Finds nothing; whenever a module is looked for, tries again to import the parts."""
+
+    def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
+        if not _is_half_loaded():
+            sys.meta_path.remove(self)
+            _register()
+
+
+def _is_half_loaded() -> bool:
+    """Whether a module beside the parts is being imported: parts that need it would find it empty."""
+    beside = (it for name, it in [*sys.modules.items()] if name.startswith("partita.") and name.count(".") == 1 and name[8:] not in PARTS)
+    return any(getattr(getattr(module, "__spec__", None), "_initializing", False) for module in beside)
+
+
 def _register() -> None:
     """Import the parts whose classes Keras finds in model files."""
+    if _is_half_loaded():  # it has imported Keras by itself, before any part
+        sys.meta_path.insert(0, _RegisterLater())
+        return
     for part in PARTS:
         if part != "reactions":  # which has none
             import_module(f"partita.{part}")

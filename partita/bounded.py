@@ -21,12 +21,14 @@ RATIO = 10  # text is seldom packed to less than a tenth, and its words take man
 RATIO_OF_NUMBERS = 40  # arrays of masks and small counts are packed closer
 LONGEST_LINE = 1 << 23  # characters or bytes
 _PIECE = 1 << 20
-_MOST_MEMBERS = 1000
+MOST_MEMBERS = 1000
 _SETTING = "PARTITA_MAX_BYTES"
 
 
 def limit(size: int, ratio: int = RATIO) -> int:
     """Return how many bytes a file of `size` bytes may unpack to: 16 MiB or `ratio` times its size, or what PARTITA_MAX_BYTES says.
+
+    It is never less than `size`: what is not packed is as large as it is.
 
     Raises:
         ValueError: if PARTITA_MAX_BYTES is not a whole number.
@@ -40,7 +42,7 @@ def limit(size: int, ratio: int = RATIO) -> int:
         return max(FLOOR, ratio * size)
     if not given.strip().isdecimal():
         raise ValueError(f"{_SETTING} must be a number of bytes, got {given!r:.80}")
-    return int(given)
+    return max(int(given), size)
 
 
 def too_large(what: str, most: int) -> ValueError:
@@ -174,11 +176,15 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def arrays(path: str | os.PathLike[str]) -> Iterator[Mapping[str, np.ndarray]]:
+def arrays(path: str | os.PathLike[str], most_members: int = MOST_MEMBERS) -> Iterator[Mapping[str, np.ndarray]]:
     """Open an archive `.npz`, or one packed once more as `.npz.gz`: its arrays by name, each read when it is asked for.
 
+    Args:
+        path: The file.
+        most_members: How many arrays there may be.
+
     Raises:
-        ValueError: if it is no such archive, or unpacks to more than its limit.
+        ValueError: if it is no such archive, holds more arrays, or unpacks to more than its limit.
         OSError: if it cannot be read.
 
     Example:
@@ -196,7 +202,7 @@ def arrays(path: str | os.PathLike[str]) -> Iterator[Mapping[str, np.ndarray]]:
             raise ValueError("is no .npz file")
         seekable.seek(0)
         with zipfile.ZipFile(seekable) as archive:
-            check_members(archive, most)
+            check_members(archive, most, most_members)
             yield _Arrays(archive, most)
 
 
@@ -217,8 +223,8 @@ class _Arrays(Mapping[str, np.ndarray]):
             return read_array(member, min(self.most, info.file_size))
 
 
-def check_members(archive: zipfile.ZipFile, most: int) -> None:
-    """Raise an error if an archive holds more than 1000 files, or more than `most` bytes when unpacked, by its directory.
+def check_members(archive: zipfile.ZipFile, most: int, most_members: int = MOST_MEMBERS) -> None:
+    """Raise an error if an archive holds more than `most_members` files, or more than `most` bytes when unpacked, by its directory.
 
     Raises:
         ValueError: if so, or if a file is packed by something else than deflate.
@@ -231,8 +237,8 @@ def check_members(archive: zipfile.ZipFile, most: int) -> None:
         ValueError: it unpacks to more than 1,000 bytes: ...
     """
     members = archive.infolist()
-    if len(members) > _MOST_MEMBERS:
-        raise ValueError(f"it holds {len(members):,} files, expected at most {_MOST_MEMBERS:,}")
+    if len(members) > most_members:
+        raise ValueError(f"it holds {len(members):,} files, expected at most {most_members:,}")
     if sum(info.file_size for info in members) > most:
         raise too_large("it", most)
     for info in members:

@@ -93,9 +93,9 @@ class Keeper(keras.callbacks.Callback):
         self._held = []
 
     def put_back(self) -> None:
-        """Give the model its values again, if an error came before the first step."""
+        """Give the model its values again, after an error in the data."""
+        _ = self.model  # on JAX this hands over what Keras had got to
         if self._held:
-            _ = self.model
             for variable, value in self._held:
                 variable.assign(value)
             self._held = []

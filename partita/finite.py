@@ -5,6 +5,7 @@ model.fit(x, callbacks=[StopOnNonFinite()])            during the training
 """
 
 import math
+import numbers
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -15,7 +16,8 @@ from keras import ops
 
 from partita.backend import is_known
 
-_SCALARS = (bool, int, float, complex, str, np.generic)
+_NUMBERS = (numbers.Number, np.number, np.bool_)  # Decimal and Fraction among them
+_SCALARS = (numbers.Number, str, np.generic)
 
 
 def check_finite(name: str, value: Any) -> None:
@@ -104,14 +106,12 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     async_safe = True  # in a thread of Keras's it only takes notes
     _broken: str | None
-    _before: list[tuple[Any, Any]]
     _kept: tuple[str, list[tuple[Any, np.ndarray]]] | None
 
     def __init__(self, *, restore: bool = True):
         super().__init__()
         self.restore = restore
         self._broken: str | None = None
-        self._before: list[tuple[Any, Any]] = []
         self._kept: tuple[str, list[tuple[Any, np.ndarray]]] | None = None
         self._forget()
 
@@ -124,9 +124,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
             if optimizer is not None and not optimizer.built:  # on TensorFlow; elsewhere `fit` has done so
                 optimizer.build(model.trainable_variables)
             self._keep("from before the training")
-            if keras.backend.backend() == "jax":
-                variables = [*model.variables, *model.metrics_variables, *(optimizer.variables if optimizer is not None else [])]
-                self._before = [(variable, variable.value) for variable in variables]
 
     def on_epoch_begin(self, epoch, logs=None):
         self._epoch = epoch
@@ -152,13 +149,6 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self._forget()
-
-    def give_back(self) -> None:
-        """Give a model its values back after an error in the data of the first batch, at which JAX holds them outside of the model."""
-        if not any(value.is_deleted() for _, value in self._before):  # which a first step does to them
-            for variable, value in self._before:
-                variable.assign(value)
-        self._before = []
 
     def _look(self, logs, when):
         if self._broken is None:
@@ -191,7 +181,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
 
     def _forget(self):
         self._epoch, self._thread = 0, 0
-        self._broken, self._before, self._kept = None, [], None
+        self._broken, self._kept = None, None
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray, list[Any] | None]]:
@@ -239,10 +229,14 @@ def _numbers(name, array):
     where: tuple[int, ...] | None
     if array.dtype.kind == "O":
         for where in np.ndindex(array.shape):
-            if not isinstance(array[where], (bool, int, float, np.number, np.bool_)) and not _is_missing(array[where]):
+            if not isinstance(array[where], _NUMBERS) and not _is_missing(array[where]):
                 break
         else:
-            return np.array([np.nan if _is_missing(value) else value for value in array.ravel()], "float64").reshape(array.shape)
+            values = (np.nan if _is_missing(value) else value for value in array.ravel())
+            try:
+                return np.array([complex(value) if isinstance(value, complex) else float(value) for value in values]).reshape(array.shape)
+            except OverflowError:
+                raise ValueError(f"{name} must hold numbers that fit float64, got one that is larger") from None
     else:
         where = next(iter(np.ndindex(array.shape)), None)
     got = f"an array of {array.dtype}" if where is None else f"{_written(array[where])} at index {where}"

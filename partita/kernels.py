@@ -6,8 +6,8 @@
 Numba's own cache unpickles whatever lies in its folder, beside a source that it trusts. Here a file is unpickled only if it belongs to the
 user, in a folder that nobody else can write, and is whole. Any other file is compiled anew and replaced. Source is never read back.
 
-The private names of Numba in this module, `Dispatcher._cache`, `CompileResult._reduce` and `CompileResult._rebuild`, have no public
-counterpart. Where a release lacks one, functions are compiled in each process.
+The private names of Numba in this module, `Dispatcher._cache`, `Dispatcher._compile_for_args`, `CompileResult._reduce` and
+`CompileResult._rebuild`, have no public counterpart. Where a release lacks one, functions are compiled in each process.
 """
 
 import functools
@@ -31,6 +31,7 @@ from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
 from partita.version import __version__
+from partita.waiting import patiently
 
 _DIGEST = hashlib.sha256().digest_size
 _VERSIONS = (__version__, sys.implementation.cache_tag, *map(version, ("numba", "llvmlite", "numpy")))
@@ -52,15 +53,16 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
 def keep(function: Callable) -> Callable:
     """Keep the machine code of a function of `numba.njit` on disk; return the function.
 
-    A function that is not compiled stays as it is.
+    It is compiled on a thread of its own, so that Ctrl-C is answered meanwhile. A function that is not compiled stays as it is.
 
     Example:
         >>> keep(numba.njit(lambda x: 2 * x))(21)
         42
     """
-    private = [(function, "_cache"), (CompileResult, "_reduce"), (CompileResult, "_rebuild")]
+    private = [(function, "_cache"), (function, "_compile_for_args"), (CompileResult, "_reduce"), (CompileResult, "_rebuild")]
     if hasattr(function, "py_func") and all(hasattr(owner, name) for owner, name in private):
         function._cache = Cache(function)  # type: ignore[attr-defined]
+        function._compile_for_args = functools.partial(patiently, function._compile_for_args)  # type: ignore[attr-defined]
     return function
 
 
@@ -244,6 +246,7 @@ def _parts(value: Any, seen: set[int]) -> Iterator[str]:
 def _function_parts(function: FunctionType, seen: set[int]) -> Iterator[str]:
     yield from _parts(function.__code__, seen)
     yield from _parts(function.__defaults__ or (), seen)
+    yield from _parts(tuple(sorted((function.__kwdefaults__ or {}).items())), seen)
     yield from _parts(tuple(cell.cell_contents for cell in function.__closure__ or ()), seen)
     names = [*_names(function.__code__)]
     for name in names:

@@ -98,6 +98,20 @@ class LayerLoss:
         return cls(**config)
 
 
+def not_unknown(labels: Tensor) -> Tensor:
+    """Return True where a label is not negative. NaN is none that is unknown.
+
+    Example:
+        >>> ops.convert_to_numpy(not_unknown(ops.array([1.0, -1.0, float("nan")]))).tolist()
+        [True, False, True]
+    """
+    known = labels >= 0
+    if not keras.backend.is_float_dtype(keras.backend.standardize_dtype(labels.dtype)):
+        return known  # where a shape is not known, TensorFlow looks for no NaN in integers
+    # Said without a "not", for TensorFlow makes of "not below 0" an "at least 0", which NaN is not.
+    return ops.logical_or(known, ops.isnan(labels))
+
+
 def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
     """Return labels as ids that can be looked up, and which of them are known and which are valid.
 
@@ -135,8 +149,9 @@ def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, T
                 f"got {numbers[where]} at index {where}"
             )
     labels = ops.convert_to_tensor(labels)
-    # NaN is no unknown label. Said without a "not", for TensorFlow makes of "not below 0" an "at least 0", which NaN is not.
-    known = ops.logical_or(labels >= 0, ops.isnan(labels))
+    if keras.backend.standardize_dtype(labels.dtype) in ("bool", "int8", "int16", "uint8", "uint16"):
+        labels = ops.cast(labels, "int32")  # `size` may be more than these hold
+    known = not_unknown(labels)
     valid = ops.logical_and(labels >= 0, labels < size)
     if keras.backend.is_float_dtype(keras.backend.standardize_dtype(labels.dtype)):
         valid = ops.logical_and(valid, labels == ops.floor(labels))

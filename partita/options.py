@@ -33,13 +33,15 @@ class FiniteRange(click.FloatRange):
 
 
 def ending(*endings: str) -> Callable[..., Path | None]:
-    """Return a validator: the path ends in one of `endings`, in an existing folder, and is no folder itself."""
+    """Return a validator: the path ends in one of `endings`, in an existing folder, and is no folder itself unless it is Zarr's."""
 
     def check(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
         if path is not None and path.suffix not in endings:
             raise click.BadParameter(f"expected a file that ends in {' or '.join(endings)}, got '{path}'.")
         if path is not None and not path.parent.is_dir():
             raise click.BadParameter(f"folder '{path.parent}' does not exist.")
+        if path is not None and path.is_dir() and path.suffix != ".zarr":  # which is a folder
+            raise click.BadParameter(f"'{path}' is a folder: expected the name of a file.")
         return path
 
     return check

@@ -12,16 +12,28 @@ choose()  # for tests whose first import is keras itself
 
 # What computes nothing with Keras is the same on every backend, and tested with JAX alone.
 WITHOUT_KERAS = {
+    "": ("extras", "files"),
     "contrast": ("command", "neighbours", "tokens", "vectors", "word_files"),
     "crf": ("corpus", "lexicon", "metrics", "tags"),
     "reactions": (
         *("bounds", "command", "dsmts", "ensemble", "guard", "interrupts", "laws", "limits"),
         *("master", "parse", "sbml", "streams", "thinning"),
     ),
-    "trust": ("kernel_cache", "nothing_left"),
+    "trust": ("bombs", "hostile_data", "hostile_files", "kernel_cache", "nothing_left", "options", "parsers"),
+}
+# Long ways through several parts, each of which has tests of its own on every backend.
+LONG_WAYS = {
+    "": ("examples",),
+    "crf": ("command", "tagging"),
+    "flows": ("command",),
+    "ode": ("networks",),
+    "reactions": ("fitting",),
+    "tour": ("contrast", "crf", "flows", "ode", "reactions", "training", "variational"),
 }
 if os.environ.get("KERAS_BACKEND") != "jax":
-    collect_ignore = [f"{folder}/test_{name}.py" for folder, names in WITHOUT_KERAS.items() for name in names]
+    collect_ignore = [
+        f"{folder}/test_{name}.py".lstrip("/") for rooms in (WITHOUT_KERAS, LONG_WAYS) for folder, names in rooms.items() for name in names
+    ]
 
 settings.register_profile("partita", derandomize=True, deadline=None)
 settings.load_profile("partita")

@@ -215,3 +215,9 @@ def test_completion(typed, offered, imports):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
     assert {line.rpartition(",")[2] for line in done.stdout.splitlines()} == offered
     assert done.stderr.splitlines()[-1] == str(imports)
+
+
+def test_a_folder_is_no_file_to_write(run, tmp_path):
+    (tmp_path / "runs.nc").mkdir()
+    code, _, err = run("simulate", "A = 1; A -> @ 1", "--out", str(tmp_path / "runs.nc"))
+    assert (code, "is a folder: expected the name of a file" in err) == (2, True), err

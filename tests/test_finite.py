@@ -1,6 +1,8 @@
 """Numbers that are not finite: named wherever they stand, and a training that meets them stops with its last good weights."""
 
 import re
+from decimal import Decimal
+from fractions import Fraction
 
 import keras
 import numpy as np
@@ -164,3 +166,11 @@ def test_a_validation_loss_does_not_stop_a_training():
     validation = (np.full((4, 2), NAN), Y[:4])
     history = model(1e-2).fit(X, Y, validation_data=validation, epochs=2, verbose=0, callbacks=[StopOnNonFinite()]).history
     assert np.isnan(history["val_loss"]).all()
+
+
+def test_exact_numbers_are_numbers():
+    """As SQL gives them to a table."""
+    found = as_numbers("x", [Decimal("1.5"), Fraction(1, 4), 2])
+    assert found.tolist() == [1.5, 0.25, 2.0]
+    with pytest.raises(ValueError, match="x must hold numbers that fit float64, got one that is larger"):
+        as_numbers("x", [10**400, 1])

@@ -20,7 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SILENT_NAMES = {"utils", "util", "misc", "core", "base", "helpers", "helper", "common"}
 FREE_TO_IMPORT = {"__init__", "cli", "doctor", "tour"}
 OPEN_TO_ALL = {"autodiff", "backend", "bounded", "callbacks", "convergence", "datasets", "doctor", "files"}
-OPEN_TO_ALL |= {"finite", "gradients", "kernels", "loading", "losses", "options", "quoting", "saving", "version"}
+OPEN_TO_ALL |= {"finite", "gradients", "kernels", "loading", "losses", "options", "quoting", "saving", "version", "waiting"}
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
 

@@ -201,3 +201,13 @@ def test_load_names_the_file_that_it_cannot_read(tmp_path, name, error):
     (tmp_path / "text.npz").write_text("no vectors")
     with pytest.raises(error, match=name):
         partita.load(tmp_path / name)
+
+
+BESIDE_THE_PARTS = [path.stem for path in Path(partita.__file__).parent.glob("*.py") if not path.stem.startswith("__")]
+
+
+@pytest.mark.parametrize("module", BESIDE_THE_PARTS)
+def test_each_module_can_be_imported_first_and_the_parts_are_registered_all_the_same(module):
+    code = f"import partita.{module}\nimport keras, sched\nprint(keras.saving.get_registered_object('partita>Flow') is not None)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (found.stdout.split(), found.returncode) == (["True"], 0), found.stderr

@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import tempfile
+import unicodedata
 import warnings
 import zlib
 from array import array
@@ -125,6 +126,14 @@ def _renumber(ids, final):
     return length
 
 
+def _before_last(text: str) -> tuple[str, str]:
+    """What stands before the last character, and that character with its marks, to which more may come."""
+    place = len(text) - 1
+    while place > 0 and unicodedata.category(text[place])[0] == "M":
+        place -= 1
+    return text[:place], text[place:]
+
+
 def lines(path: Path, tokens: str = "words") -> Iterator[list[str]]:
     r"""Yield the lines of a file as words; a line of more than a million characters comes in pieces.
 
@@ -143,7 +152,7 @@ def lines(path: Path, tokens: str = "words") -> Iterator[list[str]]:
                 within = len(text) == PIECE and not text[-1].isspace()  # a piece of a line, which may end within a word
                 text, rest = rest + text, ""
                 if within:
-                    *before, rest = text.rsplit(None, 1)
+                    *before, rest = text.rsplit(None, 1) if tokens != "characters" else _before_last(text)
                     text = before[0] if before else ""
                     if len(rest) > LONGEST_LINE:
                         raise ValueError(f"a word has more than {LONGEST_LINE:,} characters, expected white space between words")

@@ -59,10 +59,18 @@ def first_break(tags: Sequence[str], scheme: str) -> int | None:
 
 
 def first_break_of_ids(ids: np.ndarray, constraints: Constraints) -> int | None:
-    """Return the same for ids `(time,)` and what is allowed; −1 stands for any tag."""
+    """Return the same for ids `(time,)` and what is allowed; negative ones stand for any tag.
+
+    Raises:
+        ValueError: if there is no tag of an id.
+    """
     if not len(ids):
         return None
+    num_tags = len(constraints.start)
+    if ids.max() >= num_tags:
+        raise ValueError(f"tags must be ids: expected integers from 0 to {num_tags - 1}, or negative ones for unknown, got {ids.max()}")
     known = ids >= 0
+    ids = np.where(known, ids, 0)
     broken = np.zeros(len(ids) + 1, bool)
     broken[1:-1] = known[1:] & known[:-1] & ~constraints.transitions[ids[:-1], ids[1:]]
     broken[0] = known[0] and not constraints.start[ids[0]]

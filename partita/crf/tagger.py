@@ -127,7 +127,7 @@ class Tagger(SavedWithSeeds):
         breaks = [(number, tags, first_break_of_ids(tags, constraints)) for number, tags in enumerate(sentences, 1)]
         names = None if self.lexicon is None else self.lexicon.tag_names
         found = [
-            (f"sentence {number}", describe_break([tag if names is None else names[tag] for tag in tags], place))
+            (f"sentence {number}", describe_break([tag if names is None or tag < 0 else names[tag] for tag in tags], place))
             for number, tags, place in breaks
             if place is not None
         ]

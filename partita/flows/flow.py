@@ -14,10 +14,11 @@ from keras import ops
 
 from partita.backend import compiled, is_known
 from partita.callbacks import all_of, joined
+from partita.datasets import Keeper, checked, refusals
 from partita.finite import StopOnNonFinite, as_numbers, check_finite
 from partita.flows.bijection import Bijection, build, in_own_precision, precision, within
 from partita.flows.distributions import Distribution, Normal
-from partita.flows.given import checked_batches, checked_rows, is_data, parts
+from partita.flows.given import checked_rows, is_data, parts
 from partita.saving import SavedWithSeeds
 
 _LOOKED_AT = 16  # draws, to see whether the inverse is one
@@ -140,23 +141,22 @@ class Flow(SavedWithSeeds):
             self._look_at(names, "validation_data")
             given["validation_data"] = tuple(names.get(name) for name in ("x", "y", "sample_weight")[: 3 if "y" in names else 1])
         elif validation is not None:
-            given["validation_data"] = checked_batches("validation_data", validation)
+            given["validation_data"] = self._watched(validation)
         callbacks = given.get("callbacks")
-        stops = [callback for callback in all_of(callbacks) if isinstance(callback, StopOnNonFinite)]
-        own = [] if stops else [StopOnNonFinite()]
-        given["callbacks"] = joined(self, callbacks, *own)
-        try:
+        own = [] if any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks)) else [StopOnNonFinite()]
+        with refusals(keeper := Keeper()):
+            given["callbacks"] = joined(self, callbacks, keeper, *own)
             return super().fit(*call.args, **call.kwargs)
-        except Exception:
-            for stop in [*own, *stops]:
-                stop.give_back()
-            raise
 
     @in_own_precision
     def evaluate(self, x=None, y=None, *arguments, **options):
         call = signature(super().evaluate).bind(x, y, *arguments, **options)
-        self._look_at(call.arguments)
-        return super().evaluate(*call.args, **call.kwargs)
+        given = call.arguments
+        self._look_at(given)
+        with refusals(keeper := Keeper()):
+            if not isinstance(given.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
+                given["callbacks"] = joined(self, given.get("callbacks"), keeper)
+            return super().evaluate(*call.args, **call.kwargs)
 
     @in_own_precision
     def train_on_batch(self, x, *arguments, **options):
@@ -321,7 +321,7 @@ class Flow(SavedWithSeeds):
         if x is None:
             return
         if not is_data(x) and not isinstance(x, dict):
-            given["x"] = checked_batches(name, x)
+            given["x"] = self._watched(x)
             return
         rows, context = parts(x)
         rows = checked_rows(name, rows, self.bijection.compute_dtype, self._limits())
@@ -335,6 +335,16 @@ class Flow(SavedWithSeeds):
             given["sample_weight"] = as_numbers("sample_weight", weight)
             if given.get("y") is None:
                 given["y"] = np.zeros((len(rows), 0))  # Keras forgets weights that come without targets
+
+    def _watched(self, dataset):
+        """A dataset whose batches are looked at before they are trained on."""
+
+        def check(inputs):
+            rows, context = parts(inputs)
+            checked_rows("x", rows, self.bijection.compute_dtype, self._limits())
+            check_finite("context", context)
+
+        return checked(dataset, check, bounds=self._limits())
 
     def _checked_context(self, context):
         if context is None:

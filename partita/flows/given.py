@@ -4,14 +4,13 @@ x   or   (x, context)   →   arrays of finite real numbers
 """
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from partita.finite import as_numbers, check_finite
+from partita.finite import as_numbers
 
 Limits = tuple[float, float]
 
@@ -76,43 +75,3 @@ def checked_rows(name: str, x: Any, dtype: str, limits: Limits = (-math.inf, mat
         value = f"{float(given[row, *place]):g}"
         raise ValueError(f"{name} must hold {wanted}, got {value} in row {row}, feature {', '.join(map(str, place))}{beyond}")
     return x
-
-
-def checked_batches(name: str, dataset: Any) -> Any:
-    """A dataset whose batches are looked at before they are trained on, where that can be done without a change of its kind.
-
-    A `PyDataset` and a generator are looked at batch by batch. A `tf.data.Dataset` and a `DataLoader` are given back as they are: the loss
-    of a batch of theirs tells.
-    """
-    if isinstance(dataset, keras.utils.PyDataset):
-        return dataset if isinstance(dataset, _CheckedDataset) else _CheckedDataset(name, dataset)
-    return _checked_generator(name, dataset) if isinstance(dataset, Iterator) else dataset
-
-
-def _checked_generator(name: str, batches: Iterator) -> Iterator:
-    for batch in batches:
-        check_finite(f"a batch of {name}", batch)
-        yield batch
-
-
-class _CheckedDataset(keras.utils.PyDataset):
-    """The batches of another one, as many and by as many workers."""
-
-    def __init__(self, name: str, dataset: keras.utils.PyDataset):
-        super().__init__(dataset.workers, dataset.use_multiprocessing, dataset.max_queue_size)
-        self._name, self._dataset = name, dataset
-
-    def __getitem__(self, index: int) -> Any:
-        batch = self._dataset[index]
-        check_finite(f"batch {index} of {self._name}", batch)
-        return batch
-
-    @property
-    def num_batches(self) -> int | None:
-        return self._dataset.num_batches
-
-    def on_epoch_begin(self) -> None:
-        self._dataset.on_epoch_begin()
-
-    def on_epoch_end(self) -> None:
-        self._dataset.on_epoch_end()

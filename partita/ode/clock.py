@@ -140,7 +140,7 @@ class Clock:
 
     def precision(self) -> Any:
         """A context in which what the field computes of its time keeps its digits."""
-        return double_precision() if self.wide else nullcontext()
+        return double_precision() if self.seen_dtype == "float64" else nullcontext()
 
     def seen(self, elapsed: Tensor, piece: Tensor | None = None) -> Tensor:
         """The time at τ as the field sees it, within the piece between two break points; to be called within `precision`."""

@@ -47,7 +47,7 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
     """
     if isinstance(observed, (list, tuple)) and len(observed) and np.ndim(observed[0]) == 2:
         parts = [numbers(f"observed[{number}]", part) for number, part in enumerate(observed)]
-        own = [_rising(row, initial_time) for row in (times if len(times) and np.ndim(times[0]) else [times] * len(parts))]
+        own = [_rising(row, initial_time) for row in (times if np.ndim(next(iter(times), 0)) else [times] * len(parts))]
         if len(own) != len(parts):
             raise ValueError(f"times and observed must be as many, got {len(own)} and {len(parts)}")
         if initial_time is None and len({row[0] for row in own}) > 1:

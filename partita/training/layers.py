@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.losses import announce, class_ids
+from partita.losses import announce, class_ids, not_unknown
 from partita.training.carried import CarriedLoss, Carrier, Tensor
 
 
@@ -146,7 +146,7 @@ class CenterLoss(keras.layers.Layer, Carrier):
         if self._is_one_hot(targets):
             return ops.any(targets != 0, axis=-1)
         classes = self._classes(targets)
-        known = ops.logical_or(classes >= 0, ops.isnan(classes))
+        known = not_unknown(classes)
         return known if ignored is None else ops.logical_and(known, classes != ignored)
 
     def get_config(self):

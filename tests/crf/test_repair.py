@@ -130,3 +130,11 @@ def test_a_functional_model_trains_on_forbidden_tags_with_a_finite_loss():
     history = model.fit(np.zeros((4, 4, 3)), np.array([[0, 2, 2, 0]] * 4), epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     assert np.isfinite(layer.get_weights()[0]).all()
+
+
+def test_unknown_tags_of_any_negative_id_break_nothing():
+    constraints = legal(["O", "B-A", "I-A"], "bio")
+    assert first_break_of_ids(np.array([1, -100, 2]), constraints) is None
+    assert first_break_of_ids(np.array([-100, 0, 2]), constraints) == 2
+    with pytest.raises(ValueError, match="expected integers from 0 to 2, or negative ones for unknown, got 3"):
+        first_break_of_ids(np.array([0, 3]), constraints)

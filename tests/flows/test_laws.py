@@ -1,5 +1,7 @@
 """Every bijection inverts, its log-determinant is that of automatic differentiation, and it saves and reloads."""
 
+import threading
+
 import keras
 import numpy as np
 import pytest
@@ -178,9 +180,20 @@ def test_a_flow_of_float64_trains_draws_and_reloads(base, policy_of_float64, tmp
 
 def test_double_precision_ends_with_its_last_thread():
     before = keras.backend.standardize_dtype(ops.cos(np.ones(2)).dtype)
-    first, second = double_precision(), double_precision()
-    first.__enter__()
-    second.__enter__()
-    first.__exit__(None, None, None)  # as another thread may, in any order
-    second.__exit__(None, None, None)
+    begun, ended = threading.Barrier(3, timeout=10), threading.Event()
+
+    def work():
+        with double_precision():
+            begun.wait()
+            ended.wait(10)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    begun.wait()
+    with double_precision():
+        ended.set()  # others leave first
+        for thread in threads:
+            thread.join()
+        assert keras.backend.standardize_dtype(ops.cos(np.ones(2)).dtype) == "float64"
     assert keras.backend.standardize_dtype(ops.cos(np.ones(2)).dtype) == before

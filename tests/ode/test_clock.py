@@ -1,5 +1,6 @@
 """Time that keeps its digits, fields that jump, and inputs that are not skipped."""
 
+import contextlib
 import re
 
 import keras
@@ -31,6 +32,18 @@ def test_the_field_sees_the_digits_of_a_julian_day(method, precision):
     times = JULIAN + np.array([0.0, 0.1, 0.25])
     path = solved(lambda t, y: ops.cos(2 * np.pi * t) + 0 * y, np.zeros(1, precision), times, **METHODS[method])
     np.testing.assert_allclose(path[:, 0], -np.sin(2 * np.pi * np.array([0.0, 0.1, 0.25])) / (2 * np.pi), atol=3e-7)
+
+
+def test_the_field_computes_in_the_precision_of_float64_states():
+    """As a user has it who has told JAX of 64 bits, and Keras of nothing: `keras.ops` alone would compute cosines in float32."""
+    with contextlib.ExitStack() as stack:
+        if keras.backend.backend() == "jax":
+            import jax
+
+            stack.enter_context(jax.enable_x64(True))
+        times = np.linspace(0, 2, 5)
+        path = solved(lambda t, y: ops.cos(t) + 0 * ops.exp(y), np.zeros(1), times, rtol=1e-11, atol=1e-12)
+        np.testing.assert_allclose(path[:, 0], np.sin(times), atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,7 @@ def test_clipped_descent_may_come_first():
     assert found.parameters["k"] == pytest.approx(1.5, rel=1e-4)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "torch", reason="takes minutes without compilation")
 def test_what_cannot_be_told_apart_is_reported():
     def field(t, y, p):
         return -(p["a"] + p["b"]) * y + 0 * p["c"]

@@ -32,9 +32,12 @@ def test_initial_amounts_and_parameters_may_differ():
         net.solve([0, 1], initial={"C": 1})
 
 
-@pytest.mark.parametrize(("value", "got"), [(1j, "1j"), (np.nan, "nan"), ([1.0, 2.0], "[1.0, 2.0]")])
+NO_AMOUNTS = [(1j, "1j"), (np.complex128(1j), "1j"), (np.nan, "nan"), ([1.0, 2.0], "[1.0, 2.0]"), ("3", "'3'"), (None, "None")]
+
+
+@pytest.mark.parametrize(("value", "got"), NO_AMOUNTS)
 def test_initial_amounts_are_real_numbers(value, got):
-    with pytest.raises(ValueError, match=re.escape(f"initial must give a finite real number for each species, got {got} for 'A'")):
+    with pytest.raises(ValueError, match=rf"initial\['A'\] must be (a|one) finite number, got .*{re.escape(got)}"):
         Network.from_text("A -> @ 1; A = 1").solve([0, 1], initial={"A": value})
 
 

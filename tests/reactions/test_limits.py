@@ -118,3 +118,10 @@ def test_names_of_coordinates_are_refused_where_they_would_be_results(name):
     with pytest.raises(ValueError, match=f"species must not be named .*, got '{name}'"):
         network.simulate([1.0], seed=0)
     assert network.simulate([99.0], seed=0, species=["A"]).A.item() == 3
+
+
+def test_a_run_of_a_thousand_species_goes_on_where_it_was(tmp_path):
+    pytest.importorskip("h5netcdf")
+    network = Network.from_text("; ".join(f"S{i} = 1; S{i} -> @ 1" for i in range(1100)))
+    with network.simulate([0.0, 0.5], 4, seed=0, chunk=2, save=tmp_path / "runs.nc") as runs:
+        assert runs.S1099.shape == (4, 2)

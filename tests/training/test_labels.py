@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from partita.losses import class_ids
 from partita.training import CenterLoss, MixHidden
 
 X = np.random.default_rng(0).normal(size=(6, 2)).astype("float32")
@@ -66,3 +67,13 @@ def test_what_the_inner_loss_ignores_does_not_count_after_mixing():
     found = mix.loss(keras.losses.SparseCategoricalCrossentropy(ignore_class=-1))(labels, ops.convert_to_tensor(p))
     assert y_pred.shape == (6, 2)
     assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "bool"])
+def test_labels_of_small_types_are_labels(dtype):
+    """300 is no number of theirs."""
+    labels = np.array([1, 0, 1]).astype(dtype)
+    ids, known, valid = map(ops.convert_to_numpy, class_ids(labels, 300))
+    assert ids.tolist() == [1, 0, 1]
+    assert known.all()
+    assert valid.all()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from partita.reactions.model.expression import TIME, evaluate, names
+from partita.reactions.model.reaction import finite
 from partita.reactions.model.system import System
 
 if TYPE_CHECKING:
@@ -126,12 +127,10 @@ def solve(
 
     if unknown := [name for name in initial or {} if name not in net.species]:
         raise ValueError(f"initial must name species of the network, got {unknown[0]!r}")
-    for name, value in (initial or {}).items():
-        if np.iscomplexobj(value) or np.ndim(value) or not np.isfinite(value):
-            raise ValueError(f"initial must give a finite real number for each species, got {value!r} for {name!r}")
+    amounts = {name: finite(value, f"initial[{name!r}]") for name, value in (initial or {}).items()}
     values = net.values(parameters or {})
     field = rate_equation(net, keras.ops)
-    start = np.array([float((initial or {}).get(name, net.initial[name])) for name in net.species])
+    start = np.array([float(amounts.get(name, net.initial[name])) for name in net.species])
     with double_precision():
         ended = ode.solve(lambda t, y: field(t, y, values), start, times, **_settings(net, options))
         path = keras.ops.convert_to_numpy(ended.path if isinstance(ended, ode.Solution) else ended)

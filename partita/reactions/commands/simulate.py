@@ -18,7 +18,7 @@ from partita.files import replacing
 from partita.options import FiniteRange, count, ending
 from partita.quoting import shown
 from partita.reactions.network import Network, read_sbml
-from partita.reactions.simulation.waiting import is_left_behind
+from partita.waiting import is_left_behind
 
 
 def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from partita.quoting import got
 from partita.reactions.model.expression import TIME, Expression, check_name, is_condition, names, number, to_text
 from partita.reactions.model.formula import parse
@@ -174,7 +176,7 @@ def finite(value: Any, what: str) -> float:
             f"{what} must be one finite number, got {got(value)}: for several values call once for each, nothing is compiled again"
         )
     try:
-        result = float(value)
+        result = math.nan if isinstance(value, (str, bytes, np.complexfloating)) else float(value)
     except (TypeError, ValueError, OverflowError):
         result = math.nan
     if not math.isfinite(result):

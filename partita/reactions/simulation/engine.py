@@ -37,7 +37,6 @@ from partita.reactions.kernels.streams import stream_states
 from partita.reactions.kernels.tables import network_tables
 from partita.reactions.model.expression import TIME, Name, evaluate, names
 from partita.reactions.model.system import System
-from partita.reactions.simulation.waiting import patiently
 
 METHODS = ("auto", "direct", "sparse", "tau")
 LARGEST_DIRECT = 32  # reactions; beyond this composition-rejection is as fast, and needs no compilation
@@ -182,7 +181,7 @@ class Engine:
         """Compile a kernel for these arrays, or read it from disk: it is called with a budget of nothing."""
         if not work.signatures:  # type: ignore[attr-defined]
             nothing = Rows(*(it[:0] for it in rows))
-            patiently(work, np.zeros(1, np.int64), np.full(width, -1, np.int64), nothing, self.shared, laws, 0)
+            work(np.zeros(1, np.int64), np.full(width, -1, np.int64), nothing, self.shared, laws, 0)
 
     @property
     def budget(self) -> int:

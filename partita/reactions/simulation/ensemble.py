@@ -219,6 +219,8 @@ def _distributed(request: Request, firsts: list[int], size: int, trajectories: i
             yield future.result()
             if told is not None:
                 told.tell(min(number * size, trajectories), number / len(futures))
+        if told is not None:
+            told.end()
     except KeyboardInterrupt:
         client.cancel(futures)
 

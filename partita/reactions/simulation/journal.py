@@ -24,6 +24,7 @@ from partita.files import reading
 from partita.reactions.simulation.engine import Runs
 
 SUFFIXES = (".zarr", ".nc")
+MOST_SPECIES = 200_000  # more than a network can have, and a few arrays beside
 _ADVICE = """\
 Chunks of the run that is to become {name}. The same call of partita goes on where this one stopped, and removes
 this folder when it is done: the same command line, or `simulate` with the same arguments. To begin anew, remove the folder.
@@ -112,7 +113,7 @@ class Journal:
         """Read a chunk back."""
         path = self._chunk(first)
         damaged = f"{path} is damaged, remove it to compute it again"
-        with reading(damaged), arrays(path) as content:
+        with reading(damaged), arrays(path, MOST_SPECIES) as content:
             tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
             return Runs(first, tables, content["status"], content["events"], content["end"], [str(m) for m in content["messages"]])
 

@@ -7,7 +7,7 @@ from typing import Any
 LOOK = 0.1  # seconds between two looks at signals
 
 
-def patiently(function: Callable[..., Any], *arguments: Any) -> Any:
+def patiently(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return the result of a call that runs on a thread of its own.
 
     A compiler runs machine code for seconds in which Python handles no signal. Here the calling thread waits in short steps, and a
@@ -16,6 +16,7 @@ def patiently(function: Callable[..., Any], *arguments: Any) -> Any:
     Args:
         function: What to call.
         *arguments: Its arguments.
+        **options: Its arguments by name.
 
     Raises:
         BaseException: what the call raises.
@@ -30,7 +31,7 @@ def patiently(function: Callable[..., Any], *arguments: Any) -> Any:
 
     def call() -> None:
         try:
-            result.append(function(*arguments))
+            result.append(function(*arguments, **options))
         except BaseException as error:
             failure.append(error)
         finally:
