@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from partita.reactions import Network, sizes
-from partita.reactions.engine import Engine
+from partita.reactions.engine import Engine, Runs
 from partita.reactions.ensemble import request_of
 from partita.reactions.expression import NAME_LIMIT
 from partita.reactions.kernel import scalar_source
 from partita.reactions.plan import plan
+from partita.reactions.saving import Journal
 
 
 def request(text, method="auto"):
@@ -106,8 +107,12 @@ def test_names_of_coordinates_are_refused_where_they_would_be_results(name):
     assert network.simulate([99.0], seed=0, species=["A"]).A.item() == 3
 
 
-def test_a_run_of_a_thousand_species_goes_on_where_it_was(tmp_path):
+def test_a_chunk_of_thousands_of_species_is_read_back(tmp_path):
     pytest.importorskip("h5netcdf")
-    network = Network.from_text("; ".join(f"S{i} = 1; S{i} -> @ 1" for i in range(1100)))
-    with network.simulate([0.0, 0.5], 4, seed=0, chunk=2, save=tmp_path / "runs.nc") as runs:
-        assert runs.S1099.shape == (4, 2)
+    tables = {f"S{i}": np.full((2, 1), i) for i in range(3000)}
+    journal = Journal(tmp_path / "runs.nc", {})
+    journal.begin()
+    journal.put(Runs(0, tables, np.ones(2, np.int8), np.zeros(2, np.int64), np.ones(2), []))
+    found = journal.get(0)
+    assert [*found.tables] == [*tables]
+    assert found.tables["S2999"].tolist() == [[2999], [2999]]
