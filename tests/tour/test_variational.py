@@ -18,7 +18,7 @@ def made():
 def test_the_term_keeps_modes(made):
     """Three seeds of each, fixed: the worst with the term, 5 modes when this was written, against the best without it, 1."""
     assert min(made.numbers["modes"]["λ = 1"]) > max(made.numbers["modes"]["without the term"])
-    assert sum(made.numbers["high_quality"]["λ = 1"]) > 3 * 0.15
+    assert min(made.numbers["high_quality"]["λ = 1"]) > 0.1
 
 
 def test_digits_come_back(made):
