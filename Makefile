@@ -8,7 +8,7 @@ BACKEND ?= jax
 
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 
-# Tests compile much and run little: without XLA's optimizations they take half the time.
+# Most tests compile much and run little: those of flows take half the time without XLA's optimizations, long trainings somewhat more.
 test test-torch test-tensorflow coverage: export XLA_FLAGS ?= --xla_backend_optimization_level=0
 
 .venv/ready: contents := -e '.[jax,dev,docs]'

@@ -62,7 +62,7 @@ def load(
 
 
 class _RegisterLater(MetaPathFinder):
-    """Finds nothing; whenever a module is looked for, tries again to import the parts."""
+    """Find nothing; whenever a module is looked for, try again to import the parts."""
 
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> None:
         if not _is_half_loaded():
@@ -71,7 +71,7 @@ class _RegisterLater(MetaPathFinder):
 
 
 def _is_half_loaded() -> bool:
-    """Whether a module beside the parts is being imported: parts that need it would find it empty."""
+    """Tell whether a module beside the parts is being imported: parts that need it would find it empty."""
     beside = (it for name, it in [*sys.modules.items()] if name.startswith("partita.") and name.count(".") == 1 and name[8:] not in PARTS)
     return any(getattr(getattr(module, "__spec__", None), "_initializing", False) for module in beside)
 

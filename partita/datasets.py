@@ -15,6 +15,8 @@ from typing import Any
 
 import keras
 
+from partita.callbacks import joined
+
 Check = Callable[[Any], None]
 _REFUSAL = re.compile(r"batch \d+ of the data: [^\]\n]*")
 
@@ -127,6 +129,27 @@ def refusals(keeper: Keeper) -> Iterator[None]:
         if not found:
             raise
         raise ValueError(found[0].strip()) from error
+
+
+@contextmanager
+def whole(model: keras.Model, options: dict[str, Any]) -> Iterator[None]:
+    """Leave a model whole whose `evaluate` meets data that are refused, as `refusals` does.
+
+    Args:
+        model: The model.
+        options: The arguments of `evaluate` by name; its callbacks get a `Keeper`.
+
+    Example:
+        >>> options = {}
+        >>> with whole(keras.Model(), options):
+        ...     len(options["callbacks"])
+        1
+    """
+    keeper = Keeper()
+    if not isinstance(options.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
+        options["callbacks"] = joined(model, options.get("callbacks"), keeper)
+    with refusals(keeper):
+        yield
 
 
 def _is_one(data: Any, package: str, module: str, name: str) -> bool:

@@ -236,7 +236,7 @@ def _numbers(name, array):
             try:
                 return np.array([complex(value) if isinstance(value, complex) else float(value) for value in values]).reshape(array.shape)
             except OverflowError:
-                raise ValueError(f"{name} must hold numbers that fit float64, got one that is larger") from None
+                raise ValueError(f"{name} must hold numbers: expected some that fit float64, got a larger one") from None
     else:
         where = next(iter(np.ndindex(array.shape)), None)
     got = f"an array of {array.dtype}" if where is None else f"{_written(array[where])} at index {where}"

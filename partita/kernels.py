@@ -62,6 +62,7 @@ def keep(function: Callable) -> Callable:
     private = [(function, "_cache"), (function, "_compile_for_args"), (CompileResult, "_reduce"), (CompileResult, "_rebuild")]
     if hasattr(function, "py_func") and all(hasattr(owner, name) for owner, name in private):
         function._cache = Cache(function)  # type: ignore[attr-defined]
+        # What a call of a function not yet compiled goes to, from whichever module: without it Ctrl-C would be lost in the compiler.
         function._compile_for_args = functools.partial(patiently, function._compile_for_args)  # type: ignore[attr-defined]
     return function
 

@@ -99,7 +99,7 @@ class LayerLoss:
 
 
 def not_unknown(labels: Tensor) -> Tensor:
-    """Return True where a label is not negative. NaN is none that is unknown.
+    """Return where labels `(...)` are not negative, booleans of the same shape. NaN is none that is unknown.
 
     Example:
         >>> ops.convert_to_numpy(not_unknown(ops.array([1.0, -1.0, float("nan")]))).tolist()

@@ -41,7 +41,7 @@ def ending(*endings: str) -> Callable[..., Path | None]:
         if path is not None and not path.parent.is_dir():
             raise click.BadParameter(f"folder '{path.parent}' does not exist.")
         if path is not None and path.is_dir() and path.suffix != ".zarr":  # which is a folder
-            raise click.BadParameter(f"'{path}' is a folder: expected the name of a file.")
+            raise click.BadParameter(f"expected the name of a file, got the folder '{path}'.")
         return path
 
     return check

@@ -12,23 +12,22 @@ choose()  # for tests whose first import is keras itself
 
 # What computes nothing with Keras is the same on every backend, and tested with JAX alone.
 WITHOUT_KERAS = {
-    "": ("extras", "files"),
     "contrast": ("command", "neighbours", "tokens", "vectors", "word_files"),
     "crf": ("corpus", "lexicon", "metrics", "tags"),
     "reactions": (
         *("bounds", "command", "dsmts", "ensemble", "guard", "interrupts", "laws", "limits"),
         *("master", "parse", "sbml", "streams", "thinning"),
     ),
-    "trust": ("bombs", "hostile_data", "hostile_files", "kernel_cache", "nothing_left", "options", "parsers"),
+    "trust": ("kernel_cache", "nothing_left"),
 }
 # Long ways through several parts, each of which has tests of its own on every backend.
 LONG_WAYS = {
-    "": ("examples",),
+    "": ("examples", "files"),
     "crf": ("command", "tagging"),
     "flows": ("command",),
-    "ode": ("networks",),
     "reactions": ("fitting",),
     "tour": ("contrast", "crf", "flows", "ode", "reactions", "training", "variational"),
+    "trust": ("bombs",),
 }
 if os.environ.get("KERAS_BACKEND") != "jax":
     collect_ignore = [

@@ -220,4 +220,4 @@ def test_completion(typed, offered, imports):
 def test_a_folder_is_no_file_to_write(run, tmp_path):
     (tmp_path / "runs.nc").mkdir()
     code, _, err = run("simulate", "A = 1; A -> @ 1", "--out", str(tmp_path / "runs.nc"))
-    assert (code, "is a folder: expected the name of a file" in err) == (2, True), err
+    assert (code, "expected the name of a file, got the folder" in err) == (2, True), err

@@ -172,5 +172,5 @@ def test_exact_numbers_are_numbers():
     """As SQL gives them to a table."""
     found = as_numbers("x", [Decimal("1.5"), Fraction(1, 4), 2])
     assert found.tolist() == [1.5, 0.25, 2.0]
-    with pytest.raises(ValueError, match="x must hold numbers that fit float64, got one that is larger"):
+    with pytest.raises(ValueError, match="x must hold numbers: expected some that fit float64, got a larger one"):
         as_numbers("x", [10**400, 1])

@@ -40,7 +40,7 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
     show_default=True,
     help="words: small letters, without punctuation. whitespace: as they stand, for text cut into words. characters: each by itself.",
 )
-@click.option("--dim", type=count(65536), default=100, show_default=True, help="Length of a vector.")
+@click.option("--dim", type=count(4096), default=100, show_default=True, help="Length of a vector.")
 @click.option("--window", type=count(1000), default=5, show_default=True, help="Words on either side, at most.")
 @click.option("--negatives", type=count(10_000), default=5, show_default=True, help="Words of noise for each side of a window.")
 @click.option("--min-count", type=_COUNT, default=5, show_default=True, help="Rarer words are left out.")

@@ -127,7 +127,7 @@ def _renumber(ids, final):
 
 
 def _before_last(text: str) -> tuple[str, str]:
-    """What stands before the last character, and that character with its marks, to which more may come."""
+    """Part a text before its last character with its marks, to which more may come."""
     place = len(text) - 1
     while place > 0 and unicodedata.category(text[place])[0] == "M":
         place -= 1

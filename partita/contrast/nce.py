@@ -17,6 +17,7 @@ from partita.contrast import asymptotics, gamma, langevin, objectives, pairing
 from partita.contrast.noise import Noise
 from partita.contrast.pairing import Pairing, as_array, as_arrays, finite_arrays, log_noise, points_of, weights_of
 from partita.convergence import ConvergenceWarning
+from partita.datasets import Keeper, refusals, whole
 from partita.saving import SavedWhole, load_seeds, save_seeds
 
 Tensor = Any
@@ -216,12 +217,12 @@ class EnergyModel(SavedWhole):
         if self.optimizer.iterations == 0 and not self.conditional and self.loss_name in ("nce", "article"):
             self._balance(x, weight, seed)
         pairs = Pairing(*batches, self.noise, self.num_noise, seed)
-        with pairing.own_errors(pairs, validation_data):
+        with refusals(keeper := Keeper()), pairing.own_errors(pairs, validation_data):
             history = super().fit(
                 pairs,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=joined(self, callbacks, pairing.Follow(pairs), pairing.StopAstray()),
+                callbacks=joined(self, callbacks, keeper, pairing.Follow(pairs), pairing.StopAstray()),
                 validation_data=validation_data,
                 shuffle=False,
                 **kwargs,
@@ -233,7 +234,7 @@ class EnergyModel(SavedWhole):
     def evaluate(self, x: Any = None, y: None = None, batch_size: int | None = None, **kwargs: Any) -> Any:
         """The loss, as `keras.Model.evaluate`; the same noise every time."""
         pairs = x if isinstance(x, Pairing) else self._paired(x, batch_size)
-        with pairing.own_errors(pairs):
+        with whole(self, kwargs), pairing.own_errors(pairs):
             return super().evaluate(pairs, **kwargs)
 
     def train_on_batch(self, x: Any, y: None = None, sample_weight: Any = None, **kwargs: Any) -> Any:

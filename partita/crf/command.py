@@ -78,7 +78,7 @@ def _new_model(context: click.Context, parameter: click.Parameter, path: Path) -
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, callback=_new_model, help="The model file, *.keras.")
 @click.option("--dev", type=_INPUT, help="Sentences to score after each epoch; without it, the last tenth of CORPUS.")
 @click.option("--encoder", type=click.Choice([*ENCODERS]), default="cnn", show_default=True)
-@click.option("--width", type=count(8192, 2), default=128, show_default=True, help="Channels of the encoder.")
+@click.option("--width", type=count(1024, 2), default=128, show_default=True, help="Channels of the encoder.")
 @click.option("--features", metavar="NAME,...", help="What is known of a token. Default: its characters, or word, affixes and columns.")
 @click.option("--epochs", type=_COUNT, default=5, show_default=True)
 @click.option("--batch-size", type=_COUNT, default=64, show_default=True, help="Sentences.")

@@ -3,8 +3,9 @@
 file → rows → recipe → model file,   model file → samples,   model file and rows → log-densities
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 import keras
@@ -22,7 +23,8 @@ from partita.options import SEED, FiniteRange, count, ending
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COUNT = count()
-MOST_NUMBERS = 2**28  # of one sample: 1 GiB
+MOST_NUMBERS = 2**26  # of a sample that is one array: 256 MiB
+_PIECE = 2**22  # numbers that are drawn at a time
 _DEPTHS = {"nice": 5, "real_nvp": 2, "neural_spline": 2}  # hidden layers of the nets
 
 
@@ -35,7 +37,7 @@ def flow() -> None:
 @click.argument("data", type=_INPUT)
 @click.option("--out", type=click.Path(path_type=Path), required=True, callback=ending(".keras"), help="The model file, *.keras.")
 @click.option("--recipe", type=click.Choice([*_DEPTHS, "glow"]), help="Default: neural_spline for a table, nice for images.")
-@click.option("--width", type=count(8192), help="Units of each hidden layer of the nets. Default: the recipe's.")
+@click.option("--width", type=count(1024), help="Units of each hidden layer of the nets. Default: the recipe's.")
 @click.option("--epochs", type=_COUNT, default=30, show_default=True)
 @click.option("--batch-size", type=count(2**24), default=128, show_default=True)
 @click.option("--learning-rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Falls to 0 as a cosine.")
@@ -123,7 +125,7 @@ class Progress(keras.callbacks.Callback):
 
 @flow.command(short_help="Draw from a flow.", epilog="Example: partita flow sample table.keras --rows 1000 --out drawn.csv")
 @click.argument("model", type=_INPUT)
-@click.option("--rows", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option("--rows", type=_COUNT, default=64, show_default=True)
 @click.option("--temperature", type=FiniteRange(0), default=1.0, show_default=True, help="Below 1: only what is likely.")
 @click.option("--seed", type=SEED, help="The same seed gives the same rows.")
 @click.option("--out", type=click.Path(path_type=Path), callback=ending(".csv", ".npz", ".png"), help="Default: standard output.")
@@ -133,26 +135,43 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
         need("matplotlib", "--out *.png")
     fitted = _load(model)
     most = MOST_NUMBERS // int(np.prod(fitted.data_shape))
-    if rows > most:
-        raise click.UsageError(
-            f"--rows: expected at most {most:,} of this model, got {rows:,}: draw them in parts, each with its own --seed."
-        )
-    drawn = fitted.sample(rows, temperature, seed)
-    flat = drawn.reshape(rows, -1)
-    header = ",".join(_names(fitted) or [f"x{place}" for place in range(flat.shape[1])])
+    if out is not None and out.suffix != ".csv" and rows > most:
+        raise click.UsageError(f"--rows: expected at most {most:,} of this model in one array, got {rows:,}: a table (*.csv) may hold more.")
+    pieces = _drawn(fitted, rows, temperature, seed)
     if out is None:
         with click.open_file("-", "w", encoding="utf-8") as file:
-            np.savetxt(file, flat, "%.7g", delimiter=",", header=header, comments="")
+            _write_table(file, fitted, pieces)
         return
     with replacing(out) as beside:
-        if out.suffix == ".png":
-            image_grid(drawn, path=beside)
-        elif out.suffix == ".npz":
-            is_bytes = fitted.dequantize is not None
-            np.savez_compressed(beside, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn)
+        if out.suffix == ".csv":
+            with open(beside, "w", encoding="utf-8") as file:
+                _write_table(file, fitted, pieces)
         else:
-            np.savetxt(beside, flat, "%.7g", delimiter=",", header=header, comments="", encoding="utf-8")
+            _write_array(out, beside, fitted, np.concatenate([*pieces]))
     click.echo(f"written: {out}")
+
+
+def _drawn(fitted: Flow, rows: int, temperature: float, seed: int | None) -> Iterator[np.ndarray]:
+    """The rows, in pieces: the first is what `fitted.sample` draws with this seed, the others have seeds that follow from it."""
+    size = max(1, _PIECE // int(np.prod(fitted.data_shape)))
+    for first in range(0, rows, size):
+        follows = seed if seed is None or not first else int(np.random.SeedSequence((seed, first)).generate_state(1)[0])
+        yield fitted.sample(min(size, rows - first), temperature, follows)
+
+
+def _write_table(file: IO[str], fitted: Flow, pieces: Iterator[np.ndarray]) -> None:
+    names = _names(fitted) or [f"x{place}" for place in range(int(np.prod(fitted.data_shape)))]
+    file.write(",".join(names) + "\n")
+    for piece in pieces:
+        np.savetxt(file, piece.reshape(len(piece), -1), "%.7g", delimiter=",")
+
+
+def _write_array(out: Path, beside: Path, fitted: Flow, drawn: np.ndarray) -> None:
+    if out.suffix == ".png":
+        image_grid(drawn, path=beside)
+    else:
+        is_bytes = fitted.dequantize is not None
+        np.savez_compressed(beside, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn)
 
 
 @flow.command(short_help="Score data with a flow.", epilog="Example: partita flow score table.keras new.csv --lowest 10")

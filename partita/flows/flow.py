@@ -14,7 +14,7 @@ from keras import ops
 
 from partita.backend import compiled, is_known
 from partita.callbacks import all_of, joined
-from partita.datasets import Keeper, checked, refusals
+from partita.datasets import Keeper, checked, refusals, whole
 from partita.finite import StopOnNonFinite, as_numbers, check_finite
 from partita.flows.bijection import Bijection, build, in_own_precision, precision, within
 from partita.flows.distributions import Distribution, Normal
@@ -153,9 +153,7 @@ class Flow(SavedWithSeeds):
         call = signature(super().evaluate).bind(x, y, *arguments, **options)
         given = call.arguments
         self._look_at(given)
-        with refusals(keeper := Keeper()):
-            if not isinstance(given.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
-                given["callbacks"] = joined(self, given.get("callbacks"), keeper)
+        with whole(self, given):
             return super().evaluate(*call.args, **call.kwargs)
 
     @in_own_precision
@@ -337,7 +335,7 @@ class Flow(SavedWithSeeds):
                 given["y"] = np.zeros((len(rows), 0))  # Keras forgets weights that come without targets
 
     def _watched(self, dataset):
-        """A dataset whose batches are looked at before they are trained on."""
+        """Return a dataset whose batches are looked at before they are trained on."""
 
         def check(inputs):
             rows, context = parts(inputs)

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from partita.callbacks import all_of, joined
-from partita.datasets import Keeper, checked, refusals
+from partita.datasets import Keeper, checked, refusals, whole
 from partita.finite import check_finite
 from partita.saving import SavedWithSeeds
 from partita.variational import nets
@@ -203,9 +203,7 @@ class Rounds(SavedWithSeeds, ABC):
 
     def evaluate(self, x=None, y=None, **options):
         x = checked(x, self._check)
-        with refusals(keeper := Keeper()):
-            if not isinstance(options.get("callbacks"), keras.callbacks.CallbackList):  # that of `fit` has one
-                options["callbacks"] = joined(self, options.get("callbacks"), keeper)
+        with whole(self, options):
             return super().evaluate(x, y, **options)
 
     def train_on_batch(self, x, y=None, **options):

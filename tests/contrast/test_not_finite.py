@@ -90,6 +90,18 @@ class Noise:
         return found
 
 
+def test_an_energy_is_whole_after_data_that_it_refused():
+    """Compiled, for it is there that JAX has the weights somewhere else meanwhile."""
+    model = model_of()
+    model.compile("sgd")
+    before = model.evaluate(X, verbose=0)
+    for refused in (lambda x: model.evaluate(Batches(x), verbose=0), lambda x: model.fit(Batches(x), verbose=0)):
+        with pytest.raises(ValueError, match="finite"):
+            refused(broken(np.nan))
+        assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert np.isfinite([before, model.evaluate(X, verbose=0)]).all()
+
+
 @pytest.mark.parametrize(
     ("noise", "message"),
     [

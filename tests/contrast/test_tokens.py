@@ -139,6 +139,19 @@ def test_long_lines_in_pieces_are_the_same_words(tokens, tmp_path, monkeypatch):
         assert [word for line in corpus.lines(tmp_path / "a.txt", tokens) for word in line] == whole
 
 
+def test_characters_need_no_white_space_however_long_the_line(tmp_path, monkeypatch):
+    """Marks stay with their letter, wherever a piece ends."""
+    (tmp_path / "a.txt").write_text("北京e\u0301\u0323न\u0940" * 30, encoding="utf-8")
+    (whole,) = corpus.lines(tmp_path / "a.txt", "characters")
+    monkeypatch.setattr(corpus, "LONGEST_LINE", 50)
+    for piece in (1, 2, 3, 7, 16):
+        monkeypatch.setattr(corpus, "PIECE", piece)
+        assert [word for line in corpus.lines(tmp_path / "a.txt", "characters") for word in line] == whole
+    monkeypatch.setattr(corpus, "PIECE", 16)
+    with pytest.raises(ValueError, match="a word has more than 50 characters, expected white space between words"):
+        list(corpus.lines(tmp_path / "a.txt"))
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

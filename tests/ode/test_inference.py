@@ -12,6 +12,7 @@ from scipy.optimize import least_squares
 
 from partita import ode
 from partita.ode.coordinates import Coordinates
+from partita.ode.observations import observations
 
 SLOW = keras.backend.backend() != "jax"
 MANY_FITS = pytest.mark.skipif(SLOW, reason="many fits, of which the search is the same on every backend: some run everywhere")
@@ -100,6 +101,12 @@ def test_several_experiments_at_their_own_times():
     np.testing.assert_allclose(found.solution(late)[1], data[1], atol=1e-5)
 
 
+def test_times_may_be_a_column_of_a_table_that_was_filtered():
+    pandas = pytest.importorskip("pandas")
+    column = pandas.Series([1.0, 2.0], index=[3, 7])
+    assert observations(column, [np.ones((2, 1)), np.ones((2, 1))]).times.tolist() == [1.0, 2.0]
+
+
 @pytest.mark.skipif(SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow")
 def test_errors_are_those_of_repeated_experiments():
     """The scatter of 30 estimates agrees with the mean of their standard errors; a ratio outside is a matter of 4 σ."""
@@ -134,7 +141,6 @@ def test_clipped_descent_may_come_first():
     assert found.parameters["k"] == pytest.approx(1.5, rel=1e-4)
 
 
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="takes minutes without compilation")
 def test_what_cannot_be_told_apart_is_reported():
     def field(t, y, p):
         return -(p["a"] + p["b"]) * y + 0 * p["c"]

@@ -211,6 +211,7 @@ def test_the_limit_can_be_set(read, name, make, tmp_path, monkeypatch):
     monkeypatch.setenv("PARTITA_MAX_BYTES", "50000")
     with pytest.raises(ValueError, match=r"unpacks to more than 50,000 bytes: .* set the environment variable PARTITA_MAX_BYTES"):
         read(path)
+    assert bounded.limit(60_000) == 60_000  # what is not packed is as large as it is
     monkeypatch.setenv("PARTITA_MAX_BYTES", str(10**9))
     read(path)
 

@@ -137,6 +137,8 @@ def test_validation_data_and_evaluate_refuse_them_too(name, door):
     bad = DOORS[door](rows(columns, -np.inf))
     with pytest.raises(ValueError, match=r"x must (be|hold) finite"):
         model.evaluate(bad, batch_size=BATCH if door in AT_ONCE else None, verbose=0, steps=4 if door == "generator" else None)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    assert np.isfinite(model.evaluate(rows(columns), verbose=0, return_dict=True)["loss"])
 
 
 @pytest.mark.parametrize("name", MODELS)

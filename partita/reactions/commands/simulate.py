@@ -20,6 +20,8 @@ from partita.quoting import shown
 from partita.reactions.network import Network, read_sbml
 from partita.waiting import is_left_behind
 
+MOST_NUMBERS = 2**26  # that are kept in memory: 512 MiB
+
 
 def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
     def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
@@ -88,6 +90,11 @@ def simulate(
         need("matplotlib", "--plot")
     network = read_network(model)
     names = None if species is None else species.split(",")
+    if out is None and plot is None and method != "tau":  # whose leaps end at each point; the others' runs are the same without
+        points = 1
+    many = trajectories * (points + 1) * len(network.species if names is None else names)
+    if out is None and many > MOST_NUMBERS:
+        raise click.UsageError(f"{many:,} counts are more than the {MOST_NUMBERS:,} kept in memory: write them (--out), or ask for fewer.")
     times = np.linspace(0, until, points + 1)
     options = {"species": names, "method": method, "max_events": max_events, "save": out}
     with warnings.catch_warnings():
