@@ -136,7 +136,9 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
     fitted = _load(model)
     most = MOST_NUMBERS // int(np.prod(fitted.data_shape))
     if out is not None and out.suffix != ".csv" and rows > most:
-        raise click.UsageError(f"--rows: expected at most {most:,} of this model in one array, got {rows:,}: a table (*.csv) may hold more.")
+        raise click.UsageError(
+            f"--rows: expected at most {most:,} of this model in one array, got {rows:,}: a table (*.csv) may hold more."
+        )
     pieces = _drawn(fitted, rows, temperature, seed)
     if out is None:
         with click.open_file("-", "w", encoding="utf-8") as file:
