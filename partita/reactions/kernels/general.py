@@ -10,14 +10,13 @@ candidate looks at one law only.
 import functools
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
 
 from partita.kernels import keep
-from partita.reactions.kernels.direct import EVENT_ROUNDS
-from partita.reactions.kernels.layout import Numbers, Plan
+from partita.reactions.kernels.events import settling
 from partita.reactions.kernels.machine import STACK, machine, range_machine
 from partita.reactions.kernels.state import (
     ABSORBED,
@@ -30,30 +29,12 @@ from partita.reactions.kernels.state import (
     HALTED,
     INTERRUPTED,
     RUNNING,
-    Log,
 )
 from partita.reactions.kernels.streams import advance, exponential, fetch_add, uniform
-from partita.reactions.kernels.tables import Programs, Tables, network_tables, programs
 from partita.reactions.kernels.thinning import MOST, MOST_UNSURE
-from partita.reactions.model.expression import TIME, names
 
 FOREVER = sys.float_info.max
 _inner = njit(error_model="numpy")
-
-
-class Everything(NamedTuple):
-    """The tables of a network, its events among them, and room for a log: empty where none is written."""
-
-    network: Tables
-    follows_time: np.ndarray  # (reaction,) bool
-    conditions: Programs
-    priorities: Programs  # of no words where an event has none
-    values: Programs  # of all assignments, those of an event side by side
-    targets: np.ndarray  # their slots
-    target_begin: np.ndarray  # (event + 1,)
-    watchers: np.ndarray  # events whose condition a reaction may turn
-    watcher_begin: np.ndarray  # (reaction + 1,)
-    log: Log
 
 
 class Work(NamedTuple):
@@ -66,36 +47,6 @@ class Work(NamedTuple):
     high: np.ndarray
     due: np.ndarray  # (event,) bool
     new: np.ndarray  # (assignment,)
-
-
-def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything:
-    """Return the tables that the kernel reads.
-
-    Args:
-        plan: The network.
-        given: The numbers of this call.
-        log: Room for the events to be written down.
-    """
-    constants: dict[float, int] = {}
-    triggers = plan.triggers
-    conditions = programs(plan, given, [trigger.condition for trigger in triggers], constants)
-    priorities = programs(plan, given, [trigger.priority for trigger in triggers], constants)
-    values = programs(plan, given, [value for trigger in triggers for _, value in trigger.assignments], constants)
-    network = network_tables(plan, given, constants)
-    reads = [names(trigger.condition) for trigger in triggers]
-    watchers = [[e for e, read in enumerate(reads) if any(plan.slots[slot] in read for slot in change)] for change in plan.changes]
-    return Everything(
-        network,
-        np.array([TIME in names(law) for law in plan.laws], bool),
-        conditions,
-        priorities,
-        values,
-        np.array([slot for trigger in triggers for slot, _ in trigger.assignments], np.int64),
-        np.cumsum([0, *(len(trigger.assignments) for trigger in triggers)]),
-        np.array([e for row in watchers for e in row], np.int64),
-        np.cumsum([0, *map(len, watchers)]),
-        log or Log(np.empty(0), np.empty(0, np.int64), np.empty((0, len(plan.slots)))),
-    )
 
 
 @_inner
@@ -168,10 +119,10 @@ def kernel(follows_time: bool) -> Callable:
 @functools.cache
 def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
     look_ahead, bound_of, law_at = _bounding(value_of, range_of)
-    settle, turned = _settling(value_of)
+    settle, turned = settling(value_of)
 
     @_inner
-    def begin(rows, shared, tables, work, i):
+    def begin(rows, tables, work, i):
         """What stands in the rows, and what happens at the very start: t, next time, next stop, status."""
         y, t, b = work.y, rows.clock[i], rows.stop[i]
         y[: y.size - 2] = rows.x[i]
@@ -215,12 +166,29 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
         return True
 
     @_inner
+    def end_badly(t, i, k, rows, shared, tables, work):
+        """Record what holds at `t`, after which the laws are no propensities: the next time, the status."""
+        after, times = np.nextafter(t, np.inf), shared.times
+        until = after if after < times[times.size - 1] else np.inf
+        k = _record(rows, shared, tables.network.num_counts, i, k, until, work.y)
+        return k, FINISHED if k == times.size else BAD_PROPENSITY
+
+    @_inner
+    def chosen(u, words, tables, work):
+        """The reaction of a candidate, −1 where its law is no propensity; whether it happens."""
+        r = _found(work.sums, u * work.sums[1])
+        bound, value = work.sums[work.sums.size // 2 + r], law_at(r, tables, work)
+        if not 0.0 <= value < np.inf:
+            return -1, False
+        return r, not (tables.follows_time[r] and uniform(_word(words)) * bound >= value)
+
+    @_inner
     def trajectory(queue, rows, shared, tables, work, i, budget):
         """Run trajectory i until it ends or about `budget` events are done; the work that was."""
         network, y, words, log = tables.network, work.y, rows.words[i], tables.log
         times, stops = shared.times, shared.stops
         noted = 0
-        t, k, b, state = begin(rows, shared, tables, work, i)
+        t, k, b, state = begin(rows, tables, work, i)
         if rows.stop[i] < 0 and rows.armed.shape[1] > 0:
             noted = _note(log, noted, t, -1, y)
         end, spent, events, allowed, fresh = t, 1, 0, 0, True
@@ -239,10 +207,7 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
                 spent += network.rate.size // 8
                 end, fine = look_ahead(t, i, b, rows, shared, tables, work)
                 if not fine:
-                    k = _record(rows, shared, network.num_counts, i, k, np.nextafter(t, np.inf), y)
-                    past = not np.nextafter(t, np.inf) < times[times.size - 1]
-                    k = _record(rows, shared, network.num_counts, i, k, np.inf, y) if past else k
-                    state = FINISHED if k == times.size else BAD_PROPENSITY
+                    k, state = end_badly(t, i, k, rows, shared, tables, work)
                     break
                 fresh = False
             before = words.copy()
@@ -254,30 +219,27 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
                 state = ABSORBED if stops[b] == np.inf and is_still(t, tables, work) else FINISHED
                 words[:] = before
                 break
-            t = until
-            y[y.size - 1] = t
-            if not inside:
-                fresh = True
-                if to_stop:
-                    b += 1
+            t, y[y.size - 1] = until, until
+            if inside:
+                r, happens = chosen(u, words, tables, work)
+                if r < 0:
+                    state = BAD_PROPENSITY
+                if not happens:
+                    continue
+                fresh = not happen(r, t, end, tables, work)
+                events += 1
+                if turned(r, rows.armed[i], tables, work):
                     state = state if settle(rows.armed[i], tables, work) else BAD_EVENT
-                    noted = _note(log, noted, t, -1, y)
-                else:
-                    rows.window[i] *= 2.0
-                continue
-            r = _found(work.sums, u * work.sums[1])
-            bound, value = work.sums[work.sums.size // 2 + r], law_at(r, tables, work)
-            if not 0.0 <= value < np.inf:
-                state = BAD_PROPENSITY
-                break
-            if tables.follows_time[r] and uniform(_word(words)) * bound >= value:
-                continue
-            fresh = not happen(r, t, end, tables, work)
-            events += 1
-            if turned(r, rows.armed[i], tables, work):
-                state = state if settle(rows.armed[i], tables, work) else BAD_EVENT
+                    fresh = True
+                noted = _note(log, noted, t, r, y)
+            elif to_stop:
                 fresh = True
-            noted = _note(log, noted, t, r, y)
+                b += 1
+                state = state if settle(rows.armed[i], tables, work) else BAD_EVENT
+                noted = _note(log, noted, t, -1, y)
+            else:
+                fresh = True
+                rows.window[i] *= 2.0
         rows.x[i] = y[: y.size - 2]
         rows.clock[i], rows.reached[i], rows.stop[i], rows.status[i] = t, k, b, state
         rows.fired[i] += events
@@ -303,7 +265,7 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
     return keep(njit(nogil=True, error_model="numpy", boundscheck=False)(run))
 
 
-def _bounding(value_of: Callable, range_of: Callable | None) -> tuple[Callable, Callable, Callable]:
+def _bounding(value_of: Callable, range_of: Any) -> tuple[Callable, Callable, Callable]:
     """The functions that bound the propensities over a window, one of them, and compute one."""
 
     @_inner
@@ -329,7 +291,7 @@ def _bounding(value_of: Callable, range_of: Callable | None) -> tuple[Callable, 
             return low, high if not high < 0.0 else 0.0
         return value_twice(r, t, end, tables, work)
 
-    bound_of = value_twice if range_of is None else range_of_law
+    bound_of: Callable = value_twice if range_of is None else range_of_law
 
     @_inner
     def is_wrong(t, tables, work):
@@ -368,68 +330,3 @@ def _bounding(value_of: Callable, range_of: Callable | None) -> tuple[Callable, 
             rows.window[i] *= 0.5
 
     return look_ahead, bound_of, law_at
-
-
-def _settling(value_of: Callable) -> tuple[Callable, Callable]:
-    """The functions that let events happen, and tell whether a reaction has turned a condition."""
-
-    @_inner
-    def holds(e, tables, work):
-        words, begin = tables.conditions
-        return value_of(words, begin[e], begin[e + 1], tables.network.constants, work.y, work.stack) != 0.0
-
-    @_inner
-    def rank_of(e, tables, work):
-        words, begin = tables.priorities
-        if begin[e] == begin[e + 1]:
-            return -np.inf
-        return value_of(words, begin[e], begin[e + 1], tables.network.constants, work.y, work.stack)
-
-    @_inner
-    def assign(e, tables, work):
-        """Set what an event sets; whether the state is one."""
-        (words, begin), y, targets = tables.values, work.y, tables.targets
-        places = range(tables.target_begin[e], tables.target_begin[e + 1])
-        for place in places:
-            work.new[place] = value_of(words, begin[place], begin[place + 1], tables.network.constants, y, work.stack)
-        fine = True
-        for place in places:
-            value = work.new[place]
-            if targets[place] < tables.network.num_counts:
-                fine = fine and 0.0 <= value <= COUNT_LIMIT and value == np.floor(value)
-            else:
-                fine = fine and -np.inf < value < np.inf
-            y[targets[place]] = value
-        return fine
-
-    @_inner
-    def settle(armed, tables, work):
-        """Let all events happen whose conditions have turned true, one by one; whether that came to a good end."""
-        work.due[:] = False
-        fine = True
-        for _ in range(EVENT_ROUNDS):
-            which, best = -1, -np.inf
-            for e in range(armed.size):
-                now = holds(e, tables, work)
-                if now and not armed[e]:
-                    work.due[e] = True
-                armed[e] = now
-            for e in range(armed.size):
-                if work.due[e]:
-                    rank = rank_of(e, tables, work)
-                    if which < 0 or rank > best:
-                        which, best = e, rank
-            if which < 0:
-                return fine
-            work.due[which] = False
-            fine = assign(which, tables, work) and fine
-        return False
-
-    @_inner
-    def turned(r, armed, tables, work):
-        for place in range(tables.watcher_begin[r], tables.watcher_begin[r + 1]):
-            if holds(tables.watchers[place], tables, work) != armed[tables.watchers[place]]:
-                return True
-        return False
-
-    return settle, turned

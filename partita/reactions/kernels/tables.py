@@ -7,6 +7,7 @@ import numpy as np
 
 from partita.reactions.kernels.layout import Numbers, Plan
 from partita.reactions.kernels.machine import words
+from partita.reactions.kernels.state import Log
 from partita.reactions.model.expression import TIME, Expression, names
 
 
@@ -36,6 +37,21 @@ class Tables(NamedTuple):
     touched_begin: np.ndarray
     largest_change: float
     num_counts: int
+
+
+class Everything(NamedTuple):
+    """The tables of a network, its events among them, and room for a log: empty where none is written."""
+
+    network: Tables
+    follows_time: np.ndarray  # (reaction,) bool
+    conditions: Programs
+    priorities: Programs  # of no words where an event has none
+    values: Programs  # of all assignments, those of an event side by side
+    targets: np.ndarray  # their slots
+    target_begin: np.ndarray  # (event + 1,)
+    watchers: np.ndarray  # events whose condition a reaction may turn
+    watcher_begin: np.ndarray  # (reaction + 1,)
+    log: Log
 
 
 def network_tables(plan: Plan, given: Numbers, constants: dict[float, int] | None = None) -> Tables:
@@ -90,6 +106,36 @@ def programs(plan: Plan, given: Numbers, expressions: Iterable[Expression | None
     values = dict(zip((name for name, _ in plan.constants), given.constants, strict=True))
     rows = [[] if expression is None else words(expression, slots, values, constants) for expression in expressions]
     return Programs(np.array([word for row in rows for word in row], np.int64), np.cumsum([0, *map(len, rows)]))
+
+
+def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything:
+    """Return the tables that the kernel reads.
+
+    Args:
+        plan: The network.
+        given: The numbers of this call.
+        log: Room for the events to be written down.
+    """
+    constants: dict[float, int] = {}
+    triggers = plan.triggers
+    conditions = programs(plan, given, [trigger.condition for trigger in triggers], constants)
+    priorities = programs(plan, given, [trigger.priority for trigger in triggers], constants)
+    values = programs(plan, given, [value for trigger in triggers for _, value in trigger.assignments], constants)
+    network = network_tables(plan, given, constants)
+    reads = [names(trigger.condition) for trigger in triggers]
+    watchers = [[e for e, read in enumerate(reads) if any(plan.slots[slot] in read for slot in change)] for change in plan.changes]
+    return Everything(
+        network,
+        np.array([TIME in names(law) for law in plan.laws], bool),
+        conditions,
+        priorities,
+        values,
+        np.array([slot for trigger in triggers for slot, _ in trigger.assignments], np.int64),
+        np.cumsum([0, *(len(trigger.assignments) for trigger in triggers)]),
+        np.array([e for row in watchers for e in row], np.int64),
+        np.cumsum([0, *map(len, watchers)]),
+        log or Log(np.empty(0), np.empty(0, np.int64), np.empty((0, len(plan.slots)))),
+    )
 
 
 def _flat(rows: list[list[tuple[int, int]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

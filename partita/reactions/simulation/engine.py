@@ -34,7 +34,7 @@ from partita.reactions.kernels.state import (
     new_rows,
 )
 from partita.reactions.kernels.streams import stream_states
-from partita.reactions.kernels.tables import network_tables
+from partita.reactions.kernels.tables import everything, network_tables
 from partita.reactions.model.expression import TIME, Name, evaluate, names
 from partita.reactions.model.system import System
 
@@ -126,7 +126,7 @@ class Engine:
         """The kernel of the direct method that runs one trajectory at a time, and its laws; every event is written down in `log`."""
         source = source_of(self.plan, log is not None)
         if source is None:
-            return general.kernel(self.plan.smooth), general.everything(self.plan, self.numbers, log)
+            return general.kernel(self.plan.smooth), everything(self.plan, self.numbers, log)
         return load(source), self.numbers.constants if log is None else (self.numbers.constants, log)
 
     def rows(self, first: int, last: int) -> Rows:

@@ -58,7 +58,7 @@ def trace(
     rows = engine.rows(trajectory, trajectory + 1)
     length = BUFFER + 2 * len(engine.numbers.stops)
     log = Log(np.empty(length), np.empty(length, np.int64), np.empty((length, len(engine.plan.slots))))
-    pieces = [(np.zeros(1), np.full(1, -1), engine.numbers.start[None])]
+    pieces: list[tuple[np.ndarray, ...]] = [(np.zeros(1), np.full(1, -1), engine.numbers.start[None])]
     run, laws = engine.direct(log)
     engine.make_ready(run, rows, laws)
     queue, places = np.zeros(1, np.int64), np.full(1, -1, np.int64)
