@@ -49,7 +49,7 @@ def check_archive(path: str | os.PathLike[str]) -> None:
     assets into a temporary folder and leaves it where one cannot be written: so they are unpacked here first.
 
     Raises:
-        ValueError: if it holds too many members, or too much.
+        ValueError: if it holds too many members, or too much, or is no file.
         zipfile.BadZipFile: if it is no whole zip archive.
         OSError: if it cannot be read, or an asset cannot be written.
 
@@ -62,6 +62,8 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         Traceback (most recent call last):
         ValueError: it unpacks to more than 16,777,216 bytes: ...
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a device may never end
+        raise ValueError("it is no file but a folder or a device")
     most = limit(os.path.getsize(path))
     with zipfile.ZipFile(path) as archive:
         check_members(archive, most)
