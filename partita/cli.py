@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from partita.quoting import printable
 from partita.version import __version__
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def _say(message: str) -> None:
     """Print one line on stderr, control characters escaped, no longer than a screen."""
-    line = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in " ".join(message.split()))
+    line = printable(" ".join(message.split()))
     middle = f" … ({len(line) - LONGEST} characters left out) … "
     print("partita:", line if len(line) <= LONGEST else line[: LONGEST - 200] + middle + line[-200:], file=sys.stderr)
 

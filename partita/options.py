@@ -7,12 +7,19 @@ from typing import Any
 
 import click
 
+from partita.quoting import printable
+
 SEED = click.IntRange(0, 2**32 - 1)
 
 
 def count(most: int = 2**31 - 1, least: int = 1) -> click.IntRange:
     """Return the type of an option that is a whole number from `least` to `most`."""
     return click.IntRange(least, most)
+
+
+def say(text: str, err: bool = False) -> None:
+    """Print lines in which names of files, words and columns may stand: what a terminal would obey is escaped."""
+    click.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 
 class FiniteRange(click.FloatRange):

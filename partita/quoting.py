@@ -5,6 +5,16 @@ from typing import Any
 MESSAGE_LIMIT = 800
 
 
+def printable(text: str) -> str:
+    r"""Return the text with what cannot be printed escaped.
+
+    Example:
+        >>> printable("a\x1b[31mb")
+        'a\\x1b[31mb'
+    """
+    return "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text)
+
+
 def shown(text: str, limit: int = 60) -> str:
     r"""Return the text with what cannot be printed escaped, cut to a length.
 
@@ -16,7 +26,7 @@ def shown(text: str, limit: int = 60) -> str:
         >>> shown("a\x1b[31mb\nc", 8)
         'a\\x1b[3…'
     """
-    escaped = "".join(it if it.isprintable() else it.encode("unicode_escape").decode() for it in text[: limit + 1])
+    escaped = printable(text[: limit + 1])
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"
 
 

@@ -11,7 +11,7 @@ import click
 
 from partita.contrast.skipgram import SkipGram
 from partita.contrast.tokens import KINDS
-from partita.options import SEED, FiniteRange, count
+from partita.options import SEED, FiniteRange, count, say
 
 _COUNT = count()
 
@@ -58,10 +58,10 @@ def embed(corpus: Path, out: Path, tokens: str, near: tuple[str, ...], **setting
     """
     vectors = SkipGram(**settings).fit(corpus, progress=True, tokens=tokens)
     vectors.save(out)
-    click.echo(f"{len(vectors)} word{'' if len(vectors) == 1 else 's'}: {out}", err=True)
+    say(f"{len(vectors)} word{'' if len(vectors) == 1 else 's'}: {out}", err=True)
     for asked in near:
         word = asked if asked in vectors else asked.lower()
         if word in vectors:
-            click.echo(f"{word}: " + ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word)))
+            say(f"{word}: " + ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word)))
         else:
-            click.echo(f"{asked}: not in the corpus")
+            say(f"{asked}: not in the corpus")

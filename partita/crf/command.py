@@ -31,7 +31,7 @@ from partita.crf.tagger import Tagger
 from partita.crf.tagging import ctrl_c, load_tagger, tag_files, tagged, tagged_text
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
 from partita.files import replacing
-from partita.options import SEED, count
+from partita.options import SEED, count, say
 
 ENCODERS: dict[str, Callable[..., keras.Model]] = {"cnn": cnn, "bilstm": bilstm}
 MAX_SHAPES = 8  # each takes time to compile, and saves less padding than the one before
@@ -124,19 +124,19 @@ def train(
     held_out = HeldOut(dev_batches, lambda ids: _score(kind, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1, path=out)
     scored = f"{len(dev_sentences)} {'held out' if dev is None else 'of ' + dev}"
     for note in notes:
-        click.echo(note, err=True)
-    click.echo(f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}", err=True)
+        say(note, err=True)
+    say(f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}", err=True)
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
     try:
         with ctrl_c() as check:
             tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Progress(check)])
     except KeyboardInterrupt:
-        click.echo("\nstopped", err=True)
+        say("\nstopped", err=True)
         if held_out.best_epoch < 0:
             raise
     if held_out.best_epoch < 0:
         raise click.ClickException(f"the training diverged before a model could be scored: {out} was not written")
-    click.echo(f"best {_measure(kind)} {held_out.best:.4f} after epoch {held_out.best_epoch + 1}: {out}", err=True)
+    say(f"best {_measure(kind)} {held_out.best:.4f} after epoch {held_out.best_epoch + 1}: {out}", err=True)
 
 
 def _measure(scheme: str | None) -> str:
@@ -216,7 +216,7 @@ def apply(model: str, files: tuple[str, ...], out: str, batch_size: int, confide
         raise click.UsageError("several FILES, or --dask, need a folder: --out FOLDER, and no standard input.")
     settings: dict[str, Any] = {"batch_size": batch_size, "confidence": confidence, "separator": separator}
     with _cluster(dask) as client:
-        tag_files(model, files, out, client, **settings, report=lambda line: click.echo(line, err=True))
+        tag_files(model, files, out, client, **settings, report=lambda line: say(line, err=True))
 
 
 @contextmanager
@@ -253,7 +253,7 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     known_words = None if known is None else {word for words in read_segmented(known) for word in words}
     sentences, tags, notes = _read_tagged(gold, lexicon.scheme, lexicon.features, lexicon.tag_id)
     for note in notes:
-        click.echo(note, err=True)
+        say(note, err=True)
     found = tagged(tagger, lexicon, ((tokens, "") for tokens in sentences), batch_size)
     result = _score(lexicon.scheme, sentences, tags, (lexicon.decode_tags(ids) for _, ids, _ in found), known_words)
     shares = {"precision": result.precision, "recall": result.recall, "F1": result.f1, "recall of unknown words": result.oov_recall}
@@ -261,8 +261,8 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
         shares = {"accuracy": result.f1}
     for name, share in shares.items():
         if share is not None:
-            click.echo(f"{name:<24}{share:.4f}")
-    click.echo(f"{'sentences':<24}{len(sentences)}")
+            say(f"{name:<24}{share:.4f}")
+    say(f"{'sentences':<24}{len(sentences)}")
 
 
 def _read_tagged(

@@ -19,7 +19,7 @@ from partita.flows.flow import Flow
 from partita.flows.ranges import Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
 from partita.loading import read_model
-from partita.options import SEED, FiniteRange, count, ending
+from partita.options import SEED, FiniteRange, count, ending, say
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COUNT = count()
@@ -70,20 +70,20 @@ def fit(
     steps = epochs * -(-len(train) // batch_size)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=100.0))
     said = Progress(out)
-    click.echo(f"fitting to {len(train)} rows, choosing by {len(validation)} held out", err=True)
+    say(f"fitting to {len(train)} rows, choosing by {len(validation)} held out", err=True)
     try:
         model.fit(train, validation_data=validation, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[said])
     except KeyboardInterrupt:
-        click.echo("\nstopped", err=True)
+        say("\nstopped", err=True)
         if not np.isfinite(said.best):
             raise
     except FloatingPointError as error:
         if not np.isfinite(said.best):
             raise click.ClickException(f"{str(error).partition(';')[0]}: try a smaller --learning-rate") from None
-        click.echo(f"stopped: {str(error).partition(';')[0]}", err=True)
+        say(f"stopped: {str(error).partition(';')[0]}", err=True)
     if not np.isfinite(said.best):
         raise click.ClickException("the loss is no finite number: try a smaller --learning-rate")
-    click.echo(f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}")
+    say(f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}")
 
 
 def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
@@ -116,7 +116,7 @@ class Progress(keras.callbacks.Callback):
             self.best, self.bits, self.epoch = float(logs["val_loss"]), float(logs["val_bits_per_dim"]), epoch + 1
             with replacing(self.path) as beside:
                 self.model.save(beside)
-        click.echo(
+        say(
             f"epoch {epoch + 1}: {logs['loss']:.4f} nats, held out {logs['val_loss']:.4f}, "
             f"{logs['val_bits_per_dim']:.4f} bits per dimension{' *' if better else ''}",
             err=True,
@@ -150,7 +150,7 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
                 _write_table(file, fitted, pieces)
         else:
             _write_array(out, beside, fitted, np.concatenate([*pieces]))
-    click.echo(f"written: {out}")
+    say(f"written: {out}")
 
 
 def _drawn(fitted: Flow, rows: int, temperature: float, seed: int | None) -> Iterator[np.ndarray]:
@@ -198,13 +198,13 @@ def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
     bits = fitted.bits_per_dim(values, seed=0)
     log_prob = (np.log2(fitted.levels) - bits) * np.log(2) * values[0].size  # of the density, as the loss of the training
     error = log_prob.std() / np.sqrt(len(log_prob))
-    click.echo(f"{len(log_prob)} rows: {log_prob.mean():.4f} ± {error:.4f} nats, {bits.mean():.4f} bits per dimension")
+    say(f"{len(log_prob)} rows: {log_prob.mean():.4f} ± {error:.4f} nats, {bits.mean():.4f} bits per dimension")
     for row in np.argsort(log_prob)[:lowest]:
-        click.echo(f"row {row + 1}: {log_prob[row]:.4f}")
+        say(f"row {row + 1}: {log_prob[row]:.4f}")
     if out is not None:
         with replacing(out) as beside:
             np.savetxt(beside, log_prob, "%.6f", header="log_prob", comments="")
-        click.echo(f"written: {out}")
+        say(f"written: {out}")
 
 
 def _load(path: str | Path) -> Flow:

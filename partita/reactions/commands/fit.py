@@ -17,7 +17,7 @@ import numpy as np
 from partita.bounded import lines
 from partita.doctor import need
 from partita.files import replacing
-from partita.options import SEED, count, ending
+from partita.options import SEED, count, ending, say
 from partita.reactions.commands.simulate import TextMayBeginWithAnArrow, read_network
 from partita.reactions.network import Network
 
@@ -103,25 +103,25 @@ def fit(
         if not issubclass(warning.category, told):
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     for hint in _hints(found, stiff, starts, [*network.species]):
-        click.echo(f"Warning: {hint}", err=True)
+        say(f"Warning: {hint}", err=True)
     width = max(9, *map(len, names))
-    click.echo(f"{'parameter':<{width}}  {'start':>12}  {'found':>12}  {'error':>10}")
+    say(f"{'parameter':<{width}}  {'start':>12}  {'found':>12}  {'error':>10}")
     for name in names:
-        click.echo(f"{name:<{width}}  {start[name]:>12.6g}  {found.parameters[name]:>12.6g}  {found.errors[name]:>10.2g}")
-    click.echo(f"{np.isfinite(observed).sum()} values of {len(times)} times; RMSE {found.rmse:.4g}")
-    click.echo(f"converged: {'yes' if found.converged else 'no'}")
+        say(f"{name:<{width}}  {start[name]:>12.6g}  {found.parameters[name]:>12.6g}  {found.errors[name]:>10.2g}")
+    say(f"{np.isfinite(observed).sum()} values of {len(times)} times; RMSE {found.rmse:.4g}")
+    say(f"converged: {'yes' if found.converged else 'no'}")
     counts = [
         f"{name} = {value:.6g}" + (f" ± {error:.2g}" if error else "")
         for name, value, error in zip(network.species, found.initial, found.initial_errors, strict=True)
     ]
-    click.echo(f"at time 0: {', '.join(counts)}")
+    say(f"at time 0: {', '.join(counts)}")
     if out is not None:
         values = {key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")}
         errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
         content = {"network": str(network), **values, "errors": errors, "rmse": found.rmse, "converged": found.converged}
         with replacing(out) as beside:
             beside.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-        click.echo(f"written: {out}")
+        say(f"written: {out}")
     if plot is not None:
         from matplotlib.figure import Figure
 
@@ -129,7 +129,7 @@ def fit(
         found.plot([*network.species], axes=figure.add_subplot())
         with replacing(plot) as beside:
             figure.savefig(beside, dpi=150)
-        click.echo(f"drawn: {plot}")
+        say(f"drawn: {plot}")
 
 
 def _hints(found: "ode.Fit", stiff: bool, starts: int, species: list[str]) -> Iterator[str]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from partita.doctor import need
 from partita.files import replacing
-from partita.options import FiniteRange, count, ending
+from partita.options import FiniteRange, count, ending, say
 from partita.quoting import shown
 from partita.reactions.network import Network, read_sbml
 from partita.waiting import is_left_behind
@@ -115,28 +115,26 @@ def simulate(
         written = "" if out is None else f"; what there is is in {out}"
         raise click.ClickException(f"{stopped[0]}; no trajectory came to t = {until:g} ({said}){written}")
     if early:
-        click.echo(f"partita: {early:,} of {len(there):,} trajectories stopped early and are left out: {stopped[0]}", err=True)
-    click.echo(f"{'species':<{width}}  {'mean':>12}  {'sd':>12}  {'least':>10}  {'most':>10}")
+        say(f"partita: {early:,} of {len(there):,} trajectories stopped early and are left out: {stopped[0]}", err=True)
+    say(f"{'species':<{width}}  {'mean':>12}  {'sd':>12}  {'least':>10}  {'most':>10}")
     for name in recorded:
         values = last[name].values[there.values]
         cells = f"{values.mean():>12.6g}  {values.std(ddof=len(values) > 1):>12.6g}  {values.min():>10.6g}  {values.max():>10.6g}"
-        click.echo(f"{name:<{width}}  {cells}")
-    click.echo(
-        f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} events; seed {runs.attrs['seed']}"
-    )
+        say(f"{name:<{width}}  {cells}")
+    say(f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} events; seed {runs.attrs['seed']}")
     if plot is not None:
         from partita.reactions.simulation.plot import draw
 
         with replacing(plot) as beside:
             draw(runs).savefig(beside, dpi=150)
-        click.echo(f"drawn: {plot}")
+        say(f"drawn: {plot}")
     if out is not None:
-        click.echo(f"written: {out}")
+        say(f"written: {out}")
 
 
 def leave(message: str, code: int) -> NoReturn:
     """Print a line on standard error, and exit; at once where a compiler is still running, which nothing else stops."""
-    click.echo(message, err=True)
+    say(message, err=True)
     if is_left_behind():
         sys.stdout.flush()
         sys.stderr.flush()

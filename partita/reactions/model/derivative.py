@@ -43,6 +43,7 @@ def derivative(expression: Expression, name: str) -> Expression:
 def _by_rule(symbol: str, arguments: tuple[Expression, ...], name: str) -> Expression:
     given = dict(zip(_ARGUMENTS, arguments, strict=False))
     given |= {f"d{letter}": ZERO if is_condition(tree) else derivative(tree, name) for letter, tree in given.items()}
+    given |= {letter: Call("if", (tree, ONE, ZERO)) for letter, tree in given.items() if is_condition(tree)}  # a number in the rule
     return simpler(substitute(_rule(symbol), given))
 
 
@@ -79,6 +80,8 @@ def simpler(expression: Expression) -> Expression:
             return inner
         case "**", (_, Number(value=0)):
             return ONE
+        case "!=", (Call(operator="if", arguments=(condition, Number(value=1), Number(value=0))), Number(value=0)):
+            return condition
         case "if", (_, first, second) if first == second:
             return first
     return Call(expression.operator, arguments)

@@ -158,7 +158,7 @@ OPERATORS: dict[str, Operator] = {
         lambda condition, then, other: f"({then} if {condition} else {other})",
         lambda xp, condition, then, other: xp.where(condition, then, other),
         ranges.chosen,
-        "if(x, dy, dz)",
+        "if(x != 0, dy, dz)",
         wants=(True, False, False),
     ),
 }
