@@ -62,7 +62,7 @@ def test_a_function_is_one_row():
     found = json.loads(subprocess.run([sys.executable, "-c", NEW_FUNCTION], check=True, capture_output=True, text=True).stdout)
     mean, error = 10 * np.sinh(1), 4 * np.sqrt(10 * np.sinh(1) / 100)
     assert found.pop("text") == "-> A @@ 10 * sinh(k)"
-    assert found.pop("sbml") == "make: -> A @@ 10 * sinh(1)"
+    assert found.pop("sbml") == "make: -> A @ 10 * sinh(1)"
     np.testing.assert_allclose(found.pop("derivative"), 2 * np.cosh(1))
     np.testing.assert_allclose(found.pop("rate equation"), mean)
     np.testing.assert_allclose(found.pop("solution"), mean, rtol=1e-3)
