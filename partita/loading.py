@@ -62,8 +62,7 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         Traceback (most recent call last):
         ValueError: it unpacks to more than 16,777,216 bytes: ...
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # a device may never end
-        raise ValueError("it is no file but a folder or a device")
+    check_is_file(path)
     most = limit(os.path.getsize(path))
     with zipfile.ZipFile(path) as archive:
         check_members(archive, most)
@@ -78,6 +77,12 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         if len(archive.infolist()) > 3:  # config, metadata, weights
             with TemporaryDirectory(prefix="partita-") as folder:
                 archive.extractall(folder)
+
+
+def check_is_file(path: str | os.PathLike[str]) -> None:
+    """Raise a ValueError if there is a folder or a device, which may never end, where a file should be."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError(f"{os.fspath(path)} is a folder or a device, expected a file")
 
 
 def _check_arrays(weights: h5py.File, most: int) -> None:

@@ -104,7 +104,7 @@ class SkipGram:
         tables = keep.astype(np.float32), *alias_table(noise / noise.sum()), vectors, contexts
         starts = range(0, len(stream.ids), STRETCH)
         lock, halt = threading.Lock(), threading.Event()
-        queue = iter([(epoch, start) for epoch in range(self.epochs) for start in starts])
+        queue = ((epoch, start) for epoch in range(self.epochs) for start in starts)
         done, total = 0, self.epochs * len(stream.ids)
 
         def worker() -> None:

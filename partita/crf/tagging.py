@@ -25,7 +25,7 @@ from partita.crf.lexicon import Lexicon
 from partita.crf.tagger import Tagger
 from partita.crf.tags import tags_to_words
 from partita.files import replacing
-from partita.loading import read_model
+from partita.loading import check_is_file, read_model
 from partita.quoting import shown
 
 MAX_SHAPES = 5  # each takes time to compile, and saves less padding than the one before
@@ -87,6 +87,7 @@ def tag_files(
     if twice := [name for name in names if names.count(name) > 1]:
         raise ValueError(f"files must have different names, none of them {SETTINGS}, got {twice[0]!r} twice")
     settings = {"confidence": confidence, "separator": separator}
+    check_is_file(model)
     _note(folder, {"model": hashlib.sha256(Path(model).read_bytes()).hexdigest(), **settings})
     todo = [pair for pair in zip(sources, targets, strict=True) if not _is_done(*pair)]
     say = report or (lambda line: None)
