@@ -115,7 +115,7 @@ def in_time(words):
         if time.monotonic() - begun > SECONDS - 1:
             raise AssertionError(f"not done after {SECONDS} seconds")
         signal.alarm(SECONDS - PATIENCE)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGALRM, stop)
     signal.alarm(PATIENCE if is_much(words) else SECONDS)
