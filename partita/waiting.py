@@ -1,7 +1,9 @@
 """Long calls that hold Python back, kept away from the main thread, so that it can answer Ctrl-C."""
 
+import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 LOOK = 0.1  # seconds between two looks at signals
@@ -53,3 +55,34 @@ def is_left_behind() -> bool:
         False
     """
     return any(thread.name == "partita-patient-call" for thread in threading.enumerate())
+
+
+@contextmanager
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """A function that raises `KeyboardInterrupt` once Ctrl-C was pressed: the exception may be lost where it comes first.
+
+    NumPy drops it while it waits for a tensor; and Python, in a destructor.
+
+    Example:
+        >>> with ctrl_c() as check:
+        ...     check()
+    """
+    if threading.current_thread() is not threading.main_thread():  # a worker's, which gets no signals
+        yield lambda: None
+        return
+    pressed = False
+
+    def press(number, frame):
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -21,6 +21,7 @@ from partita.contrast.corpus import Corpus, Stream, read
 from partita.contrast.vectors import WordVectors
 
 STRETCH = 1 << 14  # words trained at one learning rate, by one thread
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ class SkipGram:
                     epoch, start = next(queue, (-1, 0))
                     if epoch < 0:
                         return
-                    rate = self.learning_rate + (self.min_learning_rate - self.learning_rate) * done / total
+                    rate = min(self.learning_rate + (self.min_learning_rate - self.learning_rate) * done / total, LARGEST)
                     end = min(start + STRETCH, len(stream.ids))
                     done += end - start
                 state = np.random.SeedSequence([self.seed, epoch, start]).generate_state(1, np.uint64) | np.uint64(1)

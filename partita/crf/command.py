@@ -28,10 +28,11 @@ from partita.crf.lexicon import Lexicon
 from partita.crf.metrics import Score, segmentation_f1, span_f1, tag_accuracy
 from partita.crf.repair import advise_scheme, describe_break, first_break, name_sentences, repair_tags
 from partita.crf.tagger import Tagger
-from partita.crf.tagging import ctrl_c, load_tagger, tag_files, tagged, tagged_text
+from partita.crf.tagging import load_tagger, tag_files, tagged, tagged_text
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
 from partita.files import replacing
 from partita.options import SEED, count, say
+from partita.waiting import ctrl_c
 
 ENCODERS: dict[str, Callable[..., keras.Model]] = {"cnn": cnn, "bilstm": bilstm}
 MAX_SHAPES = 8  # each takes time to compile, and saves less padding than the one before

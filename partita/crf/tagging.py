@@ -6,10 +6,8 @@ text → chunks of sentences → Batches → Tagger → tags → text
 import hashlib
 import json
 import os
-import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import lru_cache
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -27,6 +25,7 @@ from partita.crf.tags import tags_to_words
 from partita.files import replacing
 from partita.loading import check_is_file, read_model
 from partita.quoting import shown
+from partita.waiting import ctrl_c
 
 MAX_SHAPES = 5  # each takes time to compile, and saves less padding than the one before
 CHUNK = 2**20  # tokens that are read, tagged and written at a time
@@ -247,27 +246,3 @@ def _show_words(characters: str, tags: list[str], sure: np.ndarray | None, separ
 def _show_rows(rows: list[tuple[str, ...]], tags: list[str], sure: np.ndarray | None, separator: str) -> str:
     ends = [(name,) for name in tags] if sure is None else [(name, f"{p:.3f}") for name, p in zip(tags, sure, strict=True)]
     return "".join(separator.join(row + end) + "\n" for row, end in zip(rows, ends, strict=True))
-
-
-@contextmanager
-def ctrl_c() -> Iterator[Callable[[], None]]:
-    """A function that raises `KeyboardInterrupt` once Ctrl-C was pressed: NumPy drops the exception while it waits for a tensor."""
-    if threading.current_thread() is not threading.main_thread():  # a worker's, which gets no signals
-        yield lambda: None
-        return
-    pressed = False
-
-    def press(number, frame):
-        nonlocal pressed
-        pressed = True
-        raise KeyboardInterrupt
-
-    def check() -> None:
-        if pressed:
-            raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, press)
-    try:
-        yield check
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -3,7 +3,7 @@
 file → rows → recipe → model file,   model file → samples,   model file and rows → log-densities
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,7 @@ from partita.flows.ranges import Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
 from partita.loading import read_model
 from partita.options import SEED, FiniteRange, count, ending, say
+from partita.waiting import ctrl_c
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COUNT = count()
@@ -69,10 +70,11 @@ def fit(
     model = _model(recipe, width, rows._replace(values=train))
     steps = epochs * -(-len(train) // batch_size)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=100.0))
-    said = Progress(out)
     say(f"fitting to {len(train)} rows, choosing by {len(validation)} held out", err=True)
+    said = Progress(out)
     try:
-        model.fit(train, validation_data=validation, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[said])
+        with ctrl_c() as said.check:
+            model.fit(train, validation_data=validation, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[said])
     except KeyboardInterrupt:
         say("\nstopped", err=True)
         if not np.isfinite(said.best):
@@ -104,11 +106,16 @@ def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
 
 
 class Progress(keras.callbacks.Callback):
-    """One line an epoch on standard error; the model of the best one goes into the file."""
+    """One line an epoch on standard error; the model of the best one goes into the file. `check` ends the training."""
+
+    check: Callable[[], None]
 
     def __init__(self, path: Path):
         super().__init__()
         self.path, self.best, self.bits, self.epoch = path, float("inf"), float("nan"), 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.check()
 
     def on_epoch_end(self, epoch, logs=None):
         better = logs["val_loss"] < self.best

@@ -3,9 +3,8 @@
 import io
 import random
 import re
-import signal
 import sys
-from contextlib import redirect_stderr, redirect_stdout, suppress
+from contextlib import redirect_stderr, redirect_stdout
 from functools import cache
 from unittest import mock
 
@@ -189,17 +188,6 @@ def test_ctrl_c_keeps_the_best_model(folder, monkeypatch, epoch, code, said):
     assert ended == code
     assert re.search(said, err)
     assert out.exists() == (code == 0)
-
-
-def test_ctrl_c_is_not_lost_where_someone_drops_it():
-    handler = signal.getsignal(signal.SIGINT)
-    with tagging.ctrl_c() as check:
-        check()
-        with suppress(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-        with pytest.raises(KeyboardInterrupt):
-            check()
-    assert signal.getsignal(signal.SIGINT) is handler
 
 
 def test_progress_on_a_terminal(monkeypatch):

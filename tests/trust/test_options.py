@@ -115,7 +115,7 @@ def in_time(words):
         if time.monotonic() - begun > SECONDS - 1:
             raise AssertionError(f"not done after {SECONDS} seconds")
         signal.alarm(SECONDS - PATIENCE)
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGALRM, stop)
     signal.alarm(PATIENCE if is_much(words) else SECONDS)
@@ -150,6 +150,7 @@ def end_of(words, monkeypatch):
 @example(["embed", "words.txt", "--out", "\x07", "--dim", "2", "--min-count", "1", "--epochs", "1", "--near", "the"])
 @example(["tag", "apply", "/dev/full", "columns.txt", "--out", "tagged.txt"])
 @example(["tag", "apply", "/dev/full", "columns.txt", "words.txt", "--out", "tagged"])
+@example(["embed", "words.txt", "--out", "v.bin", "--dim", "2", "--min-count", "1", "--learning-rate", "3.41e38"])
 @example(["embed", "words.txt", "--out", "v.bin", "--dim", "99999999999", "--min-count", "1"])
 @example(["simulate", "net.txt", "--until", "1", "--points", "99999999999"])
 @example(["simulate", "net.txt", "--until", "1", "--points", "9999999", "--trajectories", "2"])
