@@ -6,6 +6,7 @@ from scipy import stats
 
 from partita.reactions import Network, SimulationWarning
 from partita.reactions.kernels import sizes
+from partita.reactions.kernels.layout import plan
 from partita.reactions.simulation import engine
 
 TIMES = np.linspace(0, 20, 9)
@@ -16,6 +17,11 @@ STILL = {
     "doses": "A = 5; k = 1; A -> @ k; -> A @ 3; at 5: A = A + 20, k = 2 * k; at t > 10: k = 0.5; when A > 20, priority 2: A = 3",
     "two at a moment": "A = 5; B = 1; A -> @ 0.2; at 3, priority 1: A = 10; at 3, priority 2: A = 2 * A, B = A; when B > 3: B = B - 3",
     "a rule": "A = 5; B = 5; all := A + 2 * B; A -> B @@ all / 20 * A; B -> A @ 1; when all > 14: A = 2",
+    "empty pairs": "A = 0; 2 A -> B @ 1",
+    "pairs": "A = 5; B = 4; 2 A -> B @ 1; B -> 2 A @ 1; at 7: A = 0",
+    "a switch of time": "A = 30; -> A @@ if(t < 7, 2, 40); A -> @ 0.3",
+    "an event to come": "A = 3; A -> @ 10; at 100: A = 5",
+    "signs of zero": "A = 3; -> A @@ if(0 == A - A, 1 + 0 / (1 + A), -0 * A); A -> @@ if(1 / (-0 * A) < 0, A, 2 * A)",
     "not at start": "A = 5; A -> @ 0.1; when A < 6, not at start: A = 50; when A < 3: A = 30",
 }
 MOVING = {
@@ -42,6 +48,38 @@ def test_where_no_rate_follows_the_time_the_numbers_are_those_of_the_compiled_ke
     compiled = network.simulate(TIMES, 20, seed=0, method="direct")
     from_tables()
     assert network.simulate(TIMES, 20, seed=0, method="direct").equals(compiled)
+
+
+@pytest.mark.parametrize("law", ["min(5, 1 / A)", "exp(-1 / A)", "floor(A / 0)"])
+def test_what_does_not_follow_the_time_is_no_range(law, from_tables):
+    network = Network.from_text(f"A = 0; A -> @@ A * (1 + sin(t)); -> B @@ max(0, min(9, {law})) * (1 + sin(t))")
+    compiled = network.simulate([0, 9], 300, seed=0)
+    from_tables()
+    runs = network.simulate([0, 9], 300, seed=1)
+    assert {*runs.status.values} == {*compiled.status.values} <= {"finished", "absorbed"}
+    assert stats.ks_2samp(runs.B[:, 1], compiled.B[:, 1]).pvalue > 1e-4
+
+
+def test_a_trace_and_its_trajectory_come_from_one_kernel(monkeypatch):
+    network = Network.from_text("A = 30; -> A @@ 10 * (1 + sin(t)); A -> B @ 0.3; k = 1; when A > 40: B = 0")
+    without = len(sizes.source_of(plan(network)))
+    assert len(sizes.source_of(plan(network), log=True)) > without
+    monkeypatch.setattr(sizes, "EVENT_SOURCE_LIMIT", without)
+    path = network.trace(20, trajectory=3, seed=5)
+    places = np.searchsorted(path.time, TIMES, side="right") - 1
+    np.testing.assert_array_equal(path.A[places], network.simulate(TIMES, 4, seed=5).A[3])
+
+
+@pytest.mark.parametrize("method", ["direct", "sparse", "tau"])
+def test_a_law_as_deep_as_may_be_has_room(method, from_tables):
+    """The last of three arguments is computed while two numbers wait."""
+    from_tables()
+    law = "A"
+    for i in range(140):
+        law = f"if(A < {i}, {i}, {law})"
+    runs = Network.from_text(f"A = 200; B = 1; A -> @@ {law}; B -> B + C @ 1").simulate([1.0], 4, seed=0, method=method)
+    assert (runs.status == "finished").all()
+    assert (runs.A < 150).all()
 
 
 @pytest.mark.parametrize("case", ["doses", "gene"])

@@ -57,7 +57,7 @@ def test_large_networks_run_from_tables(case):
     network = Network.from_text(text)
     assert source_of(plan(network)) is None
     runs = network.simulate([time], 200, seed=0, species=[name])
-    assert (runs.status == "finished").all()
+    assert {*runs.status.values} <= {"finished", "absorbed"}
     np.testing.assert_allclose(runs[name].mean(), mean, atol=4 * error)
 
 

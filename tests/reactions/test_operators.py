@@ -108,6 +108,12 @@ def test_a_hill_function_has_a_derivative_at_zero():
     assert [float(evaluate(derivative(parse(f"hill(x, 2, {n})"), "x"), {"x": np.float64(0)})) for n in (1, 2, -1)] == [0.5, 0.0, -0.5]
 
 
+@pytest.mark.parametrize(("text", "values"), [("x ** n", {"x": 0.0, "n": 0.0}), ("hill(x, 2, n)", {"x": 0.0, "n": 0.0})])
+def test_a_power_of_zero_is_constant(text, values):
+    with np.errstate(all="ignore"):
+        assert evaluate(derivative(parse(text), "x"), {name: np.float64(value) for name, value in values.items()}) == 0
+
+
 def test_a_derivative_in_another_name_is_zero():
     assert to_text(derivative(parse("x ** 2 * exp(x)"), "k")) == "0"
 

@@ -151,7 +151,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         *indented(recording(plan, "k", lambda slot: f"x{slot}"), 1),
         "    k += 1",
         "if k == times.size:",
-        f"    state = {ABSORBED} if total == 0.0 and not wrong else {FINISHED}",
+        f"    state = {ABSORBED} if total == 0.0 and not wrong and stops[b] == np.inf else {FINISHED}",
         "elif wrong:",
         f"    state = {BAD_PROPENSITY}",
         "if state != 0:",

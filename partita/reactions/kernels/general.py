@@ -34,7 +34,8 @@ from partita.reactions.kernels.streams import advance, exponential, fetch_add, u
 from partita.reactions.kernels.thinning import MOST, MOST_UNSURE
 
 FOREVER = sys.float_info.max
-_inner = njit(error_model="numpy")
+NONE = np.int64(-1)  # no reaction; of the type of the others, so that nothing is compiled twice
+_inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # for kernels alone: half as much to compile
 
 
 class Work(NamedTuple):
@@ -64,7 +65,7 @@ def _work(tables):
 @_inner
 def _set_bound(sums, r, bound):
     node = sums.size // 2 + r
-    sums[node] = bound
+    sums[node] = bound + 0.0  # −0.0 would make the next waiting time −∞
     while node > 1:
         node //= 2
         sums[node] = sums[2 * node] + sums[2 * node + 1]
@@ -100,7 +101,8 @@ def _record(rows, shared, num_counts, i, k, until, y):
 def _note(log, place, t, reaction, y):
     if place < log.time.size:
         log.time[place], log.reaction[place] = t, reaction
-        log.state[place] = y[: log.state.shape[1]]
+        for slot in range(log.state.shape[1]):
+            log.state[place, slot] = y[slot]
         return place + 1
     return place
 
@@ -125,7 +127,8 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
     def begin(rows, tables, work, i):
         """What stands in the rows, and what happens at the very start: t, next time, next stop, status."""
         y, t, b = work.y, rows.clock[i], rows.stop[i]
-        y[: y.size - 2] = rows.x[i]
+        for slot in range(y.size - 2):
+            y[slot] = rows.x[i, slot]
         y[y.size - 1] = t
         if b >= 0:
             return t, rows.reached[i], b, RUNNING
@@ -151,9 +154,10 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
             y[network.changed[place]] += network.change[place]
         fine = True
         for place in range(network.touched_begin[r], network.touched_begin[r + 1]):
-            low, high = bound_of(network.touched[place], t, end, tables, work)
+            other = np.int64(network.touched[place])
+            low, high = bound_of(other, t, end, tables, work)
             fine = fine and low >= 0.0 and high < np.inf
-            _set_bound(work.sums, network.touched[place], high)
+            _set_bound(work.sums, other, high)
         return fine
 
     @_inner
@@ -190,10 +194,10 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
         noted = 0
         t, k, b, state = begin(rows, tables, work, i)
         if rows.stop[i] < 0 and rows.armed.shape[1] > 0:
-            noted = _note(log, noted, t, -1, y)
+            noted = _note(log, noted, t, NONE, y)
         end, spent, events, allowed, fresh = t, 1, 0, 0, True
         # Where rates follow the time, what is drawn depends on the windows: it may stop only where a new one begins.
-        anywhere, room_to_note = not tables.follows_time.any(), max(log.time.size - 1, 0)
+        anywhere, room_to_note = not tables.is_moving, max(log.time.size - 1, 0)
         while state == RUNNING and not (spent >= budget and (fresh or anywhere)) and not noted >= room_to_note > 0:
             spent += 1
             if (spent & 255) == 0 and fetch_add(queue, 0) >= HALTED:
@@ -210,14 +214,14 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
                     k, state = end_badly(t, i, k, rows, shared, tables, work)
                     break
                 fresh = False
-            before = words.copy()
+            before = words[0], words[1], words[2], words[3]
             then, u = t + exponential(_word(words)) / work.sums[1], uniform(_word(words))
             inside, to_stop = then <= end, not end < np.nextafter(stops[b], -np.inf)
             until = then if inside else stops[b] if to_stop else end
             k = _record(rows, shared, network.num_counts, i, k, until, y)
             if k == times.size:
                 state = ABSORBED if stops[b] == np.inf and is_still(t, tables, work) else FINISHED
-                words[:] = before
+                words[0], words[1], words[2], words[3] = before
                 break
             t, y[y.size - 1] = until, until
             if inside:
@@ -236,11 +240,12 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
                 fresh = True
                 b += 1
                 state = state if settle(rows.armed[i], tables, work) else BAD_EVENT
-                noted = _note(log, noted, t, -1, y)
+                noted = _note(log, noted, t, NONE, y)
             else:
                 fresh = True
                 rows.window[i] *= 2.0
-        rows.x[i] = y[: y.size - 2]
+        for slot in range(y.size - 2):
+            rows.x[i, slot] = y[slot]
         rows.clock[i], rows.reached[i], rows.stop[i], rows.status[i] = t, k, b, state
         rows.fired[i] += events
         return spent
@@ -286,8 +291,9 @@ def _bounding(value_of: Callable, range_of: Any) -> tuple[Callable, Callable, Ca
     def range_of_law(r, t, end, tables, work):
         """A law from `t` to `end`: 0, or less where it may be negative, and the largest it may be."""
         if tables.follows_time[r]:
-            words, begin = tables.network.programs
-            low, high = range_of(words, begin[r], begin[r + 1], tables.network.constants, work.y, t, end, work.low, work.high)
+            words, begin = tables.ranges
+            constants = tables.network.constants
+            low, high = range_of(value_of, words, begin[r], begin[r + 1], constants, work.y, t, end, work.stack, work.low, work.high)
             return low, high if not high < 0.0 else 0.0
         return value_twice(r, t, end, tables, work)
 
@@ -312,20 +318,20 @@ def _bounding(value_of: Callable, range_of: Any) -> tuple[Callable, Callable, Ca
         last, shortest = np.nextafter(shared.stops[b], -np.inf), np.nextafter(t, np.inf)
         num, half = tables.network.rate.size, work.sums.size // 2
         while True:
-            end = min(max(t + rows.window[i], shortest), last) if tables.follows_time.any() else last
+            end = min(max(t + rows.window[i], shortest), last) if tables.is_moving else last
             fine, unsure = True, False
             for r in range(num):
                 low, high = bound_of(r, t, end, tables, work)
                 fine = fine and high < np.inf and (tables.follows_time[r] or low >= 0.0)
                 unsure = unsure or not low >= 0.0
-                work.sums[half + r] = high
+                work.sums[half + r] = high + 0.0
             for node in range(half - 1, 0, -1):
                 work.sums[node] = work.sums[2 * node] + work.sums[2 * node + 1]
             fine = fine and work.sums[1] < np.inf
             enough = work.sums[1] * (end - t) <= (MOST_UNSURE if unsure else MOST)
             if fine and unsure:
                 fine = not is_wrong(t, tables, work) and not is_wrong(end, tables, work)
-            if (fine and enough) or end <= shortest or not tables.follows_time.any():
+            if (fine and enough) or end <= shortest or not tables.is_moving:
                 return end, fine
             rows.window[i] *= 0.5
 

@@ -8,8 +8,8 @@ from partita.reactions.kernels.layout import Plan
 from partita.reactions.model.expression import names
 
 SOURCE_LIMIT = 30_000  # characters of a kernel
-EVENT_SOURCE_LIMIT = 15_000  # the same with events, whose many branches take more
-PART_LIMIT = 10_000  # numbers, names and operators in it
+EVENT_SOURCE_LIMIT = 20_000  # the same with events, whose many branches take more
+PART_LIMIT = 20_000  # numbers, names and operators in it
 
 
 def source_of(plan: Plan, log: bool = False) -> str | None:
@@ -26,8 +26,11 @@ def source_of(plan: Plan, log: bool = False) -> str | None:
     """
     if _num_parts(plan) > PART_LIMIT:
         return None
-    source = (thinning.source if plan.smooth else direct.scalar_source)(plan, log)
-    return source if len(source) <= (EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT) else None
+    write = thinning.source if plan.smooth else direct.scalar_source
+    source = write(plan, False)
+    if len(source) > (EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT):
+        return None
+    return write(plan, True) if log else source  # one kernel or the other, whether events are written down or not
 
 
 def _num_parts(plan: Plan) -> int:

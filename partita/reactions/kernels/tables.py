@@ -1,12 +1,12 @@
 """A network as tables, which kernels read that nothing is compiled for."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
 from partita.reactions.kernels.layout import Numbers, Plan
-from partita.reactions.kernels.machine import words
+from partita.reactions.kernels.machine import numbers_of, range_words, words
 from partita.reactions.kernels.state import Log
 from partita.reactions.model.expression import TIME, Expression, names
 
@@ -43,7 +43,9 @@ class Everything(NamedTuple):
     """The tables of a network, its events among them, and room for a log: empty where none is written."""
 
     network: Tables
-    follows_time: np.ndarray  # (reaction,) bool
+    follows_time: np.ndarray  # (reaction,) bool: whether a propensity changes between two stops
+    is_moving: bool  # whether any does
+    ranges: Programs  # of laws that follow the time, no words for others
     conditions: Programs
     priorities: Programs  # of no words where an event has none
     values: Programs  # of all assignments, those of an event side by side
@@ -54,13 +56,13 @@ class Everything(NamedTuple):
     log: Log
 
 
-def network_tables(plan: Plan, given: Numbers, constants: dict[float, int] | None = None) -> Tables:
+def network_tables(plan: Plan, given: Numbers, constants: dict[str, int] | None = None) -> Tables:
     """Return the network as arrays, with the numbers of one call in them.
 
     Args:
         plan: The network.
         given: The numbers.
-        constants: The constants that other programs use: number → place.
+        constants: The constants that other programs use; see `machine.words`.
     """
     slots = {name: i for i, name in enumerate(plan.slots)}
     one = len(slots)
@@ -88,23 +90,26 @@ def network_tables(plan: Plan, given: Numbers, constants: dict[float, int] | Non
     affected = [sorted({r for slot in change for r in readers.get(slot, ())}) for change in plan.changes]
     touched, _, touched_begin = _flat([[(r, 0) for r in row] for row in affected])
     return Tables(
-        rate, first, second, less, laws, np.array([*constants]), changed, change, change_begin, touched, touched_begin,
+        rate, first, second, less, laws, numbers_of(constants), changed, change, change_begin, touched, touched_begin,
         float(plan.largest_change), plan.num_counts,
     )  # fmt: skip
 
 
-def programs(plan: Plan, given: Numbers, expressions: Iterable[Expression | None], constants: dict[float, int]) -> Programs:
+def programs(
+    plan: Plan, given: Numbers, expressions: Iterable[Expression | None], constants: dict[str, int], write: Callable = words
+) -> Programs:
     """Return the programs of expressions over slots and the time, whose slot is the second after the last; None becomes an empty one.
 
     Args:
         plan: The network.
         given: The numbers of this call.
         expressions: What is to be computed.
-        constants: Takes the numbers that are met: number → place.
+        constants: Takes the numbers that are met.
+        write: `words`, or `range_words`.
     """
     slots = {name: i for i, name in enumerate(plan.slots)} | {TIME: len(plan.slots) + 1}
     values = dict(zip((name for name, _ in plan.constants), given.constants, strict=True))
-    rows = [[] if expression is None else words(expression, slots, values, constants) for expression in expressions]
+    rows = [[] if expression is None else write(expression, slots, values, constants) for expression in expressions]
     return Programs(np.array([word for row in rows for word in row], np.int64), np.cumsum([0, *map(len, rows)]))
 
 
@@ -116,17 +121,22 @@ def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything
         given: The numbers of this call.
         log: Room for the events to be written down.
     """
-    constants: dict[float, int] = {}
+    constants: dict[str, int] = {}
     triggers = plan.triggers
     conditions = programs(plan, given, [trigger.condition for trigger in triggers], constants)
     priorities = programs(plan, given, [trigger.priority for trigger in triggers], constants)
     values = programs(plan, given, [value for trigger in triggers for _, value in trigger.assignments], constants)
+    follows_time = [plan.smooth and TIME in names(law) for law in plan.laws]
+    moving = [law if follows else None for law, follows in zip(plan.laws, follows_time, strict=True)]
+    ranges = programs(plan, given, moving, constants, range_words)
     network = network_tables(plan, given, constants)
     reads = [names(trigger.condition) for trigger in triggers]
     watchers = [[e for e, read in enumerate(reads) if any(plan.slots[slot] in read for slot in change)] for change in plan.changes]
     return Everything(
         network,
-        np.array([TIME in names(law) for law in plan.laws], bool),
+        np.array(follows_time, bool),
+        any(follows_time),
+        ranges,
         conditions,
         priorities,
         values,

@@ -129,9 +129,9 @@ def _bounds_source(plan: Plan, given: list[str]) -> str:
     lines.append(f"return least, most, total * {ROUNDING!r}")
     return "\n".join(
         [
-            "from partita.reactions.kernels.intervals import point, rule",
+            "from partita.reactions.kernels.intervals import inner_rule, point",
             "",
-            *(f"{name} = rule({symbol!r})" for symbol, name in rules.items()),
+            *(f"{name} = inner_rule({symbol!r})" for symbol, name in rules.items()),
             "",
             "",
             "@njit(error_model='numpy')",

@@ -82,6 +82,8 @@ def simpler(expression: Expression) -> Expression:
             return ONE
         case "!=", (Call(operator="if", arguments=(condition, Number(value=1), Number(value=0))), Number(value=0)):
             return condition
+        case "if", (Call(operator="==", arguments=(Number() as x, Number() as y)), first, second):
+            return first if x.value == y.value else second
         case "if", (_, first, second) if first == second:
             return first
     return Call(expression.operator, arguments)

@@ -102,10 +102,12 @@ def _hill(xp, x, k, n):
     return up / (down + up)
 
 
+_POWER_SLOPE = "if(y == 0, 0, y * x ** (y - 1)) * dx + if(x > 0, x ** y * log(x), 0) * dy"
+
 # With m = |n| all three derivatives of a Hill function share x^m k^m / (k^m + x^m)²; in two of them a factor x or k cancels.
 _HILL_SLOPE = (
-    "z * x ** (abs(z) - 1) * y ** abs(z) / (y ** abs(z) + x ** abs(z)) ** 2 * dx"
-    " - z * x ** abs(z) * y ** (abs(z) - 1) / (y ** abs(z) + x ** abs(z)) ** 2 * dy"
+    "if(z == 0, 0, z * x ** (abs(z) - 1) * y ** abs(z) / (y ** abs(z) + x ** abs(z)) ** 2) * dx"
+    " - if(z == 0, 0, z * x ** abs(z) * y ** (abs(z) - 1) / (y ** abs(z) + x ** abs(z)) ** 2) * dy"
     " + if(x > 0, x ** abs(z) * y ** abs(z) / (y ** abs(z) + x ** abs(z)) ** 2 * log(x / y), 0) * dz"
 )
 
@@ -124,7 +126,7 @@ OPERATORS: dict[str, Operator] = {
     "*": _between("*", 6, python.mul, ranges.times, derivative="dx * y + x * dy", most=MANY, is_arithmetic=True),
     "/": _between("/", 6, python.truediv, ranges.over, derivative="dx / y - x * dy / y ** 2", is_arithmetic=True),
     "neg": Operator((1, 1), lambda x: f"(-{x})", lambda xp, x: -x, ranges.negative, "-dx", level=NEGATION, is_arithmetic=True),
-    "**": _between("**", 8, python.pow, ranges.power, derivative="y * x ** (y - 1) * dx + if(x > 0, x ** y * log(x), 0) * dy"),
+    "**": _between("**", 8, python.pow, ranges.power, derivative=_POWER_SLOPE),
     "min": _extreme("min", "minimum", ranges.smallest, "if(x <= y, dx, dy)"),
     "max": _extreme("max", "maximum", ranges.largest, "if(x >= y, dx, dy)"),
     "exp": function("exp", ranges.exponential, "exp(x) * dx"),

@@ -78,7 +78,7 @@ def over(x, y):
 
 def power(x, y):
     """The range of x to the power y."""
-    (a, b), n = x, y[0]
+    a, b, n = x[0] + 0.0, x[1] + 0.0, y[0]  # −0.0 to a negative power is −∞
     if a >= 0.0 or (b < 0.0 and n == y[1] and n == np.floor(n)):
         low, high = _span(a**n, a ** y[1], b**n, b ** y[1])
     elif n != y[1] or n != np.floor(n):
