@@ -37,6 +37,7 @@ class Network(System):
         >>> net = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
         >>> net.species, len(net.reactions)
         (('m', 'n'), 4)
+        >>> from partita.reactions import Reaction
         >>> print(Network(["A"], [Reaction({"A": 2}, {}, "k")], {"k": 0.1}, {"A": 100}))
         k = 0.1
         A = 100
@@ -93,7 +94,8 @@ class Network(System):
             ValueError: if the network has events.
 
         Example:
-            >>> field = Network.from_text("k = 2; A -> B @ k").rate_equation()
+            >>> import numpy as np
+        >>> field = Network.from_text("k = 2; A -> B @ k").rate_equation()
             >>> field(0.0, np.array([3.0, 0.0]), {"k": 1.0})
             array([-3.,  3.])
         """
