@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks.harness import Report
 from partita import contrast, crf, flows, ode, training, variational
 from partita.reactions import Network
-from partita.reactions.engine import Engine, Request
-from partita.reactions.ensemble import request_of
+from partita.reactions.simulation.engine import Engine, Request
+from partita.reactions.simulation.ensemble import request_of
 
 PICTURE = "scaling.svg"
 _BUDGET = 8.0  # seconds that the measurements of one size take at most, compilation left out

@@ -7,11 +7,12 @@ from importlib.abc import MetaPathFinder
 from typing import TYPE_CHECKING, Any
 
 from partita.backend import when_keras_is_imported
+from partita.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from partita import contrast, crf, flows, ode, reactions, training, variational
 
-__version__ = "0.1.0"
+
 __all__ = ("contrast", "crf", "flows", "load", "ode", "reactions", "training", "variational")
 PARTS = tuple(name for name in __all__ if name != "load")  # each imported on first use, or with Keras
 

@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from partita import __version__
 from partita.quoting import printable
+from partita.version import __version__
 
 if TYPE_CHECKING:
     import click
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 PARTS = {
     "tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF."),
     "flow": ("partita.flows.command", "Fit a normalizing flow, draw from it, score with it."),
-    "simulate": ("partita.reactions.command", "Simulate a reaction network exactly."),
-    "fit": ("partita.reactions.fitting", "Fit a network's rate equation to a table."),
+    "simulate": ("partita.reactions.commands.simulate", "Simulate a reaction network exactly."),
+    "fit": ("partita.reactions.commands.fit", "Fit a network's rate equation to a table."),
     "embed": ("partita.contrast.command", "Make vectors of the words of a text."),
 }
 INSIDE = {"tag": ("apply", "score", "train"), "flow": ("fit", "sample", "score")}  # what a shell offers after them, as quickly

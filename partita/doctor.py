@@ -10,8 +10,8 @@ from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from partita import __version__
 from partita.backend import choice, choose, devices, keras_home
+from partita.version import __version__
 
 # Extra → what it is for, and the packages it brings, by the names they are imported under.
 EXTRAS = {

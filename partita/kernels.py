@@ -30,7 +30,7 @@ import platformdirs
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
 
-from partita import __version__
+from partita.version import __version__
 from partita.waiting import patiently
 
 _DIGEST = hashlib.sha256().digest_size

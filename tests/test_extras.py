@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from partita import doctor, tour, training
-from partita.reactions import Network, engine
-from partita.reactions.plot import draw
+from partita.reactions import Network
+from partita.reactions.simulation import engine
+from partita.reactions.simulation.plot import draw
 
 NET = Network.from_text("A = 3; A -> @ 1")
 RUNS = NET.simulate([0.0, 1.0], 4, seed=0)

@@ -5,6 +5,7 @@ import inspect
 import pkgutil
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 from types import FunctionType
@@ -19,7 +20,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SILENT_NAMES = {"utils", "util", "misc", "core", "base", "helpers", "helper", "common"}
 FREE_TO_IMPORT = {"__init__", "cli", "doctor", "tour"}
 OPEN_TO_ALL = {"autodiff", "backend", "bounded", "callbacks", "convergence", "datasets", "doctor", "files"}
-OPEN_TO_ALL |= {"finite", "gradients", "kernels", "loading", "losses", "options", "quoting", "saving", "waiting"}
+OPEN_TO_ALL |= {"finite", "gradients", "kernels", "loading", "losses", "options", "quoting", "saving", "version", "waiting"}
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
 
@@ -29,8 +30,8 @@ def room(path):
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
-def rooms_imported(path):
-    """The rooms whose modules a file imports, wherever in the file it does so."""
+def imported(path):
+    """The names that a file imports from the package, wherever in the file it does so, as dotted paths."""
     package = path.relative_to(ROOT).parent.parts
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         names = []
@@ -41,9 +42,35 @@ def rooms_imported(path):
             source = ".".join([*inside, *([node.module] if node.module else [])])
             names = [f"{source}.{alias.name}" for alias in node.names]
         for name in names:
-            top, _, rest = name.partition(".")
-            if top == "partita" and rest != "__version__":
-                yield rest.partition(".")[0]
+            if name.startswith("partita."):
+                yield name
+
+
+def rooms_imported(path):
+    """The rooms whose modules a file imports."""
+    return (name.split(".")[1] for name in imported(path))
+
+
+def modules():
+    """Each module of the package, and those that it imports."""
+    files = {}
+    for path in FILES:
+        name = path.relative_to(ROOT).with_suffix("").parts
+        files[".".join(name[:-1] if name[-1] == "__init__" else name)] = path
+    return {
+        module: {name if name in files else name.rpartition(".")[0] for name in imported(path)} - {module} for module, path in files.items()
+    }
+
+
+@pytest.mark.parametrize("depth", [None, 3, 2], ids=["files", "rooms of a part", "parts"])
+def test_imports_go_in_no_circle(depth):
+    graph = {}
+    for module, others in modules().items():
+        inside = module.split(".")[:depth]
+        graph.setdefault(".".join(inside), set()).update(".".join(other.split(".")[:depth]) for other in others)
+    for node, others in graph.items():
+        others -= {node}
+    TopologicalSorter(graph).prepare()  # names the circle
 
 
 def test_parts_do_not_import_one_another():

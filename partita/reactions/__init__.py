@@ -6,14 +6,13 @@ dP(n)/dt = Σ_r a_r(n − Δ_r) P(n − Δ_r) − a_r(n) P(n)
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from partita.reactions.master import BoundsWarning, MasterEquation
-from partita.reactions.network import Network
-from partita.reactions.reaction import Event, Reaction
-from partita.reactions.sbml import read_sbml
+from partita.reactions.analysis.master import BoundsWarning, MasterEquation
+from partita.reactions.model.reaction import Event, Reaction
+from partita.reactions.network import Network, read_sbml
 
 if TYPE_CHECKING:
-    from partita.reactions.ensemble import SimulationWarning, simulate
-    from partita.reactions.trajectory import trace
+    from partita.reactions.simulation.ensemble import SimulationWarning, simulate
+    from partita.reactions.simulation.trajectory import trace
 
 __all__ = ["BoundsWarning", "Event", "MasterEquation", "Network", "Reaction", "SimulationWarning", "read_sbml", "simulate", "trace"]
 
@@ -22,6 +21,6 @@ _COMPILED = {"SimulationWarning": "ensemble", "simulate": "ensemble", "trace": "
 
 def __getattr__(name: str) -> Any:
     if name in _COMPILED:
-        value = globals()[name] = getattr(import_module(f"partita.reactions.{_COMPILED[name]}"), name)
+        value = globals()[name] = getattr(import_module(f"partita.reactions.simulation.{_COMPILED[name]}"), name)
         return value
     raise AttributeError(f"module 'partita.reactions' has no attribute {name!r}")

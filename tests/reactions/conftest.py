@@ -1,6 +1,6 @@
 import pytest
 
-from partita.reactions import engine
+from partita.reactions.simulation import engine
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,8 @@
 from hypothesis import strategies as st
 
 from partita.reactions import Event, Network, Reaction
-from partita.reactions.expression import OPERATORS, Call, Name, Number
+from partita.reactions.model.expression import Call, Name, Number
+from partita.reactions.model.operators import OPERATORS
 
 SPECIES = ("A", "B", "Ca2", "δ")
 PARAMETERS = ("k", "k_off", "x1")

@@ -11,7 +11,7 @@ import xarray as xr
 
 from partita.cli import main
 from partita.reactions import Network, SimulationWarning
-from partita.reactions.plot import PATHS, ROWS, draw
+from partita.reactions.simulation.plot import PATHS, ROWS, draw
 
 GENES = "-> m @ k; m -> m + n @ 2.5; m -> @ 1; n -> @ 1; k = 20"
 

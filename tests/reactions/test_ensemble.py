@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from partita.reactions import Network, SimulationWarning, compiled, engine, simulate
-from partita.reactions.ensemble import request_of
+from partita.reactions import Network, SimulationWarning, simulate
+from partita.reactions.kernels import generated
+from partita.reactions.simulation import engine
+from partita.reactions.simulation.ensemble import request_of
 
 NET = Network.from_text("k = 20; -> m @ k; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
 TIMES = [0, 1, 2.5, 4]
@@ -203,13 +205,14 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_data(suffix, tmp_path):
     code = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from partita.reactions import Network, saving, simulate
-put = saving.Journal.put
+from partita.reactions import Network, simulate
+from partita.reactions.simulation import journal
+put = journal.Journal.put
 def slow(self, runs):
     put(self, runs)
     print("chunk", flush=True)
     import time; time.sleep(0.3)
-saving.Journal.put = slow
+journal.Journal.put = slow
 simulate(Network.from_text({str(NET)!r}), {TIMES}, 100, seed=3, chunk=20, save={str(tmp_path / ("runs" + suffix))!r})
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
@@ -307,7 +310,7 @@ def test_methods_without_events_refuse_them():
 def test_progress_moves_within_a_chunk(capsys, monkeypatch):
     monkeypatch.setattr(engine, "BUDGET", 20_000)
     said = []
-    monkeypatch.setattr("partita.reactions.progress.Progress.tell", lambda self, done, share: said.append((done, share)))
+    monkeypatch.setattr("partita.reactions.simulation.progress.Progress.tell", lambda self, done, share: said.append((done, share)))
     simulate(NET, [200.0], 40, seed=0, threads=1, progress=True)
     assert said[-1] == (40, 1.0)
     engine_ = engine.Engine(request_of(NET, [300.0], None, None, 0, None, "direct", None))
@@ -367,7 +370,7 @@ def test_an_interrupted_run_keeps_the_chunks_that_are_complete(tmp_path, monkeyp
     def stop_at_the_third(self, first, *rest):
         runs = run(self, first, *rest)
         if first == 40:
-            runs.status[3] = engine.kernel.INTERRUPTED
+            runs.status[3] = engine.INTERRUPTED
             rest[2].set()
         return runs
 
@@ -391,9 +394,9 @@ def test_sums_of_three_are_one_law_on_both_exact_methods():
 @pytest.mark.parametrize("writable", [True, False])
 def test_kernels_are_kept_where_there_is_room(writable, tmp_path, monkeypatch):
     monkeypatch.setenv("PARTITA_CACHE", str(tmp_path / "kernels" if writable else Path(os.devnull) / "kernels"))
-    compiled.folder.cache_clear()
-    compiled.load.cache_clear()
-    assert compiled.load("from numba import njit\n\n@njit\ndef run(x):\n    return 2 * x\n")(21) == 42
+    generated.folder.cache_clear()
+    generated.load.cache_clear()
+    assert generated.load("from numba import njit\n\n@njit\ndef run(x):\n    return 2 * x\n")(21) == 42
     assert (len([*(tmp_path / "kernels").glob("run-*.kernel")]) == 1) is writable
-    compiled.folder.cache_clear()
-    compiled.load.cache_clear()
+    generated.folder.cache_clear()
+    generated.load.cache_clear()

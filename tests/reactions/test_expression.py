@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from partita.reactions import expression as tree
-from partita.reactions.expression import OPERATORS, SCALAR_FUNCTIONS, Call, Name, Number
-from partita.reactions.formula import parse
+from partita.reactions.model import expression as tree
+from partita.reactions.model.expression import Call, Name, Number
+from partita.reactions.model.formula import parse
+from partita.reactions.model.operators import OPERATORS
 from tests.reactions.networks import expressions
 
 VALUES = {"a": 2.5, "b": 0.75, "c": 3.0, "t": 1.5}
@@ -16,8 +17,8 @@ VALUES = {"a": 2.5, "b": 0.75, "c": 3.0, "t": 1.5}
 def compiled(text):
     """The value of the Numba source of an expression, run by Python itself."""
     scope = {"np": np, **VALUES}
-    for definition in SCALAR_FUNCTIONS.values():
-        exec(definition, scope)
+    for row in OPERATORS.values():
+        exec(row.definition, scope)
     return eval(tree.source(parse(text), str), scope)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from partita.cli import main
 from partita.reactions import Network
-from partita.reactions.fitting import read_table
+from partita.reactions.commands.fit import read_table
 
 NETWORK = "k = 3; A -> B @ k; A = 5"
 

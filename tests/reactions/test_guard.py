@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from partita.reactions import Network, SimulationWarning
-from partita.reactions.guard import guarded
+from partita.reactions.kernels.guard import guarded
 
 TAKES_NOTHING_MISSING = [
     "A -> B @@ k * A",

@@ -48,7 +48,9 @@ PREPARE = """
 import signal, sys, warnings
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from partita.reactions import Network
-from partita.reactions import ensemble, elimination, uniformization
+from partita.reactions.simulation import ensemble
+from partita.reactions.analysis import elimination
+from partita.reactions.analysis import uniformization
 """
 
 

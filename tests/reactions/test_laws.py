@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from partita.reactions import Network, engine
+from partita.reactions import Network
+from partita.reactions.simulation import engine
 
 EXPRESSION = "-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1"
 BIRTH_DEATH = "X = 20; X -> 2 X @ 0.5; X -> @ 0.6"

@@ -5,8 +5,9 @@ import pytest
 from scipy.linalg import expm
 from scipy.stats import binom, poisson
 
-from partita.reactions import BoundsWarning, Network, elimination, read_sbml, uniformization
-from partita.reactions.expression import evaluate
+from partita.reactions import BoundsWarning, Network, read_sbml
+from partita.reactions.analysis import elimination, uniformization
+from partita.reactions.model.expression import evaluate
 
 
 def test_birth_and_death_is_poisson_at_all_times():
@@ -81,7 +82,7 @@ def test_nothing_that_moves_is_one_state():
 )
 def test_what_has_no_master_equation_is_refused(text, bounds, message, monkeypatch):
     if "2000000" in message:
-        monkeypatch.setattr("partita.reactions.master.STATE_LIMIT", 2000)
+        monkeypatch.setattr("partita.reactions.analysis.master.STATE_LIMIT", 2000)
         message = "at most 2000 states"
     with pytest.raises(ValueError, match=message):
         Network.from_text(text).master_equation(bounds)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from partita.reactions import Event, Network, Reaction
-from partita.reactions.expression import evaluate, to_text
+from partita.reactions.model.expression import evaluate, to_text
 from tests.reactions.networks import networks
 
 

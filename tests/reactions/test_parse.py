@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita.reactions import Network
-from partita.reactions.formula import LENGTH_LIMIT, parse
+from partita.reactions.model.formula import LENGTH_LIMIT, parse
 
 # (text, line, column, what the error says)
 BROKEN = {

@@ -7,7 +7,7 @@ from io import BytesIO
 import pytest
 
 from partita.reactions import Network, read_sbml
-from partita.reactions.expression import evaluate, to_text
+from partita.reactions.model.expression import evaluate, to_text
 
 pytest.importorskip("libsbml")
 

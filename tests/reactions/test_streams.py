@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from partita.reactions.streams import advance, exponential, stream_states
+from partita.reactions.kernels.streams import advance, exponential, stream_states
 
 
 @pytest.mark.parametrize("seed", [0, 5, 2**63 - 1, 2**70 + 3, 2**140 + 9])

@@ -8,8 +8,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from partita.reactions import Network, SimulationWarning, engine, simulate
-from partita.reactions.plan import plan
+from partita.reactions import Network, SimulationWarning, simulate
+from partita.reactions.kernels.layout import plan
+from partita.reactions.simulation import engine
 from tests.reactions.test_laws import pearson
 
 TEXT = """

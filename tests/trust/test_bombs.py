@@ -238,7 +238,7 @@ def test_what_real_files_pack_to_is_read(tmp_path):
 def test_a_line_without_end(door, tmp_path, monkeypatch):
     """Of a file that is not packed: it is refused after some megabytes, however long it goes on."""
     from partita.reactions import Network
-    from partita.reactions.fitting import read_table
+    from partita.reactions.commands.fit import read_table
 
     monkeypatch.setattr(bounded, "LONGEST_LINE", 1000)
     read = {name: found for name, (found, _) in DOORS.items()} | {"table": lambda path: read_table(path, Network.from_text("A -> @ 1"))}

@@ -12,7 +12,7 @@ import pytest
 from partita.contrast import WordVectors
 from partita.flows.files import read_rows
 from partita.reactions import Network, simulate
-from partita.reactions.fitting import read_table
+from partita.reactions.commands.fit import read_table
 
 NET = Network.from_text("A = 3; A -> @ 1")
 
@@ -164,12 +164,12 @@ def test_a_pickle_in_a_zarr_store_is_not_run(canary, tmp_path):
 
 def test_a_chunk_that_is_a_pickle_is_not_run(canary, tmp_path, monkeypatch):
     pytest.importorskip("h5netcdf")
-    from partita.reactions import saving
+    from partita.reactions.simulation import journal
 
     path = tmp_path / "runs.nc"
     with monkeypatch.context() as context:
-        context.setattr(saving.Journal, "finish", lambda *arguments: None)
-        context.setattr(saving.Journal, "result", lambda journal: NET.simulate([0.0], 1, seed=0))
+        context.setattr(journal.Journal, "finish", lambda *arguments: None)
+        context.setattr(journal.Journal, "result", lambda journal: NET.simulate([0.0], 1, seed=0))
         run(path)
     chunk = tmp_path / "runs.nc.partial" / "0000000000.npz"
     assert chunk.exists()

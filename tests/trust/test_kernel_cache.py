@@ -15,7 +15,8 @@ import pytest
 from numba.core.compiler import CompileResult
 
 from partita import kernels
-from partita.reactions import Network, compiled, simulate
+from partita.reactions import Network, simulate
+from partita.reactions.kernels import generated
 
 TWICE = "from numba import njit\n\n@njit\ndef run(x):\n    return 2 * x\n"
 FALSE = "from numba import njit\n\n@njit\ndef run(x):\n    return 0 * x - 1\n"
@@ -48,13 +49,13 @@ def home(tmp_path, monkeypatch):
 def forget():
     """Be as a new process."""
     kernels.folder.cache_clear()
-    compiled.load.cache_clear()
+    generated.load.cache_clear()
 
 
 def twice(x, source=TWICE):
     """The answer of a new process, and whether it compiled anything."""
     forget()
-    function = compiled.load(source)
+    function = generated.load(source)
     return function(x), sum(function.stats.cache_misses.values())
 
 
@@ -229,7 +230,7 @@ def test_a_folder_that_others_can_write_is_not_used(prepare, home):
     with pytest.warns(
         UserWarning, match=r"kernel cache .*kernels belongs to another user, or others can write it.*PARTITA_CACHE"
     ) as caught:
-        answers = [function(21) for function in (compiled.load(TWICE), compiled.load(FALSE))]
+        answers = [function(21) for function in (generated.load(TWICE), generated.load(FALSE))]
     assert (answers, len(caught)) == ([42, -1], 1)
     assert [found.name for found in home.iterdir()] == [path.name]
     assert not (home.parent / "canary").exists()
@@ -303,8 +304,8 @@ def test_whatever_a_function_refers_to_counts(change):
 
 def test_keys_are_the_same_in_all_processes():
     code = (
-        "import json; from partita.reactions import sparse, tau; from partita.kernels import Cache; "
-        "print(json.dumps([Cache(work).fingerprint for work in (sparse.run, tau.run)]))"
+        "import json; from partita.reactions.kernels import sparse, tau; from partita.kernels import Cache; "
+        "print(json.dumps([Cache(work).fingerprint for work in (sparse.kernel(), tau.kernel())]))"
     )
     found = [
         subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed}).stdout

@@ -10,7 +10,8 @@ import pytest
 from partita import tour
 from partita.contrast import WordVectors, corpus
 from partita.files import replacing
-from partita.reactions import Network, saving
+from partita.reactions import Network
+from partita.reactions.simulation import journal
 
 NET = Network.from_text("A = 9; A -> @ 1")
 ERRORS = {
@@ -52,7 +53,7 @@ def test_a_chunk_that_cannot_be_written(chunks, kind, suffix, tmp_path, monkeypa
     pytest.importorskip("h5netcdf" if suffix == ".nc" else "zarr")
     path, error = tmp_path / f"runs{suffix}", ERRORS[kind]
     with monkeypatch.context() as context:
-        context.setattr(saving.np, "savez", after(chunks, np.savez, error))
+        context.setattr(journal.np, "savez", after(chunks, np.savez, error))
         with pytest.raises(KeyboardInterrupt if kind == "Ctrl-C" else (type(error), OSError)) as raised:
             simulate(path)
     if not chunks:
@@ -75,7 +76,7 @@ def test_a_result_that_cannot_be_written(kind, suffix, tmp_path, monkeypatch):
     path = tmp_path / f"runs{suffix}"
     write = {".nc": "_write_netcdf", ".zarr": "_write_zarr"}[suffix]
     with monkeypatch.context() as context:
-        context.setattr(saving, write, after(0, None, ERRORS[kind]))
+        context.setattr(journal, write, after(0, None, ERRORS[kind]))
         with pytest.raises(KeyboardInterrupt if kind == "Ctrl-C" else OSError, match=None if kind == "Ctrl-C" else "the same call goes on"):
             simulate(path)
     folder = tmp_path / f"runs{suffix}.partial"
@@ -88,7 +89,7 @@ def test_a_result_that_cannot_be_written(kind, suffix, tmp_path, monkeypatch):
 
 def test_a_call_that_cannot_be_noted(tmp_path, monkeypatch):
     pytest.importorskip("h5netcdf")
-    monkeypatch.setattr(saving.Path, "write_text", raising(ERRORS["full disk"]))
+    monkeypatch.setattr(journal.Path, "write_text", raising(ERRORS["full disk"]))
     with pytest.raises(OSError, match="No space"):
         simulate(tmp_path / "runs.nc")
     assert not [*tmp_path.iterdir()]

@@ -19,7 +19,7 @@ from partita.contrast import WordVectors
 from partita.crf import Lexicon, read_columns, read_segmented
 from partita.flows.files import read_rows
 from partita.reactions import Network, read_sbml
-from partita.reactions.fitting import read_table
+from partita.reactions.commands.fit import read_table
 
 EXAMPLES = os.environ.get("PARTITA_EXAMPLES")
 SECONDS = 10  # for one text; held where many are drawn, and the machine is no one else's

@@ -1,0 +1,1 @@
+"""The commands `partita simulate` and `partita fit`."""

@@ -1,0 +1,183 @@
+"""`partita fit`: the parameters of a network's rate equation, inferred from a table of observations.
+
+text or file → Network → rate equation,   data.csv → times, observed   →   ode.fit → table, fit.json, fit.png
+"""
+
+import csv
+import json
+import re
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import numpy as np
+
+from partita.bounded import lines
+from partita.doctor import need
+from partita.files import replacing
+from partita.options import SEED, count, ending, say
+from partita.reactions.commands.simulate import TextMayBeginWithAnArrow, read_network
+from partita.reactions.network import Network
+
+if TYPE_CHECKING:
+    from partita import ode
+
+
+@click.command(cls=TextMayBeginWithAnArrow, epilog="Example: partita fit 'k = 1; A -> B @ k' decay.csv --plot fit.png")
+@click.argument("model")
+@click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--free", metavar="NAME,...", help="The parameters to fit. Default: all.")
+@click.option("--noise", type=click.Choice(["normal", "lognormal"]), default="normal", show_default=True)
+@click.option("--stiff", is_flag=True, help="Take implicit steps.")
+@click.option("--exact-start", is_flag=True, help="Take what was seen at time 0 as exact. Default: as noisy as the rest, and fitted.")
+@click.option("--starts", type=count(10_000), default=8, show_default=True, help="Searches at most, the first from MODEL's values.")
+@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), callback=ending(".json"), help="Write what was found: *.json.")
+@click.option("--plot", type=click.Path(path_type=Path), callback=ending(".png", ".svg", ".pdf"), help="Draw it: *.png, *.svg, *.pdf.")
+def fit(
+    model: str,
+    data: Path,
+    free: str | None,
+    noise: str,
+    stiff: bool,
+    exact_start: bool,
+    starts: int,
+    seed: int,
+    out: Path | None,
+    plot: Path | None,
+) -> None:
+    """Fit the parameters of a network's rate equation to DATA, and print them with standard errors.
+
+    MODEL is as for 'partita simulate', its parameters the start of the search; rates that are plain numbers stay. DATA is a table with
+    commas, its first column the time, the others named after species; an empty cell was not seen, a species without a column never was.
+    MODEL's initial counts hold at time 0, whenever the first observation was made. What was seen at time 0 itself is an observation like
+    the others: the initial value of that species is fitted. Times before 0 are refused.
+    """
+    if plot is not None:
+        need("matplotlib", "--plot")
+    network = read_network(model)
+    names = list(network.parameters) if free is None else free.split(",")
+    if unknown := [name for name in names if name not in network.parameters]:
+        raise click.UsageError(f"--free must name parameters of the network, and '{unknown[0]}' is none.")
+    if not names:
+        raise click.UsageError("MODEL has no parameter to fit: write 'A -> B @ k; k = 1' rather than 'A -> B @ 1'.")
+    times, observed = read_table(data, network)
+    if times[0] < 0:
+        raise ValueError(f"{data}: expected times from 0 on, where MODEL's initial counts hold, got {times[0]:g}")
+    known = np.array([float(network.initial[name]) for name in network.species])
+    initial = np.where(np.isnan(observed[0]) | (times[0] > 0), known, np.nan)
+
+    from partita.backend import choose
+
+    choose()
+
+    from partita import ode
+
+    start = {name: network.parameters[name] for name in names}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ode.ConvergenceWarning)
+        warnings.simplefilter("always", ode.IdentifiabilityWarning)
+        try:
+            found = ode.fit(
+                network.rate_equation(),
+                start,
+                times,
+                observed,
+                initial=initial,
+                initial_time=0.0,
+                fit_initial=False if exact_start else None,
+                noise=noise,
+                step="rodas4" if stiff else "rk4",
+                starts=starts,
+                seed=seed,
+            )
+        except FloatingPointError:
+            other = "" if stiff else ", or with --stiff for a stiff network"
+            raise click.ClickException(
+                f"the solution is not finite from any start: begin with other values of parameters in MODEL{other}"
+            ) from None
+    told = (ode.ConvergenceWarning, ode.IdentifiabilityWarning)
+    for warning in caught:
+        if not issubclass(warning.category, told):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    for hint in _hints(found, stiff, starts, [*network.species]):
+        say(f"Warning: {hint}", err=True)
+    width = max(9, *map(len, names))
+    say(f"{'parameter':<{width}}  {'start':>12}  {'found':>12}  {'error':>10}")
+    for name in names:
+        say(f"{name:<{width}}  {start[name]:>12.6g}  {found.parameters[name]:>12.6g}  {found.errors[name]:>10.2g}")
+    say(f"{np.isfinite(observed).sum()} values of {len(times)} times; RMSE {found.rmse:.4g}")
+    say(f"converged: {'yes' if found.converged else 'no'}")
+    counts = [
+        f"{name} = {value:.6g}" + (f" ± {error:.2g}" if error else "")
+        for name, value, error in zip(network.species, found.initial, found.initial_errors, strict=True)
+    ]
+    say(f"at time 0: {', '.join(counts)}")
+    if out is not None:
+        values = {key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")}
+        errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
+        content = {"network": str(network), **values, "errors": errors, "rmse": found.rmse, "converged": found.converged}
+        with replacing(out) as beside:
+            beside.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        say(f"written: {out}")
+    if plot is not None:
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(8, 4.5), layout="constrained")
+        found.plot([*network.species], axes=figure.add_subplot())
+        with replacing(plot) as beside:
+            figure.savefig(beside, dpi=150)
+        say(f"drawn: {plot}")
+
+
+def _hints(found: "ode.Fit", stiff: bool, starts: int, species: list[str]) -> Iterator[str]:
+    """What is wrong with a fit, and which options may help."""
+    if found.message != "converged":
+        yield (
+            f"the fit is not to be relied on. It has {'' if found.converged else 'not '}converged"
+            + (", but explains the observations worse than their means do" if found.converged else "")
+            + f". Begin with other values of parameters in MODEL, or raise --starts ({starts})"
+            + ("" if stiff else "; --stiff is for stiff networks")
+        )
+    elif found.unidentified:
+        named = re.sub(r"initial\[0, (\d+)\]", lambda match: f"{species[int(match[1])]} at time 0", ", ".join(found.unidentified))
+        yield f"the observations do not determine {named}: fit fewer with --free"
+    elif np.isnan(found.sigma).any():
+        yield "there are no more observations than parameters, and so no standard errors: fit fewer with --free"
+
+
+def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Times `(time,)` and observations `(time, species)` in the network's order, NaN where nothing was seen.
+
+    Raises:
+        ValueError: with file and line, if the table is not as described.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [(number, row) for number, row in enumerate(csv.reader(lines(file)), 1) if any(map(str.strip, row))]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"{path}: is no table: {error}") from error
+    if len(rows) < 3:
+        raise ValueError(f"{path}: want a line of names and at least two of numbers, got {len(rows)} lines")
+    header = [name.strip() for name in rows[0][1]]
+    columns = header[1:]
+    if wrong := [name for name in columns if name not in network.species]:
+        raise ValueError(f"{path}:{rows[0][0]}: {wrong[0]!r} is no species of the network ({', '.join(network.species)})")
+    if not columns or len({*columns}) < len(columns):
+        raise ValueError(f"{path}:{rows[0][0]}: want the time and then species, each once, got {', '.join(header)}")
+    observed = np.full((len(rows) - 1, len(network.species)), np.nan)
+    times = np.empty(len(rows) - 1)
+    places = [network.species.index(name) for name in columns]
+    for row, (number, cells) in enumerate(rows[1:]):
+        if len(cells) != len(header):
+            raise ValueError(f"{path}:{number}: want {len(header)} cells, got {len(cells)}")
+        try:
+            times[row], *values = (float(cell) if cell.strip() else np.nan for cell in cells)
+        except ValueError as error:
+            raise ValueError(f"{path}:{number}: {error}") from None
+        observed[row, places] = values
+        if np.isinf(observed[row]).any() or not np.isfinite(times[row]) or (row and times[row] <= times[row - 1]):
+            raise ValueError(f"{path}:{number}: want finite numbers and rising times, got {', '.join(cells)}")
+    return times, observed

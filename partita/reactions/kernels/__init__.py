@@ -1,0 +1,1 @@
+"""What is compiled: from a system to machine code that runs trajectories."""

@@ -1,0 +1,373 @@
+"""The direct method as one compiled function for each structure of network.
+
+    E ~ Exp(1), u ~ U[0, 1):   t ← t + E / Σ a_r,   r = min { r : u Σ a < a_1 + … + a_r }        (Gillespie 1977)
+
+The source is written out from the plan: species are local variables, and in small networks a reaction is chosen without a branch. With the
+partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i changes by v_i1 + Σ_r (v_i,r+1 − v_ir) g_r.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+
+from partita.reactions.kernels import streams
+from partita.reactions.kernels.layout import Plan, Trigger
+from partita.reactions.kernels.state import (
+    ABSORBED,
+    BAD_EVENT,
+    BAD_PROPENSITY,
+    COUNT_LIMIT,
+    COUNT_TOO_LARGE,
+    EVENT_LIMIT,
+    FINISHED,
+    RUNNING,
+    Log,
+    Rows,
+    Shared,
+)
+from partita.reactions.model.expression import TIME, names, source
+from partita.reactions.model.operators import OPERATORS
+
+RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
+LARGEST_BRANCHLESS = 10  # reactions; in larger networks finding one by branches costs less than computing all propensities anew
+EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
+
+ARGUMENTS = "queue, places, rows, shared, p, budget"
+UNPACK = (f"{', '.join(Rows._fields)} = rows", f"{', '.join(Shared._fields)} = shared")
+DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False)'
+
+
+def header() -> str:
+    """Source that stands at the beginning: what the rest calls."""
+    return "\n".join(
+        [
+            "import numpy as np",
+            "from numba import njit",
+            f"from {streams.__name__} import advance, exponential, fetch_add, uniform",
+            "",
+            *(f"@njit(error_model='numpy')\n{row.definition}\n" for row in OPERATORS.values() if row.definition),
+            "",
+        ]
+    )
+
+
+def indented(lines: Iterable[str], depth: int) -> Iterator[str]:
+    """The lines, moved right."""
+    return ("    " * depth + line for line in lines)
+
+
+def draws() -> list[str]:
+    """Lines that take the two numbers of an event from the stream s0…s3."""
+    return [
+        "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
+        "wait = exponential(r)",
+        "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
+        "u = uniform(r)",
+    ]
+
+
+def laws(plan: Plan) -> list[str]:
+    """Lines that compute a0, a1 and so on."""
+    return [f"a{i} = {source(law, plan.rename)}" for i, law in enumerate(plan.laws)]
+
+
+def propensities(plan: Plan) -> tuple[list[str], list[str]]:
+    """Lines that compute a0, a1, … and their `total`, and the names of the partial sums."""
+    lines = laws(plan)
+    sums = _partial_sums([f"a{i}" for i in range(len(plan.laws))], lines)
+    # Adding 0 makes 0 of −0, which would turn the waiting time to −inf.
+    lines.append(f"total = {sums[-1]} + 0.0" if sums else "total = 0.0")
+    return lines, sums
+
+
+def _partial_sums(terms: list[str], lines: list[str]) -> list[str]:
+    if len(terms) <= 1:
+        return terms
+    size = 1
+    while size * RADIX < len(terms):
+        size *= RADIX
+    sums: list[str] = []
+    for first in range(0, len(terms), size):
+        inner = _partial_sums(terms[first : first + size], lines)
+        if sums:
+            before = sums[-1]
+            for term in inner:
+                name = f"c{len(lines)}"
+                lines.append(f"{name} = {before} + {term}")
+                sums.append(name)
+        else:
+            sums = inner
+    return sums
+
+
+def all_good(plan: Plan) -> str:
+    """The condition that no propensity is negative, NaN or infinite."""
+    each = [] if plan.safe else [f"(a{i} >= 0.0)" for i in range(len(plan.laws))]
+    return " & ".join([*each, "(total < np.inf)"])
+
+
+def choices(plan: Plan, sums: list[str]) -> list[str]:
+    """Lines that set g0, g1, …: whether the chosen reaction stands after reaction 0, 1 and so on."""
+    return ["threshold = u * total", *(f"g{r} = threshold >= {name}" for r, name in enumerate(sums[:-1]))]
+
+
+def differences(plan: Plan) -> dict[int, str]:
+    """Slot → source of what the chosen reaction adds to it; exact, as whole numbers are."""
+    found = {}
+    for slot in sorted({slot for change in plan.changes for slot in change}):
+        values = [change.get(slot, 0) for change in plan.changes]
+        steps = enumerate(pairwise(values))
+        terms = [f"({float(after - before)} if g{r} else 0.0)" for r, (before, after) in steps if after != before]
+        terms += [str(float(values[0]))] if values[0] else []
+        while len(terms) > 1:
+            terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
+        found[slot] = terms[0]
+    return found
+
+
+def is_branching(plan: Plan) -> bool:
+    """Whether the chosen reaction is found by branches, each of which computes anew what the reaction changes."""
+    return len(plan.laws) > LARGEST_BRANCHLESS and plan.is_plain
+
+
+def scalar_source(plan: Plan, log: bool = False) -> str:
+    """Source of `run`, which takes trajectories from the queue one at a time; with `log` it writes every event down.
+
+    With `log` its laws are the constants and a `Log`.
+    """
+    compute, sums = propensities(plan)
+    good = all_good(plan)
+    branching = is_branching(plan) and not log
+    if branching:
+        compute = compute[len(plan.laws) :]
+        happen = ["threshold = u * total", *_branches(plan, sums, _anew(plan), 0, len(plan.laws))]
+    else:
+        happen = [*choices(plan, sums), *(f"x{slot} += {change}" for slot, change in differences(plan).items())]
+    settle = settling(plan)
+    crossing = [
+        # A propensity that is wrong from now on is no matter where nothing is to be recorded any more.
+        f"wrong = not ({good})",
+        "until = np.nextafter(t, np.inf) if wrong else min(then, stops[b])",
+        "while k < times.size and times[k] < until:",
+        *indented(recording(plan, "k", lambda slot: f"x{slot}"), 1),
+        "    k += 1",
+        "if k == times.size:",
+        f"    state = {ABSORBED} if total == 0.0 and not wrong and stops[b] == np.inf else {FINISHED}",
+        "elif wrong:",
+        f"    state = {BAD_PROPENSITY}",
+        "if state != 0:",
+        "    s0, s1, s2, s3 = before",
+        "    break",
+        "edge = min(times[k], stops[b])",
+        "if then >= stops[b]:",
+        "    t = stops[b]",
+        "    b += 1",
+        *indented(settle, 1),
+        *indented(noting(plan, "-1") if log and plan.triggers else [], 1),
+        "    edge = min(times[k], stops[b])",
+        "    continue",
+    ]
+    step = [
+        "before = s0, s1, s2, s3",
+        *draws(),
+        *compute,
+        "then = t + wait / total",
+        f"if not ((then <= edge) & {good}):",
+        *indented(crossing, 1),
+        "t = then",
+        *happen,
+        "done += 1",
+        *settle,
+        *(noting(plan, chosen_index(sums)) if log else []),
+    ]
+    ready = ["edge = min(times[k], stops[b])", *(laws(plan) if branching else [])]
+    return program(plan, log, ready, step)
+
+
+def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: str = "") -> str:
+    """Source of `run` around what it does step by step.
+
+    Args:
+        plan: The network.
+        log: Whether events are written down.
+        ready: Lines before the first step of a trajectory.
+        step: Lines of one step, which count the events in `done`, and set `state` to end the trajectory.
+        before: Source that stands before `run`.
+    """
+    slots = range(len(plan.slots))
+    settle = settling(plan)
+    body = [
+        *(f"x{i} = x[i, {i}]" for i in slots),
+        *(["w = armed[i]"] if plan.triggers else []),
+        "t = clock[i]; k = reached[i]; b = stop[i]; state = 0; done = 0; todo = 1",
+        "s0 = words[i, 0]; s1 = words[i, 1]; s2 = words[i, 2]; s3 = words[i, 3]",
+        "if b < 0:",
+        "    b = 0",
+        *indented(settle, 1),
+        *indented(noting(plan, "-1") if log and plan.triggers else [], 1),
+        # Within `room` events no count can pass the limit, so that the loop need not look at them.
+        f"room = np.int64(({COUNT_LIMIT} - {_highest(plan)}) / {float(plan.largest_change)})",
+        "todo = min(budget - spent, max_events - fired[i], room)",
+        "if todo < 1 and state == 0:",
+        f"    state = {COUNT_TOO_LARGE} if room < 1 else {EVENT_LIMIT}",
+        *ready,
+        "while state == 0 and done < todo:",
+        *indented(step, 1),
+        *(f"x[i, {i}] = x{i}" for i in slots),
+        "spent += done + 1 + k - reached[i]",
+        "clock[i] = t; fired[i] += done; reached[i] = k; stop[i] = b; status[i] = state",
+        "words[i, 0] = s0; words[i, 1] = s1; words[i, 2] = s2; words[i, 3] = s3",
+        "if state != 0:",
+        "    places[0] = -1",
+    ]
+    lines = [
+        header() + before,
+        *(settle_source(plan) if plan.triggers else []),
+        DECORATOR,
+        f"def run({ARGUMENTS}):",
+        *indented(["p, log = p"] if log else [], 1),
+        *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0"], 1),
+        *indented([f"{', '.join(f'log_{name}' for name in Log._fields)} = log", "logged = 0"] if log else [], 1),
+        *([f"    y = np.empty({len(plan.slots)})"] if plan.triggers else []),
+        "    while spent < budget:",
+        *indented(_NEXT, 2),
+        *indented(body, 2),
+        "    return True",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def noting(plan: Plan, chosen: str) -> list[str]:
+    """Lines that write an event down."""
+    return [
+        f"chosen = {chosen}",
+        "log_time[logged] = t",
+        "log_reaction[logged] = chosen",
+        *(f"log_state[logged, {i}] = x{i}" for i in range(len(plan.slots))),
+        "logged += 1",
+    ]
+
+
+def chosen_index(sums: list[str]) -> str:
+    """The number of the chosen reaction, from g0, g1 and so on."""
+    return " + ".join(f"np.int64(g{r})" for r in range(len(sums) - 1)) or "0"
+
+
+def _anew(plan: Plan) -> list[list[str]]:
+    """For each reaction, lines that compute the propensities which it changes."""
+    readers: dict[str, list[int]] = {}
+    for number, law in enumerate(plan.laws):
+        for name in names(law):
+            readers.setdefault(name, []).append(number)
+    lines = laws(plan)
+    return [[lines[r] for r in sorted({r for slot in change for r in readers.get(plan.slots[slot], ())})] for change in plan.changes]
+
+
+def _branches(plan: Plan, sums: list[str], anew: list[list[str]], first: int, last: int) -> list[str]:
+    """Lines that find the chosen reaction by bisection, do what it does, and compute anew only the propensities that it changes."""
+    if last - first == 1:
+        return [*(f"x{slot} += {float(value)}" for slot, value in plan.changes[first].items()), *anew[first]] or ["pass"]
+    middle = (first + last) // 2
+    lower, upper = _branches(plan, sums, anew, first, middle), _branches(plan, sums, anew, middle, last)
+    return [f"if threshold < {sums[middle - 1]}:", *indented(lower, 1), "else:", *indented(upper, 1)]
+
+
+_NEXT = (
+    "i = places[0]",
+    "if i < 0:",
+    "    i = fetch_add(queue, 1)",
+    "    if i >= status.size:",
+    "        return False",
+    f"    if status[i] != {RUNNING}:",
+    "        continue",
+    "    places[0] = i",
+)
+
+
+def recording(plan: Plan, row: str, value: Callable[[int], str]) -> list[str]:
+    """Lines that write the slots asked for into row `row` of time."""
+    lines = []
+    for slot in range(len(plan.slots)):
+        target, kind = ("counts", "np.int64") if slot < plan.num_counts else ("others", "np.float64")
+        lines += [f"if columns[{slot}] >= 0:", f"    {target}[i, columns[{slot}], {row}] = {kind}({value(slot)})"]
+    return lines or ["pass"]
+
+
+def _highest(plan: Plan) -> str:
+    sizes = [f"abs(x{i})" for i in range(plan.num_counts)]
+    return f"max({', '.join(sizes)})" if len(sizes) > 1 else (sizes or ["0.0"])[0]
+
+
+def settling(plan: Plan) -> list[str]:
+    """Lines that let events happen where a condition has turned, and then end the loop so that the counts are looked at again."""
+    if not plan.triggers:
+        return []
+    slots = range(len(plan.slots))
+    return [
+        f"if turned({', '.join(['t', *(f'x{i}' for i in slots), 'p', 'w'])}):",
+        *(f"    y[{i}] = x{i}" for i in slots),
+        "    fine = settle(t, y, p, w)",
+        *(f"    x{i} = y[{i}]" for i in slots),
+        "    todo = 0",
+        "    if not fine:",
+        f"        state = {BAD_EVENT}",
+    ]
+
+
+def settle_source(plan: Plan) -> list[str]:
+    """Source of `turned`, whether a condition has, and of `settle`: all events whose conditions have turned true happen, one by one.
+
+    Numbers stand in arrays: a compiler takes time and memory for each variable at each branch.
+    """
+    constants = {name: f"p[{i}]" for i, (name, _) in enumerate(plan.constants)} | {TIME: "t"}
+    in_locals = (constants | {name: f"x{i}" for i, name in enumerate(plan.slots)}).__getitem__
+    in_arrays = (constants | {name: f"y[{i}]" for i, name in enumerate(plan.slots)}).__getitem__
+    conditions = [trigger.condition for trigger in plan.triggers]
+    turned = (f"if ({source(condition, in_locals)}) != w[{i}]: return True" for i, condition in enumerate(conditions))
+    rounds = ["pending = False"]
+    for i, condition in enumerate(conditions):
+        rounds += [f"now = {source(condition, in_arrays)}", f"if now and not w[{i}]: q[{i}] = True", f"w[{i}] = now"]
+    rounds += [
+        "for i in range(q.size):",
+        "    pending = pending or q[i]",
+        "if not pending:",
+        "    return fine",
+        "which = -1",
+        "best = -np.inf",
+    ]
+    for i, trigger in enumerate(plan.triggers):
+        priority = "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, in_arrays)})"
+        rounds += [f"if q[{i}]:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"]
+    rounds += ["q[which] = False"]
+    for i, trigger in enumerate(plan.triggers):
+        rounds += [f"if which == {i}:", *indented(_assigning(plan, trigger, in_arrays), 1)]
+    room = max(len(trigger.assignments) for trigger in plan.triggers)
+    return [
+        "@njit(error_model='numpy')",
+        f"def turned({', '.join(['t', *(f'x{i}' for i in range(len(plan.slots))), 'p', 'w'])}):",
+        *indented([*turned, "return False"], 1),
+        "",
+        "",
+        "@njit(error_model='numpy')",
+        "def settle(t, y, p, w):",
+        *indented([f"q = np.zeros({len(conditions)}, np.bool_)", f"v = np.empty({room})", "fine = True"], 1),
+        f"    for _ in range({EVENT_ROUNDS}):",
+        *indented(rounds, 2),
+        "    return False",
+        "",
+        "",
+    ]
+
+
+def _assigning(plan: Plan, trigger: Trigger, rename: Callable[[str], str]) -> Iterator[str]:
+    """Lines that set what an event sets; a value that several slots take is computed once."""
+    places: dict[str, int] = {}
+    for _, value in trigger.assignments:
+        text = source(value, rename)
+        if text not in places:
+            places[text] = len(places)
+            yield f"v[{places[text]}] = np.float64({text})"
+    for slot, value in trigger.assignments:
+        new = f"v[{places[source(value, rename)]}]"
+        valid = f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})" if slot < plan.num_counts else f"np.isfinite({new})"
+        yield f"fine = fine and {valid}"
+        yield f"y[{slot}] = {new}"

@@ -1,0 +1,157 @@
+"""The direct method for many trajectories in lockstep: lanes of a vector register, each a trajectory with its own stream.
+
+    one pass = one event in every lane:   t_l ← t_l + E_l / Σ a(x_l)
+
+Lane by lane the arithmetic is that of `kernel`, in the same order, so the numbers are the same. The inner loop has no branch and LLVM
+makes vector code of it. What is rare happens between two passes: a lane records the grid points its event has gone past, and takes the
+next trajectory when it is done. Whatever needs more care (a bad propensity, a count near its limit) is left to the scalar kernel.
+"""
+
+from partita.reactions.kernels.direct import (
+    ARGUMENTS,
+    DECORATOR,
+    UNPACK,
+    all_good,
+    choices,
+    differences,
+    draws,
+    header,
+    indented,
+    propensities,
+    recording,
+)
+from partita.reactions.kernels.layout import Plan
+from partita.reactions.kernels.state import ABSORBED, COUNT_LIMIT, EVENT_LIMIT, FINISHED, RUNNING
+from partita.reactions.model.expression import operators
+from partita.reactions.model.operators import OPERATORS
+
+LANES = 16
+FEWEST = 5  # with no more lanes in use than these the scalar kernel is as fast
+BLOCK = 1024  # passes between two looks at event limits and large counts
+
+
+def suits(plan: Plan) -> bool:
+    """Whether every law is plain arithmetic, which vector units can do, of the state alone."""
+    return plan.is_plain and all(OPERATORS[symbol].is_arithmetic for law in plan.laws for symbol in operators(law))
+
+
+def lanes_source(plan: Plan) -> str:
+    """Source of `run` with the arguments of the scalar kernel; `places` holds a trajectory for each lane, or −1.
+
+    It returns when about `budget` events are done or none is left: False if too few trajectories are left to fill the lanes. Those still
+    running then stand in their rows, for the scalar kernel to end; most ensembles need none, and the scalar kernel is not compiled.
+    """
+    num_slots = len(plan.slots)
+    # Rows of the work array, LANES numbers each: clock, next time to record, total, state, state before the event.
+    clock, edge, total, state, old = 0, 1, 2, 3, 3 + num_slots
+    compute, sums = propensities(plan)
+    changes = differences(plan)
+
+    def at(row: int, lane: str = "l") -> str:
+        return f"f[{row * LANES} + {lane}]"
+
+    event = [
+        *(f"s{i} = w[{i * LANES} + l]" for i in range(4)),
+        *draws(),
+        *(f"w[{i * LANES} + l] = s{i}" for i in range(4)),
+        *(f"x{i} = {at(state + i)}" for i in range(num_slots)),
+        *compute,
+        f"then = {at(clock)} + wait / total",
+        f"then = then if {all_good(plan)} else np.nan",
+        f"rare += 0 if then <= {at(edge)} else 1",
+        f"{at(clock)} = then",
+        f"{at(total)} = total",
+        *choices(plan, sums),
+        *(f"{at(old + i)} = x{i}" for i in range(num_slots)),
+        *(f"{at(state + i)} = x{i} + {change}" for i, change in changes.items()),
+    ]
+    load = [
+        "while fresh and place[l] < 0:",
+        "    i = fetch_add(queue, 1)",
+        "    if i >= status.size:",
+        "        fresh = False",
+        f"    elif status[i] == {RUNNING}:",
+        "        place[l] = i",
+        "i = place[l]",
+        "if i >= 0:",
+        *indented([f"{at(state + s)} = x[i, {s}]" for s in range(num_slots)], 1),
+        *indented([f"w[{s * LANES} + l] = words[i, {s}]" for s in range(4)], 1),
+        f"    {at(clock)} = clock[i]; kept[l] = reached[i]; {at(edge)} = times[kept[l]]",
+        "else:",  # an idle lane runs on harmlessly, at a time when nothing is to be recorded
+        *indented([f"{at(state + s)} = 0.0" for s in range(num_slots)], 1),
+        f"    {at(clock)} = np.inf; {at(edge)} = np.inf",
+    ]
+    rare = [
+        "for l in range(LANES):",
+        f"    if not ({at(clock)} <= {at(edge)}):",
+        "        i = place[l]",
+        f"        then = {at(clock)}",
+        "        k = kept[l]",
+        "        while i >= 0 and k < times.size and times[k] < then:",
+        *indented(recording(plan, "k", lambda slot: at(old + slot)), 3),
+        "            k += 1; spent += 1",
+        "        if i >= 0 and k < times.size and then == then:",
+        f"            kept[l] = k; {at(edge)} = times[k]",
+        "        else:",
+        "            if i >= 0 and then == then:",
+        f"                status[i] = {ABSORBED} if {at(total)} == 0.0 else {FINISHED}",
+        "                reached[i] = k; fired[i] += since[l] + passed",
+        *indented([f"x[i, {s}] = {at(old + s)}" for s in range(num_slots)], 4),
+        "            place[l] = -1",
+        *indented(load, 3),
+        "            since[l] = -passed - 1",
+    ]
+    lines = [
+        header(),
+        f"LANES = {LANES}",
+        "",
+        "",
+        DECORATOR,
+        f"def run({ARGUMENTS}):",
+        *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants)))], 1),
+        f"    f = np.empty({old + num_slots} * LANES)",
+        "    w = np.empty(4 * LANES, np.uint64)",
+        "    kept = np.zeros(LANES, np.int64)",
+        "    since = np.zeros(LANES, np.int64)",
+        "    place = places",
+        "    fresh = True",
+        "    spent = 0",
+        "    for l in range(LANES):",
+        *indented(load, 2),
+        "    while True:",
+        f"        passes = {BLOCK}",
+        "        active = 0",
+        "        for l in range(LANES):",
+        "            i = place[l]",
+        "            if i >= 0:",
+        "                left = max_events - fired[i]",
+        *indented([f"highest = max({', '.join(['0.0', *(f'abs({at(state + s)})' for s in range(num_slots))])})"], 4),
+        f"                near = highest > {COUNT_LIMIT} - {float(BLOCK * plan.largest_change)}",
+        "                if left < 1:",
+        f"                    status[i] = {EVENT_LIMIT}",
+        "                if left < 1 or near:",
+        "                    place[l] = -1",
+        *indented(load, 5),
+        "                    passes = 0",
+        "                else:",
+        "                    passes = min(passes, left)",
+        "                    active += 1",
+        "        if spent >= budget or active == 0:",
+        "            break",
+        "        since[:] = 0",
+        "        for passed in range(passes):",
+        "            rare = 0",
+        "            for l in range(LANES):",
+        *indented(event, 4),
+        "            if rare:",
+        *indented(rare, 4),
+        "        spent += passes * LANES",
+        "        for l in range(LANES):",
+        "            i = place[l]",
+        "            if i >= 0:",
+        f"                clock[i] = {at(clock)}; reached[i] = kept[l]; fired[i] += since[l] + passes",
+        *indented([f"words[i, {s}] = w[{s * LANES} + l]" for s in range(4)], 4),
+        *indented([f"x[i, {s}] = {at(state + s)}" for s in range(num_slots)], 4),
+        f"    return active > {FEWEST} or fresh",
+    ]
+    return "\n".join(lines) + "\n"

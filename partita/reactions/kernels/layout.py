@@ -1,0 +1,231 @@
+"""What a kernel is made from: a network as numbered slots and expressions, and the numbers that one call adds.
+
+    state x = (counts that change, parameters that events set)        constants p = (rate constants, all else that has a name)
+
+Rules are inlined. The rate constant of a mass-action law is a constant whatever its expression, so that networks which differ in numbers
+or names only share one compiled kernel.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from partita.quoting import got, shown
+from partita.reactions.kernels.guard import guarded
+from partita.reactions.kernels.intervals import enclose
+from partita.reactions.model.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
+from partita.reactions.model.reaction import finite
+from partita.reactions.model.system import System
+
+_COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """An event in terms of slots: condition, priority, what is set, and whether it may happen at the very start."""
+
+    condition: Expression
+    priority: Expression | None
+    assignments: tuple[tuple[int, Expression], ...]
+    at_start: bool
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A network laid out for kernels; made by `plan`.
+
+    Args:
+        network: The network.
+        slots: Name of each number of the state: first the species, then parameters that events set.
+        num_counts: How many slots are species.
+        constants: Each constant's name and its value as an expression of parameters and of species that never change.
+        rates: For each reaction, which of the constants is the k of its mass action; None for other laws.
+        laws: The propensity of each reaction, over slots, constants and `t`.
+        changes: Slot → difference, for each reaction.
+        safe: Whether no propensity can turn negative as long as the rate constants are not.
+        triggers: The events.
+        stops: Expressions of the times at which a condition may turn.
+        smooth: Whether a propensity changes with time in between.
+    """
+
+    network: System
+    slots: tuple[str, ...]
+    num_counts: int
+    constants: tuple[tuple[str, Expression], ...]
+    rates: tuple[int | None, ...]
+    laws: tuple[Expression, ...]
+    changes: tuple[Mapping[int, int], ...]
+    safe: bool
+    triggers: tuple[Trigger, ...]
+    stops: tuple[Expression, ...]
+    smooth: bool
+    largest_change: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "largest_change", max((abs(v) for change in self.changes for v in change.values()), default=1) or 1)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing but reactions happens, at rates that do not depend on time."""
+        return not (self.triggers or self.stops or self.smooth)
+
+    def rename(self, name: str) -> str:
+        """The local variable of a kernel that holds a name."""
+        return self._locals[name]
+
+    @functools.cached_property
+    def _locals(self) -> dict[str, str]:
+        known = {TIME: "t"}
+        known.update((name, f"p{i}") for i, (name, _) in enumerate(self.constants))
+        known.update((name, f"x{i}") for i, name in enumerate(self.slots))
+        return known
+
+
+def plan(network: System) -> Plan:
+    """Lay a network out.
+
+    Raises:
+        ValueError: if an event's condition follows time in a way that is not simulated exactly.
+
+    Example:
+        >>> from partita.reactions import Network
+        >>> layout = plan(Network.from_text("2 A -> B @ 0.1"))
+        >>> layout.slots, layout.changes, to_text(layout.laws[0])
+        (('A', 'B'), ({0: -2, 1: 1},), 'rate@0 * A * (A - 1) / 2')
+    """
+    changed = {name for reaction in network.reactions for name in network.change(reaction)}
+    assigned = {name for event in network.events for name, _ in event.assignments}
+    changed |= assigned
+    counts = [name for name in network.species if name in changed]
+    slots = (*counts, *(name for name in network.parameters if name in assigned))
+    index, varying = {name: i for i, name in enumerate(slots)}, {TIME, *slots}
+    laws, constants, rates, safe = [], dict[str, Expression](), list[int | None](), not network.events
+    for number, reaction in enumerate(network.reactions):
+        rate = network.inline(reaction.rate)
+        if reaction.mass_action and not names(rate) & varying:
+            rates.append(len(constants))
+            constants[name := f"rate@{number}"] = rate  # a name that no text can have
+            laws.append(network.propensity(replace(reaction, rate=Name(name))))
+            safe = safe and not any(species in network.rules for species, _ in reaction.reactants)
+        else:
+            rates.append(None)
+            laws.append(guarded(network.propensity(reaction), network.change(reaction)))
+            safe = False
+    triggers = tuple(
+        Trigger(
+            network.inline(event.trigger),
+            None if event.priority is None else network.inline(event.priority),
+            tuple((index[name], network.inline(value)) for name, value in event.assignments),
+            event.at_start,
+        )
+        for event in network.events
+    )
+    moving = frozenset(slots)
+    uses = [use for law in laws for use in _uses_of_time(law, moving)]
+    smooth = any(stop is None for _, stop in uses)
+    for event, trigger in zip(network.events, triggers, strict=True):
+        for use, stop in _uses_of_time(trigger.condition, moving):
+            if stop is None:
+                raise ValueError(
+                    f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact simulation takes `t` in a condition "
+                    "of an event only where it is compared with parameters, as in `at t >= 10: A = 0`"
+                )
+            uses.append((use, stop))
+    stops = tuple(dict.fromkeys(stop for _, stop in uses if stop is not None))
+    used = frozenset[str]().union(
+        *map(names, laws),
+        *(names(e) for t in triggers for e in (t.condition, *([t.priority] if t.priority else []), *(v for _, v in t.assignments))),
+    )
+    for name in sorted(used - {TIME, *slots, *constants}):
+        constants[name] = Name(name)
+    changes = tuple({index[name]: value for name, value in network.change(reaction).items()} for reaction in network.reactions)
+    return Plan(network, slots, len(counts), tuple(constants.items()), tuple(rates), tuple(laws), changes, safe, triggers, stops, smooth)
+
+
+def _uses_of_time(expression: Expression, slots: frozenset[str]) -> Iterator[tuple[Expression, Expression | None]]:
+    """Where `t` stands in an expression: comparisons of `t` with c, and the time c; all else, and None."""
+    if TIME not in names(expression):
+        return
+    if isinstance(expression, Call) and expression.operator in _COMPARISONS and Name(TIME) in expression.arguments:
+        other = expression.arguments[expression.arguments[0] == Name(TIME)]
+        yield expression, None if names(other) & (slots | {TIME}) else other
+    elif isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from _uses_of_time(argument, slots)
+    else:
+        yield expression, None
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The numbers of one call: constants `(constant,)`, initial state `(slot,)`, times at which conditions may turn, ending with inf."""
+
+    constants: np.ndarray
+    start: np.ndarray
+    stops: np.ndarray
+    initial: Mapping[str, int]
+    parameters: Mapping[str, float]
+
+
+def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping[str, float] | None) -> Numbers:
+    """Put numbers to a plan.
+
+    Raises:
+        ValueError: if a name is unknown, a count no whole number from 0 to 2⁵³, or a rate constant negative or no finite number.
+
+    Example:
+        >>> from partita.reactions import Network
+        >>> numbers(plan(Network.from_text("A -> B @ k; k = 2")), {"A": 5}, {"k": 3}).constants
+        array([3.])
+    """
+    network = layout.network
+    for name, value in (parameters or {}).items():
+        if name not in network.parameters:
+            there_are = shown(", ".join(network.parameters), 300)
+            raise ValueError(f"parameters must name parameters of the network ({there_are or 'it has none'}), got {got(name)}")
+        finite(value, f"parameters[{name!r}]")
+    all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
+    counts = network.counts({**network.initial, **(initial or {})})
+    known = {**all_parameters, **{name: float(count) for name, count in counts.items()}}
+    constants = [constant(expression, known) for _, expression in layout.constants]
+    for reaction, place in zip(network.reactions, layout.rates, strict=True):
+        if place is not None and constants[place] < 0:
+            raise ValueError(f"the rate constant of {str(reaction)!r} must not be negative, got {constants[place]:g}")
+    times = {constant(stop, known) for stop in layout.stops}
+    # A strict comparison turns one float later than the others.
+    stops = sorted(moment for time in times for moment in (time, np.nextafter(time, np.inf)) if moment > 0)
+    start = np.array([known[name] for name in layout.slots])
+    return Numbers(np.array(constants), start, np.array([*stops, np.inf]), counts, all_parameters)
+
+
+def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
+    """Name the reaction whose propensity is negative, not finite, or about to grow without bound, the time, and the state."""
+    known = {**dict(zip((name for name, _ in layout.constants), given.constants, strict=True)), TIME: time}
+    known.update(zip(layout.slots, state, strict=True))
+    known = {name: np.float64(value) for name, value in known.items()}
+    following = np.nextafter(time, np.inf)
+    at = f"at t = {time:.9g} in the state {describe(layout, state)}"
+    for moment in (time, following) if layout.smooth else (time,):
+        now = {**known, TIME: np.float64(moment)}
+        with np.errstate(all="ignore"):
+            values = [float(evaluate(law, now)) for law in layout.laws]
+            for reaction, change, value in zip(layout.network.reactions, layout.changes, values, strict=True):
+                missing = [slot for slot, difference in change.items() if state[slot] + difference < 0]
+                if value < 0 and missing and evaluate(layout.network.propensity(reaction), now) > 0:
+                    taken = f"{-change[missing[0]]} {layout.slots[missing[0]]} where there are {state[missing[0]]:g}"
+                    return f"{str(reaction)!r} would take {taken}, at a propensity of {-value:g} {at}"
+                if not 0 <= value < np.inf:
+                    return f"the propensity of {str(reaction)!r} is {value:g} {at}"
+    for reaction, law in zip(layout.network.reactions, layout.laws, strict=True):
+        with np.errstate(all="ignore"):
+            if layout.smooth and not enclose(law, known, time, following)[1] < np.inf:
+                return f"the propensity of {str(reaction)!r} has no finite bound just after that, {at}"
+    return f"the propensities add up to {sum(values):g} {at}"
+
+
+def describe(layout: Plan, state: np.ndarray) -> str:
+    """The state as text, at most twelve numbers of it."""
+    parts = [f"{name} = {value:.17g}" for name, value in zip(layout.slots, state, strict=True)]
+    return ", ".join(parts[:12]) + (f", … ({len(parts)} in all)" if len(parts) > 12 else "")

@@ -1,0 +1,49 @@
+"""How large a kernel may be that is written for a network: a compiler takes about a second and some megabytes for a thousand characters.
+
+Larger networks run from tables, at once, and somewhat slower.
+"""
+
+from partita.reactions.kernels import direct, thinning
+from partita.reactions.kernels.layout import Plan
+from partita.reactions.model.expression import names
+
+SOURCE_LIMIT = 30_000  # characters of a kernel
+EVENT_SOURCE_LIMIT = 20_000  # the same with events, whose many branches take more
+PART_LIMIT = 20_000  # numbers, names and operators in it
+
+
+def source_of(plan: Plan, log: bool = False) -> str | None:
+    """Return the source of the kernel that runs one trajectory at a time, or None for a network that is too large for one.
+
+    Example:
+        >>> from partita.reactions import Network
+        >>> from partita.reactions.kernels.layout import plan
+        >>> source_of(plan(Network.from_text("A -> B @ 1"))) is None
+        False
+        >>> many = "; ".join(f"at t >= {i}: A = {i}" for i in range(200))
+        >>> source_of(plan(Network.from_text(f"A -> B @ 1; {many}"))) is None
+        True
+    """
+    if _num_parts(plan) > PART_LIMIT:
+        return None
+    write = thinning.source if plan.smooth else direct.scalar_source
+    source = write(plan, False)
+    if len(source) > (EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT):
+        return None
+    return write(plan, True) if log else source  # one kernel or the other, whether events are written down or not
+
+
+def _num_parts(plan: Plan) -> int:
+    """How many parts the source would have, before it is written."""
+    total = 3 * (len(plan.slots) + len(plan.constants) + len(plan.triggers)) + sum(law.size for law in plan.laws)
+    total += 3 * sum(map(len, plan.changes))
+    for trigger in plan.triggers:
+        expressions = (trigger.condition, *([trigger.priority] if trigger.priority else []), *(value for _, value in trigger.assignments))
+        total += sum(expression.size for expression in expressions)
+    if direct.is_branching(plan):  # propensities are computed anew after each reaction, written out for each
+        readers: dict[str, int] = {}
+        for law in plan.laws:
+            for name in names(law):
+                readers[name] = readers.get(name, 0) + law.size
+        total += sum(readers.get(plan.slots[slot], 0) for change in plan.changes for slot in change)
+    return total

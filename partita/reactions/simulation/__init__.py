@@ -1,0 +1,1 @@
+"""From a request to a dataset: kernels on threads, chunks, files, summaries."""
