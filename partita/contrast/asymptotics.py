@@ -14,8 +14,8 @@ import numpy as np
 from keras import ops
 from scipy.stats import chi2
 
-from partita.autodiff import derivative
 from partita.backend import compiled
+from partita.backend.derivatives import derivative
 from partita.contrast import gamma
 from partita.contrast.pairing import draw, log_noise
 

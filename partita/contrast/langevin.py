@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
-from partita.autodiff import value_and_gradient
+from partita.backend.derivatives import value_and_gradient
 from partita.finite import check_finite
 
 BEST = 0.574  # acceptance that goes farthest, in many dimensions

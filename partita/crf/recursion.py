@@ -8,6 +8,7 @@ forward–backward recursion rather than the derivative of the scan; it can be d
 
 from keras import ops
 
+from partita.backend.derivatives import differentiable, with_gradient
 from partita.crf.messages import (
     INFINITY,
     LOG,
@@ -23,7 +24,6 @@ from partita.crf.messages import (
     total,
     walk,
 )
-from partita.gradients import differentiable, with_gradient
 
 # A sum of positive float32 numbers that reaches this has lost nothing that counts: what underflows is below 1.2e-38.
 SMALLEST_EXACT = 1e-30

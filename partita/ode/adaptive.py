@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from keras import ops
 
-from partita.autodiff import trajectory
+from partita.backend.derivatives import trajectory
 from partita.ode.outcome import NOT_FINITE, SOLVED, STEPS_RAN_OUT, STEPS_TOO_SHORT, STOPPED_ALONG
 from partita.ode.steps import EMBEDDED, Field, Tensor
 

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from keras import ops
 
-from partita.autodiff import value_and_jacobian
+from partita.backend.derivatives import value_and_jacobian
 from partita.ode.coordinates import Coordinates
 from partita.ode.least_squares import Minimum, Problem, minimize
 from partita.ode.multistart import search

@@ -12,8 +12,8 @@ import numpy.typing as npt
 from keras import ops
 from scipy.special import ndtri
 
-from partita.autodiff import value_and_jacobian
 from partita.backend import double_precision
+from partita.backend.derivatives import value_and_jacobian
 from partita.doctor import need
 from partita.ode.coordinates import Coordinates
 from partita.ode.observations import numbers, refine

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from partita.autodiff import derivative
+from partita.backend.derivatives import derivative
 
 Tensor = Any
 Field = Callable[[Tensor, Tensor], Tensor]

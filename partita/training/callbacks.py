@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from partita.autodiff import gradients_of_loss
+from partita.backend.derivatives import gradients_of_loss
 from partita.doctor import need
 from partita.files import replacing
 from partita.training.steps import Steps

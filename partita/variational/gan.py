@@ -10,10 +10,11 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.backend.derivatives import gradient_norms
 from partita.variational import nets
 from partita.variational.adversary import Adversary, adversary
 from partita.variational.gaussian import widen
-from partita.variational.rounds import Player, Rounds, gradient_norms
+from partita.variational.rounds import Player, Rounds
 
 
 def check_discriminator(net: Any, shapes: list[nets.Shape]) -> None:

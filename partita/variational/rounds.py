@@ -3,6 +3,7 @@
 a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  then  θ_G ← θ_G − ∇L_G(θ_D, θ_G)  `generator_steps` times
 """
 
+import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from partita.backend import engine
 from partita.callbacks import all_of, joined
 from partita.datasets import Keeper, checked, refusals, whole
 from partita.finite import check_finite
@@ -31,6 +33,18 @@ class Player(NamedTuple):
 
     nets: tuple[Any, ...]
     steps: int
+
+
+class Turn(NamedTuple):
+    """A player's part of a round: so many steps of its optimizer, each with the gradient of a loss in its variables.
+
+    `loss` takes the values that all variables had at the start of the round, by `id`.
+    """
+
+    variables: list[keras.Variable]
+    optimizer: keras.optimizers.Optimizer
+    steps: int
+    loss: Callable[[Mapping[int, Any]], Any]
 
 
 class RoundsOptimizer(keras.optimizers.Optimizer):
@@ -267,79 +281,13 @@ class Rounds(SavedWithSeeds, ABC):
         return loss + sum(ops.cast(ops.sum(penalty), loss.dtype) for net in self.players[name].nets for penalty in net.losses)
 
     def train_step(self, *args):
-        step: Any = {"jax": self._train_jax, "tensorflow": self._train_tensorflow, "torch": self._train_torch}[keras.backend.backend()]
-        return step(*args)
-
-    def _train_jax(self, state, data):
-        import jax
-
+        *state, data = args
         x, condition = self._data(*keras.utils.unpack_x_y_sample_weight(data))
-        movable, fixed = self.trainable_variables, self.non_trainable_variables
-        place = {id(variable): index for index, variable in enumerate(movable)}
-        before = {id(variable): value for variable, value in zip(movable, state[0], strict=True)}
-        for name, player in self.players.items():
-            mine = [place[id(variable)] for variable in self._movable[name]]
-            stepper = self._steppers[name]
-            held = {id(variable): index for index, variable in enumerate(self.optimizer.variables)}
-            slots = [held[id(variable)] for variable in stepper.variables]
-
-            def loss_of(values, state, name=name, mine=mine, stepper=stepper):
-                weights, states, optimizer, metrics = state
-                weights = _replaced(weights, mine, values)
-                carried = [*movable, *fixed, *self.metrics_variables, *self.optimizer.variables]
-                with keras.StatelessScope([*zip(carried, [*weights, *states, *metrics, *optimizer], strict=True)]) as scope:
-                    loss = stepper.scale_loss(self._loss(name, x, condition, before))
-                states, metrics = ([scope.get_current_value(v) for v in group] for group in (fixed, self.metrics_variables))
-                return loss, (states, metrics)
-
-            def step(state, _, mine=mine, slots=slots, stepper=stepper, loss_of=loss_of):
-                weights, _, optimizer, _ = state
-                values = [weights[index] for index in mine]
-                gradients, (states, metrics) = jax.grad(loss_of, has_aux=True)(values, state)
-                values, own = stepper.stateless_apply([optimizer[index] for index in slots], gradients, values)
-                return (_replaced(weights, mine, values), states, _replaced(optimizer, slots, own), metrics), None
-
-            state = tuple([*part] for part in state)
-            state, _ = jax.lax.scan(step, state, length=player.steps, unroll=min(player.steps, 8))
-        with keras.StatelessScope([*zip(self.metrics_variables, state[3], strict=True)]):
-            logs = self.get_metrics_result()
-        count = next(index for index, variable in enumerate(self.optimizer.variables) if variable is self.optimizer.iterations)
-        weights, states, optimizer, metrics = state
-        return logs, (weights, states, _replaced(optimizer, [count], [optimizer[count] + 1]), metrics)
-
-    def _train_tensorflow(self, data):
-        import tensorflow as tf
-
-        def move(name, x, condition, before):
-            sources = [variable.value for variable in self._movable[name]]
-            with tf.GradientTape(watch_accessed_variables=False) as tape:
-                tape.watch(sources)
-                loss = self._steppers[name].scale_loss(self._loss(name, x, condition, before))
-            gradients = tape.gradient(loss, sources, unconnected_gradients=tf.UnconnectedGradients.ZERO)
-            self._steppers[name].apply(gradients, self._movable[name])
-
-        return self._train_in_place(data, move, tf.identity)
-
-    def _train_torch(self, data):
-        import torch
-
-        def move(name, x, condition, before):
-            sources = [variable.value for variable in self._movable[name]]
-            loss = self._steppers[name].scale_loss(self._loss(name, x, condition, before))
-            gradients = torch.autograd.grad(loss, sources, allow_unused=True, materialize_grads=True)
-            with torch.no_grad():
-                self._steppers[name].apply([*gradients], self._movable[name])
-
-        return self._train_in_place(data, move, lambda value: value.detach().clone())
-
-    def _train_in_place(self, data: Any, move: Callable[..., None], copy: Callable[[Any], Any]) -> dict[str, Any]:
-        x, condition = self._data(*keras.utils.unpack_x_y_sample_weight(data))
-        before = {id(variable): copy(variable.value) for variable in self.trainable_variables}
-        for name, player in self.players.items():
-            for _ in range(player.steps):
-                move(name, x, condition, before)
-        self.optimizer.iterations.assign_add(1)
-        return self.get_metrics_result()
+        turns = [
+            Turn(self._movable[name], self._steppers[name], player.steps, functools.partial(self._loss, name, x, condition))
+            for name, player in self.players.items()
+        ]
+        return engine().play_round(self, turns, *state)
 
     def get_compile_config(self):
         return {name: keras.saving.serialize_keras_object(value) for name, value in getattr(self, "_compiled_with", {}).items()}
@@ -348,38 +296,3 @@ class Rounds(SavedWithSeeds, ABC):
         if config:
             self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
             self.optimizer.build(self.trainable_variables)
-
-
-def _replaced(values, places, new):
-    values = [*values]
-    for place, value in zip(places, new, strict=True):
-        values[place] = value
-    return values
-
-
-def gradient_norms(score: Callable[[Any], Any], x: Any) -> Any:
-    """‖∂ score/∂x‖² of each row `(batch,)`, to be differentiated in turn; a row's score depends on that row alone.
-
-    Example:
-        >>> norms = gradient_norms(lambda x: ops.sum(x**2, axis=-1), ops.ones((3, 2)))
-        >>> ops.convert_to_numpy(norms).tolist()
-        [8.0, 8.0, 8.0]
-    """
-    if keras.backend.backend() == "jax":
-        import jax
-
-        slope = jax.grad(lambda x: ops.sum(score(x)))(x)
-    elif keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            total = ops.sum(score(x))
-        slope = tape.gradient(total, x)
-    else:
-        import torch
-
-        with torch.enable_grad():
-            x = x.detach().requires_grad_()
-            (slope,) = torch.autograd.grad(ops.sum(score(x)), x, create_graph=True)
-    return ops.sum(ops.reshape(slope, (ops.shape(slope)[0], -1)) ** 2, axis=-1)

@@ -4,8 +4,8 @@ import pytest
 from keras import ops
 
 from partita import variational
+from partita.backend.derivatives import gradient_norms
 from partita.variational.adversary import ADVERSARIES
-from partita.variational.rounds import gradient_norms
 from tests.variational.players import data, gan, mlp, pair
 
 SCORES = np.array([[0.3], [-1.2]], "float32"), np.array([[0.8], [-0.4]], "float32")

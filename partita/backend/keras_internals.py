@@ -1,0 +1,34 @@
+"""Private names of Keras and its backends, each with the reason why no public one would do; nothing else in the package uses any.
+
+A test calls each of them, so that a release that renames one is noticed.
+"""
+
+from typing import Any
+
+
+def get_mask(tensor: Any) -> Any:
+    """Return the mask that Keras hands along with a tensor, or None: what every Keras layer reads; it is exported under no other name."""
+    from keras.src.backend import get_keras_mask
+
+    return get_keras_mask(tensor)
+
+
+def set_mask(tensor: Any, mask: Any) -> None:
+    """Hand a mask along with a tensor, as Keras layers do."""
+    from keras.src.backend import set_keras_mask
+
+    set_keras_mask(tensor, mask)
+
+
+def promotion() -> dict[str, str]:
+    """Return Keras's table of what 64-bit dtypes become on JAX and PyTorch; there is no setting for this."""
+    from keras.src.backend.common import dtypes
+
+    return dtypes.BIT64_TO_BIT32_DTYPE
+
+
+def is_transformed(tensor: Any) -> bool:
+    """Return whether a PyTorch tensor stands for another in one of torch.func's transforms; there is no public question for it."""
+    import torch
+
+    return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
