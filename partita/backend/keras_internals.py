@@ -32,3 +32,8 @@ def is_transformed(tensor: Any) -> bool:
     import torch
 
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
+
+
+def learning_rate_of(optimizer: Any) -> Any:
+    """Return an optimizer's learning rate as it was given: a variable, a schedule or a function; the public property gives its value."""
+    return optimizer._learning_rate

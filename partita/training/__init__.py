@@ -10,8 +10,9 @@ choose()
 from partita.training.callbacks import Evaluate, Lookahead, Trace
 from partita.training.gap import Linearity, linearity
 from partita.training.layers import CenterLoss, MixHidden, SplitFeatures
+from partita.training.layerwise import LayerwiseLearningRate
 from partita.training.mixing import Mixup, SamplePairing, mixup, sample_pairing
-from partita.training.schedules import LayerwiseLearningRate, Schedule, Warmup
+from partita.training.schedules import Schedule, Warmup
 
 __all__ = [
     "CenterLoss",

@@ -1,16 +1,17 @@
-"""Anything that changes while training by a plan of its own: hyperparameters, the warm-up of the learning rate, a rate for each layer.
+"""Anything that changes while training by a plan of its own: hyperparameters, and the warm-up of the learning rate.
 
-variable ← f(step or epoch)             learning rate · min(1, (step + 1) / steps)             learning rate · factor of the layer
+variable ← f(step or epoch)             learning rate · min(1, (step + 1) / steps)
 """
 
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from partita.backend.keras_internals import learning_rate_of
+from partita.training.layerwise import LayerwiseLearningRate
 from partita.training.steps import Steps
 
 Target = Any  # a variable, a path, or (object, attribute)
@@ -112,9 +113,11 @@ def _attribute(owner: Any, name: str, target: Target) -> Any:
 def _variable(owner: Any, name: str, target: Target) -> keras.Variable:
     if name == "learning_rate" and isinstance(owner, keras.optimizers.LossScaleOptimizer):
         owner = owner.inner_optimizer
+    if name == "learning_rate" and isinstance(owner, LayerwiseLearningRate):
+        owner = owner.whole
     value = _attribute(owner, name, target)
     if isinstance(owner, keras.optimizers.Optimizer) and name == "learning_rate":
-        value = owner._learning_rate  # the property gives its value
+        value = learning_rate_of(owner)
         if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
             raise ValueError(f"{target!r} is a {type(value).__name__}, compiled into the step: compile with a number to schedule it here")
     if not isinstance(value, keras.Variable):
@@ -159,7 +162,7 @@ class Warmup(keras.callbacks.Callback):
     def set_params(self, params):  # after the model, and before the step is compiled
         super().set_params(params)
         for optimizer, steps in _parts(self.model.optimizer):
-            schedule = optimizer._learning_rate
+            schedule = learning_rate_of(optimizer)
             if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and not isinstance(schedule, WarmedUp):
                 optimizer.learning_rate = WarmedUp(schedule, steps * self._length())
                 self.model.train_function = None  # what is compiled holds the schedule as it was
@@ -177,7 +180,7 @@ class Warmup(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self._count.total < self._length() - 1:
             share = (self._count.total + 1) / self._length()
-            rates = [part._learning_rate for part, _ in _parts(self.model.optimizer) if isinstance(part._learning_rate, keras.Variable)]
+            rates = [rate for part, _ in _parts(self.model.optimizer) if isinstance(rate := learning_rate_of(part), keras.Variable)]
             self._full = [(rate, np.array(keras.ops.convert_to_numpy(rate))) for rate in rates]
             for rate, full in self._full:
                 rate.assign(share * full)
@@ -219,87 +222,3 @@ def _parts(optimizer: keras.optimizers.Optimizer, steps: int = 1) -> Iterator[tu
             yield from _parts(part, steps * each)
     else:
         yield optimizer, steps
-
-
-class LayerwiseLearningRate(keras.callbacks.Callback):
-    """Let some weights learn faster or slower than others, or not at all: the learning rate times a factor for each.
-
-    Args:
-        factors: Regular expression → factor, not below 0. A weight takes the factor of the first that matches its path from the start,
-            `"encoder/.*"`, with or without the model's name before it; 1 if none does.
-
-    Raises:
-        ValueError: if a factor is below 0; when training begins, if an expression matches no weight.
-
-    Source: Howard, Ruder 2018 (discriminative fine-tuning).
-
-    Example:
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3, name="still"), keras.layers.Dense(1)])
-        >>> model.compile("adam", "mse")
-        >>> before = model.layers[0].get_weights()[0]
-        >>> only_last = LayerwiseLearningRate({"still/.*": 0.0})
-        >>> _ = model.fit(np.ones((8, 2)), np.zeros((8, 1)), verbose=0, callbacks=[only_last])
-        >>> bool((model.layers[0].get_weights()[0] == before).all())
-        True
-    """
-
-    def __init__(self, factors: Mapping[str, float]):
-        super().__init__()
-        if bad := {pattern: factor for pattern, factor in factors.items() if not 0 <= factor < math.inf}:
-            raise ValueError(f"factors must not be below 0, and finite, got {bad}")
-        self.factors = [(re.compile(pattern), float(factor)) for pattern, factor in factors.items()]
-        self._undo: list[Callable[[], None]] = []
-
-    def set_model(self, model):
-        super().set_model(model)
-        paths = [variable.path for variable in model.trainable_variables]
-        for pattern, _ in self.factors:
-            if paths and not any(_matches(pattern, path) for path in paths):
-                raise ValueError(f"{pattern.pattern!r} matches no weight; there are {', '.join(paths)}")
-        model.train_function = None  # what is compiled knows one rate
-
-    def on_train_begin(self, logs=None):
-        for optimizer, _ in _parts(self.model.optimizer):
-            self._undo.append(self._hook(optimizer))
-
-    def on_train_end(self, logs=None):
-        while self._undo:
-            self._undo.pop()()
-        self.model.train_function = None
-
-    def factor(self, path: str) -> float:
-        """The factor of the weight of that path."""
-        return next((factor for pattern, factor in self.factors if _matches(pattern, path)), 1.0)
-
-    def _hook(self, optimizer):
-        """Where a step is taken with a learning rate, take it with the weight's own; returns what undoes this."""
-
-        def factor_of(variable):
-            known = optimizer._trainable_variables[optimizer._get_variable_index(variable)]  # TensorFlow hands its own variables over
-            return self.factor(known.path)
-
-        if hasattr(optimizer, "_parallel_update_step"):  # of many weights at once
-            name, whole = "_parallel_update_step", optimizer._parallel_update_step
-
-            def step(gradients, variables, learning_rate):
-                groups: dict[float, list[int]] = {}
-                for place, variable in enumerate(variables):
-                    groups.setdefault(factor_of(variable), []).append(place)
-                shared = [variable for variable in optimizer.variables if not variable.shape]  # Nadam's product moves with every call
-                before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in shared]
-                for factor, places in groups.items():
-                    for variable, value in zip(shared, before, strict=True):
-                        variable.assign(value)
-                    whole([gradients[place] for place in places], [variables[place] for place in places], factor * learning_rate)
-        else:
-            name, single = "update_step", optimizer.update_step
-
-            def step(gradient, variable, learning_rate):
-                single(gradient, variable, factor_of(variable) * learning_rate)
-
-        setattr(optimizer, name, step)
-        return lambda: delattr(optimizer, name)
-
-
-def _matches(pattern: re.Pattern, path: str) -> bool:
-    return bool(pattern.match(path) or pattern.match(path.partition("/")[2]))

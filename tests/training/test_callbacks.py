@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from partita import variational
-from partita.training import Evaluate, LayerwiseLearningRate, Lookahead, Schedule, Trace, Warmup
+from partita.training import Evaluate, Lookahead, Schedule, Trace, Warmup
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(64, 3)).astype("float32")
@@ -21,7 +21,6 @@ CALLBACKS = {
     "trace": lambda: Trace(of="gradients", data=(X, Y)),
     "schedule": lambda: Schedule(lambda model: None, lambda step: 0.1),
     "warmup": lambda: Warmup(epochs=1.5),
-    "layerwise": lambda: LayerwiseLearningRate({"first/.*": 0.5}),
 }
 
 
@@ -228,7 +227,6 @@ def test_a_schedule_of_steps_goes_on_in_the_next_fit():
         (lambda model: Schedule("optimizer.pace", lambda e: 1.0), "has no 'pace'"),
         (lambda model: Schedule(3, lambda e: 1.0), "variable must be a keras.Variable, a path or (object, attribute), got 3"),
         (lambda model: Schedule("first/kernel", lambda e: 1.0), "the value for net/first/kernel must have the shape (3, 4), got ()"),
-        (lambda model: LayerwiseLearningRate({"third/.*": 2.0}), "'third/.*' matches no weight; there are net/first/kernel"),
     ],
 )
 def test_targets_that_cannot_be_changed(make, message):
@@ -253,7 +251,6 @@ def test_a_schedule_for_parts_of_an_optimizer_is_explained():
         (lambda: Warmup(steps=0), "above 0"),
         (lambda: Lookahead(period=0), "period must be at least 1"),
         (lambda: Lookahead(rate=1.5), "rate above 0 and at most 1"),
-        (lambda: LayerwiseLearningRate({"x": -1}), "factors must not be below 0"),
         (lambda: Trace(of="gradients"), "with data"),
         (lambda: Trace(every=0), "every must be"),
         (lambda: Evaluate(3), "function must be"),
@@ -297,18 +294,6 @@ def test_lookahead_ends_between_start_and_end():
     slow.fit(X, Y, batch_size=64, shuffle=False, verbose=0, callbacks=[Lookahead(period=5, rate=0.25)])
     for a, b, c in zip(start, fast.get_weights(), slow.get_weights(), strict=True):
         np.testing.assert_allclose(c, a + 0.25 * (b - a), rtol=1e-5, atol=1e-7)
-
-
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "nadam"])
-def test_factors_are_factors_of_the_learning_rate(optimizer):
-    start, plain, half = network().get_weights(), network(optimizer), network(optimizer)
-    for model, more in ((plain, []), (half, [LayerwiseLearningRate({"first/.*": 0.5, "net/second/bias": 0.0})])):
-        model.fit(X, Y, batch_size=64, shuffle=False, verbose=0, callbacks=more)
-    steps = [np.divide(b - a, c - a) for a, b, c in zip(start, half.get_weights(), plain.get_weights(), strict=True)]
-    for step, factor in zip(steps, [0.5, 0.5, 1.0, 0.0], strict=True):
-        np.testing.assert_allclose(step, factor, rtol=1e-3, atol=1e-6)
-    half.fit(X, Y, verbose=0)  # the callback left nothing behind
-    assert (half.get_weights()[3] != start[3]).all()
 
 
 def test_trace_records_gradients_that_vanish():
@@ -377,7 +362,6 @@ def test_values_that_are_never_finite_are_told():
     [
         (lambda: Warmup(epochs=float("nan")), "above 0"),
         (lambda: Warmup(steps=float("inf")), "above 0"),
-        (lambda: LayerwiseLearningRate({"x": float("inf")}), "factors must not be below 0, and finite"),
         (lambda: Lookahead(rate=float("nan")), "rate above 0 and at most 1"),
     ],
 )
