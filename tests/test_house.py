@@ -3,6 +3,7 @@
 import ast
 import inspect
 import pkgutil
+import re
 import subprocess
 import sys
 from graphlib import TopologicalSorter
@@ -23,6 +24,9 @@ OPEN_TO_ALL = {"backend", "bounded", "callbacks", "convergence", "datasets", "do
 OPEN_TO_ALL |= {"finite", "kernels", "loading", "losses", "options", "quoting", "saving", "version", "waiting"}
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
+PRIVATE = re.compile("_[a-zA-Z]")
+INSIDES = {"src", "core", "python"}  # of Keras, Numba, TensorFlow
+DOCUMENTED = {"_replace", "_fields", "_exit"}  # public, underscore and all
 
 
 def room(path):
@@ -81,6 +85,24 @@ def test_parts_do_not_import_one_another():
         for other in rooms_imported(path)
         if other not in {room(path), *OPEN_TO_ALL} and (room(path), other) not in HANDS_OVER
     ]
+    assert not strays
+
+
+def test_private_names_of_others_stand_in_one_place():
+    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
+    nodes = [node for tree in trees.values() for node in ast.walk(tree)]
+    ours = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+    ours |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    ours |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    strays = []
+    for path in set(FILES) - {PACKAGE / "backend" / "keras_internals.py", PACKAGE / "kernels.py"}:
+        for node in ast.walk(trees[path]):
+            if isinstance(node, ast.Attribute) and node.attr not in ours | DOCUMENTED and PRIVATE.match(node.attr):
+                strays.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.attr}")
+            for name in [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else ():
+                whole = f"{node.module or ''}.{name}" if isinstance(node, ast.ImportFrom) else name
+                if not whole.startswith("partita.") and any(part in INSIDES or PRIVATE.match(part) for part in whole.split(".")):
+                    strays.append(f"{path.relative_to(ROOT)}:{node.lineno}: {whole}")
     assert not strays
 
 

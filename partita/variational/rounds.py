@@ -73,7 +73,7 @@ class RoundsOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self):
-        return [*self._variables, *(variable for optimizer, _ in self._parts() for variable in optimizer.variables)]
+        return [*super().variables, *(variable for optimizer, _ in self._parts() for variable in optimizer.variables)]
 
     @property
     def learning_rate(self):

@@ -8,8 +8,7 @@ each fused product is written out: kernels that run many trajectories side by si
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
-from numba.core.errors import TypingError
+from numba import TypingError, njit, types
 from numba.extending import intrinsic
 
 _ONE = 0x3FF0000000000000  # the bits of 1.0
