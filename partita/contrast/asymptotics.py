@@ -75,76 +75,86 @@ def _show(values: np.ndarray) -> str:
     return f"{float(values):.4g}" if np.ndim(values) == 0 else np.array2string(np.asarray(values), precision=4)
 
 
-def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
-    """See `EnergyModel.estimate`."""
-    variables = model.energy.trainable_variables
-    shapes = [tuple(variable.shape) for variable in variables]
-    sizes = [int(np.prod(shape)) for shape in shapes]
-    ends = np.cumsum(sizes)
-    if sum(sizes) > MOST:
-        raise ValueError(f"standard errors are for energies of at most {MOST} weights, got {sum(sizes)}")
-    frozen = [variable.value for variable in model.energy.non_trainable_variables]
-    noise, log_u_noise = draw(model.noise, len(x) * model.num_noise, seed)
+class _Energy:
+    """An energy and its γ as a function of one vector: the weights end to end, then γ.
 
-    def energies(flat, points):
-        parts = [ops.reshape(flat[end - size : end], shape) for end, size, shape in zip(ends, sizes, shapes, strict=True)]
-        return model._flat(model.energy.stateless_call(parts, frozen, points)[0], "energy")
+    Raises:
+        ValueError: if there are more weights than a covariance is computed of.
+    """
 
-    value_of = compiled(energies)
-    slope_of = compiled(lambda flat, along, points: derivative(lambda flat: energies(flat, points), flat, along))
-    directions = np.eye(sum(sizes), dtype=np.float32)
+    def __init__(self, model: Any):
+        self.model, self.variables = model, model.energy.trainable_variables
+        self.shapes = [tuple(variable.shape) for variable in self.variables]
+        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
+        if sum(self.sizes) > MOST:
+            raise ValueError(f"standard errors are for energies of at most {MOST} weights, got {sum(self.sizes)}")
+        frozen = [variable.value for variable in model.energy.non_trainable_variables]
 
-    def look(flat, points, log_u):
+        def energies(flat, points):
+            return model._flat(model.energy.stateless_call(self.parts(flat), frozen, points)[0], "energy")
+
+        self._value = compiled(energies)
+        self._slope = compiled(lambda flat, along, points: derivative(lambda flat: energies(flat, points), flat, along))
+
+    def parts(self, flat: Any) -> list[Any]:
+        """The weights of a vector, each in its shape."""
+        ends = np.cumsum(self.sizes)
+        return [ops.reshape(flat[end - size : end], shape) for end, size, shape in zip(ends, self.sizes, self.shapes, strict=True)]
+
+    def by_name(self, flat: np.ndarray) -> dict[str, np.ndarray]:
+        """The weights of a vector under their names, or their paths where names are not unique."""
+        unique = len({variable.name for variable in self.variables}) == len(self.variables)
+        ends = np.cumsum(self.sizes)
+        return {
+            (variable.name if unique else variable.path): flat[end - size : end].reshape(shape)
+            for variable, end, size, shape in zip(self.variables, ends, self.sizes, self.shapes, strict=True)
+        }
+
+    def now(self) -> np.ndarray:
+        """The vector as the model has it."""
+        return np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in (*self.variables, self.model.gamma)]).astype(float)
+
+    def put_back(self, flat: np.ndarray) -> None:
+        """Give the model the weights and the γ of a vector."""
+        for variable, value in zip(self.variables, self.by_name(flat).values(), strict=True):
+            variable.assign(value)
+        self.model._gamma.assign(flat[-1] / self.model.learning_rate_factor)
+
+    def look(self, flat: np.ndarray, points: np.ndarray, log_noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Logits `(n,)` and their gradients `(n, weights + 1)`."""
         values, slopes = [], []
+        at, directions = ops.convert_to_tensor(flat[:-1].astype(np.float32)), np.eye(sum(self.sizes), dtype=np.float32)
         for start in range(0, len(points), CHUNK):
             part = points[start : start + CHUNK]
-            filled = part[np.arange(min(CHUNK, len(points))) % len(part)]  # one shape, compiled once
-            at, filled = ops.convert_to_tensor(flat[:-1].astype(np.float32)), ops.convert_to_tensor(filled)
-            columns = [slope_of(at, ops.convert_to_tensor(along), filled) for along in directions]
-            values.append(ops.convert_to_numpy(value_of(at, filled))[: len(part)].astype(float))
+            filled = ops.convert_to_tensor(part[np.arange(min(CHUNK, len(points))) % len(part)])  # one shape, compiled once
+            columns = [self._slope(at, ops.convert_to_tensor(along), filled) for along in directions]
+            values.append(ops.convert_to_numpy(self._value(at, filled))[: len(part)].astype(float))
             slopes.append(np.stack([ops.convert_to_numpy(column)[: len(part)] for column in columns], axis=1).astype(float))
         logits = np.concatenate(values) - flat[-1]
-        if model.loss_name == "nce":
-            logits = logits - log_u - np.log(model.num_noise)
+        if self.model.loss_name == "nce":
+            logits = logits - log_noise - np.log(self.model.num_noise)
         slope = np.where(np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes))  # what leaves no room for a point says nothing
         return logits, np.pad(slope, [(0, 0), (0, 1)], constant_values=-1.0)
 
+
+def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
+    """See `EnergyModel.estimate`."""
+    energy, weight = _Energy(model), model._noise_weight
+    noise, log_u_noise = draw(model.noise, len(x) * model.num_noise, seed)
     samples = [(x, log_noise(model.noise, x)), (noise, log_u_noise)]
-    weight = model._noise_weight
-    flat = np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in (*variables, model.gamma)]).astype(float)
-
-    def loss(logits):
-        return np.logaddexp(0, -logits[0]).mean() + weight * np.logaddexp(0, logits[1]).mean()
-
-    seen = [look(flat, *sample) for sample in samples]
+    flat = energy.now()
+    seen = [energy.look(flat, *sample) for sample in samples]
     if refine:
         (of_data, _), (of_noise, _) = seen
         flat[-1] = gamma.root(of_data + flat[-1], of_noise + flat[-1], weight)
-        seen = [look(flat, *sample) for sample in samples]
+        seen = [energy.look(flat, *sample) for sample in samples]
     for (logits, slopes), (points, _), kind in zip(seen, samples, ("data", "noise"), strict=True):
         bad = np.isnan(logits) | (logits == np.inf) | ~np.isfinite(slopes).all(axis=1)
         if bad.any():
             raise ValueError(f"energy and its slope in the weights must be finite where there is {kind}, got others at {points[bad][0]}")
-    damping = 0.0
-    for _ in range(NEWTON if refine else 0):
-        bread, scores = _pieces(seen, weight)
-        before, gradient = loss([logits for logits, _ in seen]), scores[0].mean(axis=0) + scores[1].mean(axis=0)
-        for _ in range(20):  # Levenberg and Marquardt: points far out may make a step of Newton's too long by orders of magnitude
-            move = _step(bread, gradient, damping)
-            moved = [look(flat + move, *sample) for sample in samples]
-            if loss([logits for logits, _ in moved]) < before:
-                flat, seen, damping = flat + move, moved, damping / 10
-                break
-            damping = max(10 * damping, 1e-6)
-        else:
-            break  # as low as float32 can tell
-        if np.abs(move).max() < 1e-6 * (1 + np.abs(flat).max()):
-            break
     if refine:
-        for variable, end, size, shape in zip(variables, ends, sizes, shapes, strict=True):
-            variable.assign(flat[end - size : end].reshape(shape))
-        model._gamma.assign(flat[-1] / model.learning_rate_factor)
+        flat, seen = _refined(energy, flat, samples, seen, weight)
+        energy.put_back(flat)
     bread, scores = _pieces(seen, weight)
     inverse = _inverse(bread)
     meat = np.atleast_2d(np.cov(scores[0], rowvar=False) + np.cov(scores[1], rowvar=False) / model.num_noise)
@@ -152,21 +162,43 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
     errors = np.sqrt(np.maximum(np.diag(covariance), 0))
     distance = _distance(scores[0].mean(axis=0) + scores[1].mean(axis=0), meat / len(x))
     limit = CLOSE**2 if refine else chi2.ppf(BY_CHANCE, len(flat)) / len(flat)
-    unique = len({variable.name for variable in variables}) == len(variables)
-
-    def by_name(values):
-        parts = zip(variables, ends, sizes, shapes, strict=True)
-        return {(v.name if unique else v.path): values[end - size : end].reshape(shape) for v, end, size, shape in parts}
-
     return Estimate(
-        by_name(flat),
-        by_name(errors),
+        energy.by_name(flat),
+        energy.by_name(errors),
         model.log_partition,
         float(errors[-1]),
         covariance,
         converged=bool(distance**2 <= limit),
         distance=distance,
     )
+
+
+def _refined(energy: _Energy, flat: np.ndarray, samples: list, seen: list, weight: float) -> tuple[np.ndarray, list]:
+    """The optimum for these samples, and what is seen there, by Newton's steps.
+
+    They are damped as Levenberg and Marquardt do: points far out may make a step too long by orders of magnitude.
+    """
+
+    def loss(seen):
+        (of_data, _), (of_noise, _) = seen
+        return np.logaddexp(0, -of_data).mean() + weight * np.logaddexp(0, of_noise).mean()
+
+    damping = 0.0
+    for _ in range(NEWTON):
+        bread, scores = _pieces(seen, weight)
+        before, gradient = loss(seen), scores[0].mean(axis=0) + scores[1].mean(axis=0)
+        for _ in range(20):
+            move = _step(bread, gradient, damping)
+            moved = [energy.look(flat + move, *sample) for sample in samples]
+            if loss(moved) < before:
+                flat, seen, damping = flat + move, moved, damping / 10
+                break
+            damping = max(10 * damping, 1e-6)
+        else:
+            break  # as low as float32 can tell
+        if np.abs(move).max() < 1e-6 * (1 + np.abs(flat).max()):
+            break
+    return flat, seen
 
 
 def _inverse(bread: np.ndarray) -> np.ndarray:

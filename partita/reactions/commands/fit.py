@@ -68,59 +68,12 @@ def fit(
         raise ValueError(f"{data}: expected times from 0 on, where MODEL's initial counts hold, got {times[0]:g}")
     known = np.array([float(network.initial[name]) for name in network.species])
     initial = np.where(np.isnan(observed[0]) | (times[0] > 0), known, np.nan)
-
-    from partita.backend import choose
-
-    choose()
-
-    from partita import ode
-
-    start = {name: network.parameters[name] for name in names}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ode.ConvergenceWarning)
-        warnings.simplefilter("always", ode.IdentifiabilityWarning)
-        try:
-            found = ode.fit(
-                network.rate_equation(),
-                start,
-                times,
-                observed,
-                initial=initial,
-                initial_time=0.0,
-                fit_initial=False if exact_start else None,
-                noise=noise,
-                step="rodas4" if stiff else "rk4",
-                starts=starts,
-                seed=seed,
-            )
-        except FloatingPointError:
-            other = "" if stiff else ", or with --stiff for a stiff network"
-            raise click.ClickException(
-                f"the solution is not finite from any start: begin with other values of parameters in MODEL{other}"
-            ) from None
-    told = (ode.ConvergenceWarning, ode.IdentifiabilityWarning)
-    for warning in caught:
-        if not issubclass(warning.category, told):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    found = _search(network, names, (times, observed), initial, noise, stiff, exact_start, (starts, seed))
     for hint in _hints(found, stiff, starts, [*network.species]):
         say(f"Warning: {hint}", err=True)
-    width = max(9, *map(len, names))
-    say(f"{'parameter':<{width}}  {'start':>12}  {'found':>12}  {'error':>10}")
-    for name in names:
-        say(f"{name:<{width}}  {start[name]:>12.6g}  {found.parameters[name]:>12.6g}  {found.errors[name]:>10.2g}")
-    say(f"{np.isfinite(observed).sum()} values of {len(times)} times; RMSE {found.rmse:.4g}")
-    say(f"converged: {'yes' if found.converged else 'no'}")
-    counts = [
-        f"{name} = {value:.6g}" + (f" ± {error:.2g}" if error else "")
-        for name, value, error in zip(network.species, found.initial, found.initial_errors, strict=True)
-    ]
-    say(f"at time 0: {', '.join(counts)}")
+    _tell(found, network, names, (times, observed))
     if out is not None:
-        values = {key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")}
-        errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
-        content = {"network": str(network), **values, "errors": errors, "rmse": found.rmse, "converged": found.converged}
-        with replacing(out) as beside:
-            beside.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+        _write(found, network, names, out)
         say(f"written: {out}")
     if plot is not None:
         from matplotlib.figure import Figure
@@ -130,6 +83,75 @@ def fit(
         with replacing(plot) as beside:
             figure.savefig(beside, dpi=150)
         say(f"drawn: {plot}")
+
+
+def _search(
+    network: Network,
+    names: list[str],
+    seen: tuple[np.ndarray, np.ndarray],
+    initial: np.ndarray,
+    noise: str,
+    stiff: bool,
+    exact_start: bool,
+    effort: tuple[int, int],
+) -> "ode.Fit":
+    """The fit of these parameters to (times, observations), by (starts, seed); what it warns of is left to `_hints`."""
+    from partita.backend import choose
+
+    choose()
+
+    from partita import ode
+
+    told = (ode.ConvergenceWarning, ode.IdentifiabilityWarning)
+    with warnings.catch_warnings(record=True) as caught:
+        for category in told:
+            warnings.simplefilter("always", category)
+        try:
+            found = ode.fit(
+                network.rate_equation(),
+                {name: network.parameters[name] for name in names},
+                *seen,
+                initial=initial,
+                initial_time=0.0,
+                fit_initial=False if exact_start else None,
+                noise=noise,
+                step="rodas4" if stiff else "rk4",
+                starts=effort[0],
+                seed=effort[1],
+            )
+        except FloatingPointError:
+            other = "" if stiff else ", or with --stiff for a stiff network"
+            raise click.ClickException(
+                f"the solution is not finite from any start: begin with other values of parameters in MODEL{other}"
+            ) from None
+    for warning in caught:
+        if not issubclass(warning.category, told):
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    return found
+
+
+def _tell(found: "ode.Fit", network: Network, names: list[str], seen: tuple[np.ndarray, np.ndarray]) -> None:
+    """Print what was found."""
+    width = max(9, *map(len, names))
+    say(f"{'parameter':<{width}}  {'start':>12}  {'found':>12}  {'error':>10}")
+    for name in names:
+        start = network.parameters[name]
+        say(f"{name:<{width}}  {start:>12.6g}  {found.parameters[name]:>12.6g}  {found.errors[name]:>10.2g}")
+    say(f"{np.isfinite(seen[1]).sum()} values of {len(seen[0])} times; RMSE {found.rmse:.4g}")
+    say(f"converged: {'yes' if found.converged else 'no'}")
+    counts = [
+        f"{name} = {value:.6g}" + (f" ± {error:.2g}" if error else "")
+        for name, value, error in zip(network.species, found.initial, found.initial_errors, strict=True)
+    ]
+    say(f"at time 0: {', '.join(counts)}")
+
+
+def _write(found: "ode.Fit", network: Network, names: list[str], out: Path) -> None:
+    values = {key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")}
+    errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
+    content = {"network": str(network), **values, "errors": errors, "rmse": found.rmse, "converged": found.converged}
+    with replacing(out) as beside:
+        beside.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
 
 def _hints(found: "ode.Fit", stiff: bool, starts: int, species: list[str]) -> Iterator[str]:
