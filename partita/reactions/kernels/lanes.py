@@ -27,6 +27,8 @@ from partita.reactions.model.operators import OPERATORS
 
 LANES = 16
 FEWEST = 5  # with no more lanes in use than these the scalar kernel is as fast
+# Rows of the work array, LANES numbers each; behind the state stands that before the event.
+_CLOCK, _EDGE, _TOTAL, _STATE = range(4)
 BLOCK = 1024  # passes between two looks at event limits and large counts
 
 
@@ -41,66 +43,8 @@ def lanes_source(plan: Plan) -> str:
     It returns when about `budget` events are done or none is left: False if too few trajectories are left to fill the lanes. Those still
     running then stand in their rows, for the scalar kernel to end; most ensembles need none, and the scalar kernel is not compiled.
     """
-    num_slots = len(plan.slots)
-    # Rows of the work array, LANES numbers each: clock, next time to record, total, state, state before the event.
-    clock, edge, total, state, old = 0, 1, 2, 3, 3 + num_slots
-    compute, sums = propensities(plan)
-    changes = differences(plan)
-
-    def at(row: int, lane: str = "l") -> str:
-        return f"f[{row * LANES} + {lane}]"
-
-    event = [
-        *(f"s{i} = w[{i * LANES} + l]" for i in range(4)),
-        *draws(),
-        *(f"w[{i * LANES} + l] = s{i}" for i in range(4)),
-        *(f"x{i} = {at(state + i)}" for i in range(num_slots)),
-        *compute,
-        f"then = {at(clock)} + wait / total",
-        f"then = then if {all_good(plan)} else np.nan",
-        f"rare += 0 if then <= {at(edge)} else 1",
-        f"{at(clock)} = then",
-        f"{at(total)} = total",
-        *choices(plan, sums),
-        *(f"{at(old + i)} = x{i}" for i in range(num_slots)),
-        *(f"{at(state + i)} = x{i} + {change}" for i, change in changes.items()),
-    ]
-    load = [
-        "while fresh and place[l] < 0:",
-        "    i = fetch_add(queue, 1)",
-        "    if i >= status.size:",
-        "        fresh = False",
-        f"    elif status[i] == {RUNNING}:",
-        "        place[l] = i",
-        "i = place[l]",
-        "if i >= 0:",
-        *indented([f"{at(state + s)} = x[i, {s}]" for s in range(num_slots)], 1),
-        *indented([f"w[{s * LANES} + l] = words[i, {s}]" for s in range(4)], 1),
-        f"    {at(clock)} = clock[i]; kept[l] = reached[i]; {at(edge)} = times[kept[l]]",
-        "else:",  # an idle lane runs on harmlessly, at a time when nothing is to be recorded
-        *indented([f"{at(state + s)} = 0.0" for s in range(num_slots)], 1),
-        f"    {at(clock)} = np.inf; {at(edge)} = np.inf",
-    ]
-    rare = [
-        "for l in range(LANES):",
-        f"    if not ({at(clock)} <= {at(edge)}):",
-        "        i = place[l]",
-        f"        then = {at(clock)}",
-        "        k = kept[l]",
-        "        while i >= 0 and k < times.size and times[k] < then:",
-        *indented(recording(plan, "k", lambda slot: at(old + slot)), 3),
-        "            k += 1; spent += 1",
-        "        if i >= 0 and k < times.size and then == then:",
-        f"            kept[l] = k; {at(edge)} = times[k]",
-        "        else:",
-        "            if i >= 0 and then == then:",
-        f"                status[i] = {ABSORBED} if {at(total)} == 0.0 else {FINISHED}",
-        "                reached[i] = k; fired[i] += since[l] + passed",
-        *indented([f"x[i, {s}] = {at(old + s)}" for s in range(num_slots)], 4),
-        "            place[l] = -1",
-        *indented(load, 3),
-        "            since[l] = -passed - 1",
-    ]
+    slots = range(len(plan.slots))
+    load = _load(plan)
     lines = [
         header(),
         f"LANES = {LANES}",
@@ -109,7 +53,7 @@ def lanes_source(plan: Plan) -> str:
         DECORATOR,
         f"def run({ARGUMENTS}):",
         *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants)))], 1),
-        f"    f = np.empty({old + num_slots} * LANES)",
+        f"    f = np.empty({_old(plan) + len(slots)} * LANES)",
         "    w = np.empty(4 * LANES, np.uint64)",
         "    kept = np.zeros(LANES, np.int64)",
         "    since = np.zeros(LANES, np.int64)",
@@ -122,36 +66,118 @@ def lanes_source(plan: Plan) -> str:
         f"        passes = {BLOCK}",
         "        active = 0",
         "        for l in range(LANES):",
-        "            i = place[l]",
-        "            if i >= 0:",
-        "                left = max_events - fired[i]",
-        *indented([f"highest = max({', '.join(['0.0', *(f'abs({at(state + s)})' for s in range(num_slots))])})"], 4),
-        f"                near = highest > {COUNT_LIMIT} - {float(BLOCK * plan.largest_change)}",
-        "                if left < 1:",
-        f"                    status[i] = {EVENT_LIMIT}",
-        "                if left < 1 or near:",
-        "                    place[l] = -1",
-        *indented(load, 5),
-        "                    passes = 0",
-        "                else:",
-        "                    passes = min(passes, left)",
-        "                    active += 1",
+        *indented(_room(plan, load), 3),
         "        if spent >= budget or active == 0:",
         "            break",
         "        since[:] = 0",
         "        for passed in range(passes):",
         "            rare = 0",
         "            for l in range(LANES):",
-        *indented(event, 4),
+        *indented(_event(plan), 4),
         "            if rare:",
-        *indented(rare, 4),
+        *indented(_rare(plan, load), 4),
         "        spent += passes * LANES",
         "        for l in range(LANES):",
         "            i = place[l]",
         "            if i >= 0:",
-        f"                clock[i] = {at(clock)}; reached[i] = kept[l]; fired[i] += since[l] + passes",
+        f"                clock[i] = {_at(_CLOCK)}; reached[i] = kept[l]; fired[i] += since[l] + passes",
         *indented([f"words[i, {s}] = w[{s * LANES} + l]" for s in range(4)], 4),
-        *indented([f"x[i, {s}] = {at(state + s)}" for s in range(num_slots)], 4),
+        *indented([f"x[i, {s}] = {_at(_STATE + s)}" for s in slots], 4),
         f"    return active > {FEWEST} or fresh",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _old(plan: Plan) -> int:
+    return _STATE + len(plan.slots)
+
+
+def _at(row: int) -> str:
+    return f"f[{row * LANES} + l]"
+
+
+def _load(plan: Plan) -> list[str]:
+    """Give a lane the next trajectory, if there is one."""
+    slots = range(len(plan.slots))
+    return [
+        "while fresh and place[l] < 0:",
+        "    i = fetch_add(queue, 1)",
+        "    if i >= status.size:",
+        "        fresh = False",
+        f"    elif status[i] == {RUNNING}:",
+        "        place[l] = i",
+        "i = place[l]",
+        "if i >= 0:",
+        *indented([f"{_at(_STATE + s)} = x[i, {s}]" for s in slots], 1),
+        *indented([f"w[{s * LANES} + l] = words[i, {s}]" for s in range(4)], 1),
+        f"    {_at(_CLOCK)} = clock[i]; kept[l] = reached[i]; {_at(_EDGE)} = times[kept[l]]",
+        "else:",  # an idle lane runs on harmlessly, at a time when nothing is to be recorded
+        *indented([f"{_at(_STATE + s)} = 0.0" for s in slots], 1),
+        f"    {_at(_CLOCK)} = np.inf; {_at(_EDGE)} = np.inf",
+    ]
+
+
+def _room(plan: Plan, load: list[str]) -> list[str]:
+    """Count the lanes in use, and the passes until one comes near a limit; a lane that has is left to the scalar kernel."""
+    return [
+        "i = place[l]",
+        "if i >= 0:",
+        "    left = max_events - fired[i]",
+        f"    highest = max({', '.join(['0.0', *(f'abs({_at(_STATE + s)})' for s in range(len(plan.slots)))])})",
+        f"    near = highest > {COUNT_LIMIT} - {float(BLOCK * plan.largest_change)}",
+        "    if left < 1:",
+        f"        status[i] = {EVENT_LIMIT}",
+        "    if left < 1 or near:",
+        "        place[l] = -1",
+        *indented(load, 2),
+        "        passes = 0",
+        "    else:",
+        "        passes = min(passes, left)",
+        "        active += 1",
+    ]
+
+
+def _event(plan: Plan) -> list[str]:
+    """One event in a lane, without a branch."""
+    slots = range(len(plan.slots))
+    compute, sums = propensities(plan)
+    return [
+        *(f"s{i} = w[{i * LANES} + l]" for i in range(4)),
+        *draws(),
+        *(f"w[{i * LANES} + l] = s{i}" for i in range(4)),
+        *(f"x{i} = {_at(_STATE + i)}" for i in slots),
+        *compute,
+        f"then = {_at(_CLOCK)} + wait / total",
+        f"then = then if {all_good(plan)} else np.nan",
+        f"rare += 0 if then <= {_at(_EDGE)} else 1",
+        f"{_at(_CLOCK)} = then",
+        f"{_at(_TOTAL)} = total",
+        *choices(plan, sums),
+        *(f"{_at(_old(plan) + i)} = x{i}" for i in slots),
+        *(f"{_at(_STATE + i)} = x{i} + {change}" for i, change in differences(plan).items()),
+    ]
+
+
+def _rare(plan: Plan, load: list[str]) -> list[str]:
+    """Record what a lane has gone past, and end its trajectory where that was all."""
+    old = _old(plan)
+    return [
+        "for l in range(LANES):",
+        f"    if not ({_at(_CLOCK)} <= {_at(_EDGE)}):",
+        "        i = place[l]",
+        f"        then = {_at(_CLOCK)}",
+        "        k = kept[l]",
+        "        while i >= 0 and k < times.size and times[k] < then:",
+        *indented(recording(plan, "k", lambda slot: _at(old + slot)), 3),
+        "            k += 1; spent += 1",
+        "        if i >= 0 and k < times.size and then == then:",
+        f"            kept[l] = k; {_at(_EDGE)} = times[k]",
+        "        else:",
+        "            if i >= 0 and then == then:",
+        f"                status[i] = {ABSORBED} if {_at(_TOTAL)} == 0.0 else {FINISHED}",
+        "                reached[i] = k; fired[i] += since[l] + passed",
+        *indented([f"x[i, {s}] = {_at(old + s)}" for s in range(len(plan.slots))], 4),
+        "            place[l] = -1",
+        *indented(load, 3),
+        "            since[l] = -passed - 1",
+    ]

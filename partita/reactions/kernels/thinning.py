@@ -30,23 +30,54 @@ def source(plan: Plan, log: bool = False) -> str:
     two looks only, while less than a sixteenth of a candidate is expected, passes for 0.
     """
     compute, sums = direct.propensities(plan)
-    given = [*(f"x{i}" for i in range(len(plan.slots))), *(f"p{i}" for i in range(len(plan.constants)))]
+    step = [
+        "spent += 1",
+        "if spent + done >= budget:",
+        "    break",
+        *_look_ahead(plan),
+        "before = s0, s1, s2, s3",
+        *direct.draws(),
+        "then = t + wait / bound",
+        "inside = then <= end",
+        "until = then if inside else end if end < last else stops[b]",
+        "if not until <= times[k]:",
+        *indented(_record(plan), 1),
+        "if not inside:",
+        *indented(_outside(plan, log), 1),
+        "t = then",
+        *compute,
+        f"if not ({direct.all_good(plan)}):",
+        f"    state = {BAD_PROPENSITY}",
+        "    break",
+        "threshold = u * bound",
+        "if threshold < total:",
+        *indented(_happen(plan, sums, log), 1),
+    ]
+    return direct.program(plan, log, [], step, _bounds_source(plan, _given(plan)))
 
-    def bounds(first: str, last: str, found: str = "least, most, bound") -> str:
-        return f"{found} = bounds_of({', '.join([first, last, *given])})"
 
-    look_ahead = [
+def _given(plan: Plan) -> list[str]:
+    return [*(f"x{i}" for i in range(len(plan.slots))), *(f"p{i}" for i in range(len(plan.constants)))]
+
+
+def _bounds(plan: Plan, first: str, last: str, found: str = "least, most, bound") -> str:
+    return f"{found} = bounds_of({', '.join([first, last, *_given(plan)])})"
+
+
+def _look_ahead(plan: Plan) -> list[str]:
+    """Find a window with not too many candidates, and the bound in it; leave where the laws have none."""
+    return [
         "last = np.nextafter(stops[b], -np.inf)",
         "shortest = np.nextafter(t, np.inf)",
         "while True:",
         "    end = min(max(t + window[i], shortest), last)",
-        f"    {bounds('t', 'end')}",
+        f"    {_bounds(plan, 't', 'end')}",
         "    expected = bound * (end - t)",
         "    fine = bound < np.inf",
         f"    enough = expected <= {MOST}",
         "    if fine and not least >= 0.0:",
-        f"        {bounds('t', 't', 'least, most, total')}",
-        f"        {bounds('end', 'end', 'least, final, after')}",
+        f"        {_bounds(plan, 't', 't', 'least, most, total')}",
+        f"        {_bounds(plan, 'end', 'end', 'least, final, after')}",
         "        fine = most >= 0.0 and final >= 0.0 and total < np.inf and after < np.inf",
         f"        enough = expected <= {MOST_UNSURE}",
         "    if (fine and enough) or end <= shortest:",
@@ -59,17 +90,24 @@ def source(plan: Plan, log: bool = False) -> str:
         "        k += 1",
         "    break",
     ]
-    record = [
+
+
+def _record(plan: Plan) -> list[str]:
+    return [
         "while k < times.size and times[k] < until:",
         *indented(direct.recording(plan, "k", lambda slot: f"x{slot}"), 1),
         "    k += 1",
         "if k == times.size:",
-        f"    {bounds('t', repr(sys.float_info.max))}",
+        f"    {_bounds(plan, 't', repr(sys.float_info.max))}",
         f"    state = {ABSORBED} if bound == 0.0 and stops[b] == np.inf else {FINISHED}",
         "    s0, s1, s2, s3 = before",
         "    break",
     ]
-    outside = [
+
+
+def _outside(plan: Plan, log: bool) -> list[str]:
+    """Go on to the end of a window, or to the next stop."""
+    return [
         "if end < last:",
         "    window[i] = 2.0 * (end - t)",
         "    t = end",
@@ -80,37 +118,16 @@ def source(plan: Plan, log: bool = False) -> str:
         *indented(direct.noting(plan, "-1") if log and plan.triggers else [], 1),
         "continue",
     ]
-    happen = [
+
+
+def _happen(plan: Plan, sums: list[str], log: bool) -> list[str]:
+    return [
         *direct.choices(plan, sums)[1:],
         *(f"x{slot} += {change}" for slot, change in direct.differences(plan).items()),
         "done += 1",
         *direct.settling(plan),
         *(direct.noting(plan, direct.chosen_index(sums)) if log else []),
     ]
-    step = [
-        "spent += 1",
-        "if spent + done >= budget:",
-        "    break",
-        *look_ahead,
-        "before = s0, s1, s2, s3",
-        *direct.draws(),
-        "then = t + wait / bound",
-        "inside = then <= end",
-        "until = then if inside else end if end < last else stops[b]",
-        "if not until <= times[k]:",
-        *indented(record, 1),
-        "if not inside:",
-        *indented(outside, 1),
-        "t = then",
-        *compute,
-        f"if not ({direct.all_good(plan)}):",
-        f"    state = {BAD_PROPENSITY}",
-        "    break",
-        "threshold = u * bound",
-        "if threshold < total:",
-        *indented(happen, 1),
-    ]
-    return direct.program(plan, log, [], step, _bounds_source(plan, given))
 
 
 def _bounds_source(plan: Plan, given: list[str]) -> str:
