@@ -24,6 +24,15 @@ OPEN_TO_ALL = {"backend", "bounded", "callbacks", "convergence", "datasets", "do
 OPEN_TO_ALL |= {"finite", "kernels", "loading", "losses", "options", "quoting", "saving", "version", "waiting"}
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
+# Inner loops in one piece: arrays that stand in a tuple, or are handed over, are counted by Numba at each use.
+LONG = {"reactions/kernels/sparse.py: run", "reactions/kernels/tau.py: run"}
+# Inner loops, whose arrays are handed over one by one for the same reason; and `fit`, whose arguments are Keras's.
+CROWDED = {
+    "reactions/kernels/sparse.py: _join",
+    "reactions/analysis/elimination.py: _eliminate",
+    "reactions/analysis/uniformization.py: _jump",
+}
+CROWDED |= {"contrast/windows.py: train", "contrast/nce.py: fit"}
 PRIVATE = re.compile("_[a-zA-Z]")
 INSIDES = {"src", "core", "python"}  # of Keras, Numba, TensorFlow
 DOCUMENTED = {"_replace", "_fields", "_exit"}  # public, underscore and all
@@ -113,6 +122,40 @@ def test_every_part_is_offered():
 
 def test_no_file_is_longer_than_400_lines():
     assert not [f"{path.relative_to(ROOT)}: {count}" for path in FILES if (count := len(path.read_text("utf-8").splitlines())) > 400]
+
+
+def functions():
+    """Each function of the package, by file and name; what is nested in it counts by itself."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef):
+                yield f"{path.relative_to(PACKAGE)}: {node.name}", node
+
+
+def own_lines(node):
+    """Lines of a function without its docstring and the functions within."""
+
+    def within(inner):
+        for child in ast.iter_child_nodes(inner):
+            if isinstance(child, ast.FunctionDef):
+                yield child.end_lineno - min([child.lineno, *(line.lineno for line in child.decorator_list)]) + 1
+            else:
+                yield from within(child)
+
+    first = node.body[0]
+    words = first.end_lineno - first.lineno + 1 if ast.get_docstring(node) is not None else 0
+    return node.end_lineno - node.lineno + 1 - words - sum(within(node))
+
+
+def test_a_function_fits_on_a_screen():
+    assert {name for name, node in functions() if own_lines(node) > 60} == LONG
+
+
+def test_few_arguments_are_given_by_position():
+    given = {name: [it.arg for it in [*node.args.posonlyargs, *node.args.args]] for name, node in functions()}
+    crowded = {name for name, words in given.items() if len([word for word in words if word not in ("self", "cls")]) > 8}
+    commands = {name for name, node in functions() if any("command" in ast.unparse(line) for line in node.decorator_list)}
+    assert crowded - commands == CROWDED
 
 
 def test_every_name_says_what_is_inside():

@@ -44,8 +44,7 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
     rows = np.zeros((num_rows, dim), np.float32)  # the contexts of the targets as they are, and zeros
     changes = np.zeros((num_rows, dim), np.float32)
     targets = np.zeros(num_targets, np.int32)
-    scores = np.zeros(num_rows, np.float32)
-    errors = np.zeros(num_rows, np.float32)
+    scores, errors = np.zeros(num_rows, np.float32), np.zeros(num_rows, np.float32)
     sentence = np.zeros(LONGEST, np.int32)
     scale, top = np.float32(STEPS / (2 * REACH)), np.float32(STEPS - 1)
     place = first

@@ -57,6 +57,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: int = 32,
         num_shapes: int = 8,
         lengths: Sequence[int] | None = None,
+        *,
         max_tokens: int = 65536,
         shuffle: bool = True,
         seed: int = 0,

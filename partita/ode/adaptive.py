@@ -107,7 +107,7 @@ def solve_adaptive(
 
     t0 = ops.zeros(ops.shape(y0)[:-1] if control.each else (), y0.dtype)
     slope = field_from(column(t0))(column(t0), y0)
-    dt = _first_step(field_from(column(t0)), column(t0), y0, slope, size, column, order, min(control.max_step, stops[0].item()), end)
+    dt = _first_step(field_from(column(t0)), (column(t0), y0, slope), size, column, order, min(control.max_step, stops[0].item()), end)
     start = (t0, dt, y0, slope, y0, ops.ones_like(t0), ops.ones_like(y0[..., 0]), *([slope] if jumps else []))
     (t, dt, y, slope, middle, _, worst, *arrived), count = trajectory(advance, unfinished, start, control.max_steps)
     reached = t[count]
@@ -142,9 +142,9 @@ def _norms(control: Control) -> tuple[Callable[..., Tensor], Callable[..., tuple
     return size, norms
 
 
-def _first_step(field, t, y, slope, size, column, order, longest, end):
+def _first_step(field, start, size, column, order, longest, end):
     """The guess of Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, section II.4."""
-    y, slope = ops.stop_gradient(y), ops.stop_gradient(slope)
+    t, y, slope = (ops.stop_gradient(part) for part in start)
     scale = ops.abs(y)
     height, speed = size(y, scale), size(slope, scale)
     tiny = 1e-6 * end

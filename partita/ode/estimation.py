@@ -144,7 +144,8 @@ class Estimation:
             self.steps *= more
             if more > 1 and self.problem(self.weights).value(x) is None:
                 break
-            found = search(self.problem, x, self.weights, reach, starts, warmup, self.max_iterations, seed, self.poor)
+            effort = {"starts": starts, "warmup": warmup, "max_iterations": self.max_iterations}
+            found = search(self.problem, x, self.weights, reach, **effort, seed=seed, poor=self.poor)
             if found is not None:
                 break
         if found is None:

@@ -20,6 +20,7 @@ def search(
     x: np.ndarray,
     weights: np.ndarray,
     reach: np.ndarray,
+    *,
     starts: int,
     warmup: int,
     max_iterations: int,

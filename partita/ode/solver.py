@@ -118,8 +118,8 @@ def solve(
         if max_step is None:
             free = isinstance(field, keras.layers.Layer) and not knows_time(field) and not driven
             max_step = np.inf if free else clock.span / PART
-        control = _control(clock, y0, seen.stops(method), method, rtol, atol, max_steps, max_step, each)
-        max_steps = control.max_steps
+        max_steps = max_steps or _most_steps(clock, y0, seen.stops(method))
+        control = Control(method, *_tolerances(clock, rtol, atol), max_steps, float(max_step), each and ops.ndim(y0) > 1)
         solution = _solve_controlled(seen, y0, driven, control)
     if check and throw:
         raise_unless_solved(solution, clock, method, max_steps)
@@ -198,17 +198,8 @@ def _warn_if_coarse(path: Tensor, finer: Callable[[], Tensor]) -> None:
         )
 
 
-def _control(
-    clock: Clock,
-    y0: Tensor,
-    stops: np.ndarray,
-    method: str,
-    rtol: float | None,
-    atol: float | None,
-    max_steps: int | None,
-    max_step: float,
-    each: bool,
-) -> Control:
+def _tolerances(clock: Clock, rtol: float | None, atol: float | None) -> tuple[float, float]:
+    """The tolerances that hold: as given, as far as the precision can meet them."""
     least = 8 * spacing(clock.dtype)
     rtol = RTOL if rtol is None else rtol
     if rtol < least:
@@ -219,10 +210,13 @@ def _control(
             stacklevel=3,
         )
         rtol = least
-    if max_steps is None:
-        row = 4 * np.dtype(clock.dtype).itemsize * int(np.prod([size or 1 for size in y0.shape]))
-        max_steps = min(max(BYTES // max(row, 1), FEWEST), MOST) + 4 * len(stops)
-    return Control(method, float(rtol), float(1e-3 * rtol if atol is None else atol), max_steps, float(max_step), each and ops.ndim(y0) > 1)
+    return float(rtol), float(1e-3 * rtol if atol is None else atol)
+
+
+def _most_steps(clock: Clock, y0: Tensor, stops: np.ndarray) -> int:
+    """As many steps as have room."""
+    row = 4 * np.dtype(clock.dtype).itemsize * int(np.prod([size or 1 for size in y0.shape]))
+    return min(max(BYTES // max(row, 1), FEWEST), MOST) + 4 * len(stops)
 
 
 def _solve_controlled(seen: Driven, y0: Tensor, driven: tuple, control: Control) -> Solution:

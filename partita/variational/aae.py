@@ -66,6 +66,7 @@ class AAE(Rounds):
         encoder: keras.Model,
         decoder: keras.Model,
         discriminator: keras.layers.Layer,
+        *,
         prior: Any = None,
         reconstruction: float = 1.0,
         loss: str = "non-saturating",

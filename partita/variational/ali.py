@@ -70,6 +70,7 @@ class ALI(Rounds):
         generator: keras.Model,
         discriminator: keras.Model,
         form: str = "swap",
+        *,
         inertia: float = 0.0,
         penalty: float = 0.0,
         discriminator_steps: int = 1,

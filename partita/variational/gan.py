@@ -136,6 +136,7 @@ class GAN(Rounds):
         generator: keras.Model,
         discriminator: keras.layers.Layer,
         inertia: float = 0.0,
+        *,
         loss: str = "non-saturating",
         penalty: float | None = None,
         discriminator_steps: int = 1,

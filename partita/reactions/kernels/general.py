@@ -189,9 +189,8 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
     @_inner
     def trajectory(queue, rows, shared, tables, work, i, budget):
         """Run trajectory i until it ends or about `budget` events are done; the work that was."""
-        network, y, words, log = tables.network, work.y, rows.words[i], tables.log
+        network, y, words, log, noted = tables.network, work.y, rows.words[i], tables.log, 0
         times, stops = shared.times, shared.stops
-        noted = 0
         t, k, b, state = begin(rows, tables, work, i)
         if rows.stop[i] < 0 and rows.armed.shape[1] > 0:
             noted = _note(log, noted, t, NONE, y)
