@@ -35,3 +35,24 @@ def test_a_tensor_in_a_transform_is_none():
     torch.func.jvp(lambda x: seen.append(keras_internals.is_transformed(x)) or x, (torch.ones(2),), (torch.ones(2),))
     assert seen == [True]
     assert not keras_internals.is_transformed(torch.ones(2))
+
+
+def test_a_look_at_the_data_is_no_epoch():
+    class Told(keras.utils.PyDataset):
+        over = ()
+
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return np.ones((2, 1), "float32"), np.ones((2, 1), "float32")
+
+        def on_epoch_end(self):
+            self.over = (*self.over, keras_internals.epoch_is_over())
+
+    model, batches = keras.Sequential([keras.layers.Dense(1)]), Told()
+    model.compile("sgd", "mse")
+    model.fit(batches, epochs=2, verbose=0)
+    model.fit(batches, epochs=3, steps_per_epoch=1, verbose=0)
+    assert batches.over.count(True) == 5
+    assert True not in batches.over[: batches.over.count(False)]  # looks come before the first epoch, if at all

@@ -3,6 +3,8 @@
 A test calls each of them, so that a release that renames one is noticed.
 """
 
+from inspect import stack
+from pathlib import Path
 from typing import Any
 
 
@@ -37,3 +39,12 @@ def is_transformed(tensor: Any) -> bool:
 def learning_rate_of(optimizer: Any) -> Any:
     """Return an optimizer's learning rate as it was given: a variable, a schedule or a function; the public property gives its value."""
     return optimizer._learning_rate
+
+
+def epoch_is_over() -> bool:
+    """Return, within a PyDataset's `on_epoch_end`, whether an epoch is over.
+
+    Keras calls that once more before the first epoch, when it has looked at some batches to build a model: nothing but who calls tells
+    the two apart, since an epoch may be of one batch, too, and a dataset is not told of callbacks.
+    """
+    return not any(call.function == "reset" and Path(call.filename).stem == "epoch_iterator" for call in stack(0)[2:5])

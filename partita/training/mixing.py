@@ -9,14 +9,13 @@ fit, the one nearest to linear.
 from abc import abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from inspect import stack
-from pathlib import Path
 from threading import RLock
 from typing import Any
 
 import keras
 import numpy as np
 
+from partita.backend.keras_internals import epoch_is_over
 from partita.training.blending import Batch, blend_inputs, check_batch, checked_class_weight, draw_shares, mix, partners, size
 from partita.training.sources import arrays, source
 
@@ -134,8 +133,7 @@ class _Pairs(keras.utils.PyDataset):
             self._places = {}
 
     def on_epoch_end(self):
-        # Keras calls this once more, before the first epoch, when it has looked at some batches: who calls is all that tells the two apart.
-        is_over = not any(call.function == "reset" and Path(call.filename).stem == "epoch_iterator" for call in stack(0)[1:4])
+        is_over = epoch_is_over()
         with self._lock:
             taken, self._places = len(self._places or ()), None
             pool, self._pool, self._ahead = self._pool, None, {}
