@@ -54,5 +54,5 @@ def test_a_look_at_the_data_is_no_epoch():
     model.compile("sgd", "mse")
     model.fit(batches, epochs=2, verbose=0)
     model.fit(batches, epochs=3, steps_per_epoch=1, verbose=0)
-    assert batches.over.count(True) == 5
-    assert True not in batches.over[: batches.over.count(False)]  # looks come before the first epoch, if at all
+    assert batches.over.count(True) == 5, batches.over
+    assert batches.over.count(False) <= 2  # one look a call, if at all
