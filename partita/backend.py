@@ -193,6 +193,22 @@ def compiled(function: Callable) -> Callable:
     return function
 
 
+def uncompiled(function: Callable) -> Callable:
+    """`function` as PyTorch leaves it out of a step that it compiles, which cannot hold a loop of open length; the same elsewhere.
+
+    Example:
+        >>> uncompiled(abs)(-2)
+        2
+    """
+    import keras
+
+    if keras.backend.backend() != "torch":
+        return function
+    import torch
+
+    return torch.compiler.disable(function)
+
+
 def is_known(tensor: Any) -> bool:
     """Whether the tensor holds numbers now, and is no placeholder of something being compiled or differentiated.
 

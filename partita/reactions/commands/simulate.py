@@ -51,7 +51,7 @@ class TextMayBeginWithAnArrow(click.Command):
 )
 @click.argument("model")
 @click.option("--until", type=FiniteRange(0, min_open=True), required=True, help="The last time, in the unit of the rates.")
-@click.option("--points", type=count(10**7), default=200, show_default=True, help="Times to record after 0, evenly spaced.")
+@click.option("--points", type=count(10**7), default=200, show_default=True, help="Times after 0, evenly spaced, for --out and --plot.")
 @click.option("--trajectories", type=count(2**32), default=1000, show_default=True)
 @click.option(
     "--initial", multiple=True, metavar="NAME=COUNT", callback=_pairs(int), help="A count at the start. May be given several times."
