@@ -80,7 +80,13 @@ def check_archive(path: str | os.PathLike[str]) -> None:
 
 
 def check_is_file(path: str | os.PathLike[str]) -> None:
-    """Raise a ValueError if there is a folder or a device, which may never end, where a file should be."""
+    """Raise a ValueError if there is a folder or a device, which may never end, where a file should be.
+
+    Example:
+        >>> check_is_file("/")
+        Traceback (most recent call last):
+        ValueError: / is a folder or a device, expected a file
+    """
     if os.path.exists(path) and not os.path.isfile(path):
         raise ValueError(f"{os.fspath(path)} is a folder or a device, expected a file")
 

@@ -18,7 +18,12 @@ def count(most: int = 2**31 - 1, least: int = 1) -> click.IntRange:
 
 
 def say(text: str, err: bool = False) -> None:
-    """Print lines in which names of files, words and columns may stand: what a terminal would obey is escaped."""
+    r"""Print lines in which names of files, words and columns may stand: what a terminal would obey is escaped.
+
+    Example:
+        >>> say("a\x1b[2J.csv: written")
+        a\x1b[2J.csv: written
+    """
     click.echo("\n".join(map(printable, text.split("\n"))), err=err)
 
 

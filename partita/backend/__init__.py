@@ -24,6 +24,7 @@ __all__ = (
     "keras_home",
     "mask_of",
     "set_mask",
+    "uncompiled",
     "when_keras_is_imported",
 )
 _promotion = threading.Lock()  # of Keras's table of dtypes, see double_precision
@@ -65,6 +66,18 @@ def compiled(function: Callable) -> Callable:
         42
     """
     return engine().compiled(function)
+
+
+def uncompiled(function: Callable) -> Callable:
+    """Return `function` as PyTorch leaves it out of a step that it compiles, which cannot hold a loop with a data-dependent number of steps.
+
+    It is the same on other backends.
+
+    Example:
+        >>> uncompiled(abs)(-2)
+        2
+    """
+    return engine().uncompiled(function)
 
 
 def is_known(tensor: Any) -> bool:

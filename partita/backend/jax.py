@@ -24,6 +24,10 @@ def compiled(function: Callable) -> Callable:
 differentiable = compiled
 
 
+def uncompiled(function: Callable) -> Callable:
+    return function
+
+
 def is_known(tensor: Any) -> bool:
     return not isinstance(tensor, jax.core.Tracer)
 

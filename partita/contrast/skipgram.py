@@ -21,7 +21,7 @@ from partita.contrast.corpus import Corpus, Stream, read
 from partita.contrast.vectors import WordVectors
 
 STRETCH = 1 << 14  # words trained at one learning rate, by one thread
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST = float(np.finfo(np.float32).max)  # learning rate
 
 
 @dataclass(frozen=True)

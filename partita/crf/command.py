@@ -32,6 +32,7 @@ from partita.crf.tagging import load_tagger, tag_files, tagged, tagged_text
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
 from partita.files import replacing
 from partita.options import SEED, count, say
+from partita.quoting import shown
 from partita.waiting import ctrl_c
 
 ENCODERS: dict[str, Callable[..., keras.Model]] = {"cnn": cnn, "bilstm": bilstm}
@@ -234,7 +235,12 @@ def _cluster(address: str | None) -> Iterator[Any]:
         with LocalCluster(threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
             yield client
     else:
-        with Client(address) as client:
+        try:
+            found = Client(address)
+        except Exception as error:  # of Dask's, or of the network's
+            reason = str(error) or type(error).__name__
+            raise click.ClickException(f"no Dask scheduler answers at '{shown(address, 200)}': {reason}") from None
+        with found as client:
             yield client
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from partita.backend import uncompiled
 from partita.ode.clock import Clock, check_times, real_array
 from partita.ode.solver import check_method, solve
 from partita.ode.steps import Tensor
@@ -108,7 +109,7 @@ class Solve(keras.layers.Layer):
             def field(t, y, *given):
                 return self.field(t, y, {name: ops.cast(value, y.dtype) for name, value in values.items()}, *given)
 
-        return solve(field, y0, self.times, inputs=driven, **self.method)
+        return uncompiled(solve)(field, y0, self.times, inputs=driven, **self.method)
 
     def compute_output_shape(self, input_shape):
         shape = input_shape[0] if isinstance(input_shape[0], (list, tuple)) else input_shape

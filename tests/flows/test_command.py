@@ -5,6 +5,8 @@ import gzip
 import numpy as np
 import pytest
 
+from partita import flows
+from partita.flows import command
 from partita.flows.files import read_rows
 
 
@@ -12,6 +14,18 @@ def idx(array):
     kind = {"uint8": 0x08, "float32": 0x0D}[array.dtype.name]
     head = bytes([0, 0, kind, array.ndim]) + np.array(array.shape, ">i4").tobytes()
     return head + array.astype(array.dtype.newbyteorder(">")).tobytes()
+
+
+def test_a_long_table_is_drawn_in_pieces(run, tmp_path, monkeypatch):
+    flow = flows.nice(2, couplings=2, hidden=(4,), dequantize=None)
+    flow.build((None, 2))
+    flow.save(tmp_path / "m.keras")
+    monkeypatch.setattr(command, "_PIECE", 20)
+    code, out, _ = run("flow", "sample", tmp_path / "m.keras", "--rows", 25, "--seed", 3)
+    rows = np.loadtxt(out.splitlines()[1:], delimiter=",")
+    assert (code, rows.shape, len(np.unique(rows, axis=0))) == (0, (25, 2), 25)
+    np.testing.assert_allclose(rows[:10], flow.sample(10, seed=3), rtol=1e-5)
+    assert run("flow", "sample", tmp_path / "m.keras", "--rows", 25, "--seed", 3)[1] == out
 
 
 def test_a_table(run, tmp_path):

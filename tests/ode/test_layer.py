@@ -111,8 +111,6 @@ def test_complex_states_are_refused():
 @pytest.mark.parametrize("compiled", [True, False])
 def test_a_compiled_model_has_the_state_of_every_time(compiled):
     """XLA keeps arrays of a fixed size: rows written beyond it would all be the last one."""
-    if compiled and keras.backend.backend() == "torch":
-        pytest.skip("torch.compile wants a C++ compiler at run time")
     x = np.ones((3, 2), "float32")
     model = keras.Sequential([keras.Input((2,)), ode.Solve(lambda t, y: -y, [0.0, 0.5, 2.0])])
     model.compile("sgd", "mse", jit_compile=compiled)

@@ -21,6 +21,7 @@ from partita.reactions.network import Network, read_sbml
 from partita.waiting import is_left_behind
 
 MOST_NUMBERS = 2**26  # that are kept in memory: 512 MiB
+OWN = 20  # of a trajectory, beside its counts
 
 
 def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
@@ -50,7 +51,7 @@ class TextMayBeginWithAnArrow(click.Command):
 )
 @click.argument("model")
 @click.option("--until", type=FiniteRange(0, min_open=True), required=True, help="The last time, in the unit of the rates.")
-@click.option("--points", type=count(10**7), default=200, show_default=True, help="Times to record after 0, evenly spaced.")
+@click.option("--points", type=count(10**7), default=200, show_default=True, help="Times after 0, evenly spaced, for --out and --plot.")
 @click.option("--trajectories", type=count(2**32), default=1000, show_default=True)
 @click.option(
     "--initial", multiple=True, metavar="NAME=COUNT", callback=_pairs(int), help="A count at the start. May be given several times."
@@ -92,9 +93,9 @@ def simulate(
     names = None if species is None else species.split(",")
     if out is None and plot is None and method != "tau":  # whose leaps end at each point; the others' runs are the same without
         points = 1
-    many = trajectories * (points + 1) * len(network.species if names is None else names)
+    many = trajectories * (OWN + (points + 1) * len(network.species if names is None else names))
     if out is None and many > MOST_NUMBERS:
-        raise click.UsageError(f"{many:,} counts are more than the {MOST_NUMBERS:,} kept in memory: write them (--out), or ask for fewer.")
+        raise click.UsageError(f"{many:,} numbers are more than the {MOST_NUMBERS:,} kept in memory: write them (--out), or ask for fewer.")
     times = np.linspace(0, until, points + 1)
     options = {"species": names, "method": method, "max_events": max_events, "save": out}
     with warnings.catch_warnings():

@@ -1,6 +1,6 @@
 """How large a kernel may be that is written for a network: a compiler takes about a second and some megabytes for a thousand characters.
 
-Larger networks run from tables, at once, and somewhat slower.
+Larger networks run from tables, somewhat slower, by one kernel for all of them.
 """
 
 from partita.reactions.kernels import direct, thinning
