@@ -22,9 +22,19 @@ def main() -> None:
     """Read the command line; list or run."""
     benchmarks = listing(Path(__file__).parent)
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("name", nargs="?", choices=benchmarks, metavar="NAME", help="the benchmark to run; without it, the list")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures, the day and the machine here too")
-    parser.add_argument("--rounds", type=int, metavar="N", help="pairs of measurements, instead of the benchmark's own number")
+    parser.add_argument(
+        "name",
+        nargs="?",
+        choices=benchmarks,
+        metavar="NAME",
+        help="the benchmark to run; without it, the list",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.json", help="write the figures, the day and the machine here too"
+    )
+    parser.add_argument(
+        "--rounds", type=int, metavar="N", help="pairs of measurements, instead of the benchmark's own number"
+    )
     asked = parser.parse_args()
     if asked.name is None:
         for name, summary in benchmarks.items():

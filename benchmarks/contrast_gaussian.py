@@ -34,7 +34,10 @@ def run(report: Report) -> None:
     rng = np.random.default_rng(0)
     axes, deviations = np.linalg.qr(rng.normal(size=(SIZE, SIZE)))[0], np.geomspace(0.5, 2, SIZE)
     root, mean = axes * deviations, rng.normal(size=SIZE)
-    log_z = 0.5 * (SIZE * np.log(2 * np.pi) + np.sum((axes.T @ mean / deviations) ** 2)) + np.log(deviations).sum()
+    log_z = (
+        0.5 * (SIZE * np.log(2 * np.pi) + np.sum((axes.T @ mean / deviations) ** 2))
+        + np.log(deviations).sum()
+    )
     sizes, errors = [500, 2000, 8000, 32_000], []
     for size in sizes:
         found = []

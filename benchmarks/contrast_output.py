@@ -67,11 +67,21 @@ def run(report: Report) -> None:
     rounds = report.rounds or 5
     full = step(FullSoftmax(10_000), 10_000)
     for name, rate in (("the model's Adam", None), ("rows by the layer's Adagrad", 0.1)):
-        both = compare(step(SampledSoftmax(10_000, SAMPLED, learning_rate=rate), 10_000), full, rounds=rounds, warmup=1)
+        both = compare(
+            step(SampledSoftmax(10_000, SAMPLED, learning_rate=rate), 10_000), full, rounds=rounds, warmup=1
+        )
         report.compare(f"10 steps of the layer, 10k words, {name}, against full softmax", both, at_least=5)
-        large = [step(SampledSoftmax(size, SAMPLED, learning_rate=rate), size) for size in (100_000, 1_000_000)]
+        large = [
+            step(SampledSoftmax(size, SAMPLED, learning_rate=rate), size) for size in (100_000, 1_000_000)
+        ]
         both = compare(large[1], large[0], rounds=min(rounds, 2) if rate is None else rounds, warmup=1)
-        report.measure(f"time at 1M over time at 100k, {name}", 1 / both.ratio, at_most=1.3, at_1m=both.ours, at_100k=both.peer)
+        report.measure(
+            f"time at 1M over time at 100k, {name}",
+            1 / both.ratio,
+            at_most=1.3,
+            at_1m=both.ours,
+            at_100k=both.peer,
+        )
     perplexity(report)
 
 

@@ -24,7 +24,9 @@ def points(n: int, seed: int) -> np.ndarray:
 def fitted(x: np.ndarray, epochs: int = 10) -> EnergyModel:
     """Plain `compile` and `fit`, with a rate that falls."""
     model = EnergyModel(Quartic(), Normal.fit(x), num_noise=10)
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, epochs * len(x) // 1000)))
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.05, epochs * len(x) // 1000))
+    )
     model.fit(x, batch_size=1000, epochs=epochs, verbose=0)
     return model
 
@@ -50,7 +52,12 @@ def run(report: Report) -> None:
         refined.append(off(model.estimate(x, seed=seed, refine=True)))
     for name, values in (("fit", worst), ("fit and refine", refined)):
         inside = sum(value <= 3 for value in values) / len(values)
-        report.measure(f"share of seeds with all three within 3 standard errors: {name}", inside, at_least=0.95, worst=values)
+        report.measure(
+            f"share of seeds with all three within 3 standard errors: {name}",
+            inside,
+            at_least=0.95,
+            worst=values,
+        )
     p = WEIGHT / WEIGHT.sum()
     slopes = np.stack([-(GRID**2), -(GRID**4)], axis=1)
     centred = slopes - p @ slopes
@@ -60,4 +67,8 @@ def run(report: Report) -> None:
         found = EnergyModel(Quartic(), Normal.fit(x), num_noise=many).estimate(x, refine=True)
         ratios = np.diag(found.covariance)[:2] / np.diag(likelihood)
         bar = {"at_most": 1.25} if many == 100 else {}
-        report.measure(f"variance of a and b over maximum likelihood's, the larger, ν = {many}", float(ratios.max()), **bar)
+        report.measure(
+            f"variance of a and b over maximum likelihood's, the larger, ν = {many}",
+            float(ratios.max()),
+            **bar,
+        )

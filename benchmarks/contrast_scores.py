@@ -18,13 +18,24 @@ def run(report: Report) -> None:
     drawn = rng.choice(SIZE * SIZE, PAIRS, p=table.ravel())
     names = [f"w{i}" for i in range(SIZE)]
     for dim in (16, 50, 100):
-        settings = {"window": 1, "negatives": NEGATIVES, "min_count": 1, "sample": 0, "power": 1.0, "epochs": 5}
-        found = SkipGram(dim=dim, learning_rate=0.05, **settings).fit([[names[i // SIZE], names[i % SIZE]] for i in drawn])
+        settings = {
+            "window": 1,
+            "negatives": NEGATIVES,
+            "min_count": 1,
+            "sample": 0,
+            "power": 1.0,
+            "epochs": 5,
+        }
+        found = SkipGram(dim=dim, learning_rate=0.05, **settings).fit(
+            [[names[i // SIZE], names[i % SIZE]] for i in drawn]
+        )
         order = [found.words.index(name) for name in names]
         scores = found.vectors[order] @ found.contexts[order].T
         p = table.sum(axis=0)
         expected = np.log(table / np.outer(p, p)) - np.log(NEGATIVES)
         report.measure(
-            f"correlation of ⟨u, v⟩ with PMI − log k, d = {dim}", float(np.corrcoef(scores.ravel(), expected.ravel())[0, 1]), at_least=0.95
+            f"correlation of ⟨u, v⟩ with PMI − log k, d = {dim}",
+            float(np.corrcoef(scores.ravel(), expected.ravel())[0, 1]),
+            at_least=0.95,
         )
         report.measure(f"mean of the difference, d = {dim}", float((scores - expected).mean()))

@@ -28,7 +28,15 @@ def ours(sentences: list[list[str]], threads: int, seed: int, epochs: int) -> tu
 
 def gensims(sentences: list[list[str]], threads: int, seed: int, epochs: int) -> tuple[list[str], np.ndarray]:
     """The same by gensim."""
-    settings = {"vector_size": 100, "window": 5, "min_count": 5, "sg": 1, "hs": 0, "negative": 5, "sample": 1e-3}
+    settings = {
+        "vector_size": 100,
+        "window": 5,
+        "min_count": 5,
+        "sg": 1,
+        "hs": 0,
+        "negative": 5,
+        "sample": 1e-3,
+    }
     found = Word2Vec(sentences, workers=threads, seed=seed, epochs=epochs, **settings).wv
     return found.index_to_key, found.vectors
 
@@ -37,8 +45,13 @@ def agreement(words: list[str], vectors: np.ndarray, name: str) -> float:
     """Spearman's correlation of cosines with what people said of pairs of words."""
     rows = {word: row for row, word in enumerate(words)}
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    pairs = [line.split("\t") for line in (folder() / "wordsim" / name).read_text(encoding="utf-8").lower().splitlines()]
-    known = [(unit[rows[a]] @ unit[rows[b]], float(score)) for a, b, score in pairs if a in rows and b in rows]
+    pairs = [
+        line.split("\t")
+        for line in (folder() / "wordsim" / name).read_text(encoding="utf-8").lower().splitlines()
+    ]
+    known = [
+        (unit[rows[a]] @ unit[rows[b]], float(score)) for a, b, score in pairs if a in rows and b in rows
+    ]
     return float(spearmanr(*zip(*known, strict=True))[0])
 
 
@@ -47,11 +60,23 @@ def run(report: Report) -> None:
     sentences = reviews()
     report.measure("words", sum(map(len, sentences)))
     for threads in (1, 2):
-        calls = [lambda make=make, threads=threads: make(sentences, threads, 1, 1) for make in (ours, gensims)]
-        report.compare(f"one pass, {threads} threads, against gensim", compare(*calls, rounds=report.rounds or 2, warmup=1), at_least=3)
+        calls = [
+            lambda make=make, threads=threads: make(sentences, threads, 1, 1) for make in (ours, gensims)
+        ]
+        report.compare(
+            f"one pass, {threads} threads, against gensim",
+            compare(*calls, rounds=report.rounds or 2, warmup=1),
+            at_least=3,
+        )
     found = {make: [make(sentences, 2, seed, 5) for seed in SEEDS] for make in (ours, gensims)}
     for name, title in (("EN-WS-353-ALL.txt", "WordSim-353"), ("EN-SIMLEX-999.txt", "SimLex-999")):
         scores = {make: [agreement(*vectors, name) for vectors in found[make]] for make in found}
         means = {make: float(np.mean(values)) for make, values in scores.items()}
         detail = {"by_seed": scores[ours], "gensim_by_seed": scores[gensims]}
-        report.measure(f"{title}, mean of 3 seeds", means[ours], peer=means[gensims], at_least=round(means[gensims] - 0.01, 4), **detail)
+        report.measure(
+            f"{title}, mean of 3 seeds",
+            means[ours],
+            peer=means[gensims],
+            at_least=round(means[gensims] - 0.01, 4),
+            **detail,
+        )

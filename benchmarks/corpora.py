@@ -32,5 +32,8 @@ def pku_test() -> list[list[str]]:
 
 def conll2000() -> tuple[list[list[tuple[str, ...]]], list[list[tuple[str, ...]]]]:
     """Training and test sentences, rows of word, part of speech and chunk."""
-    train, test = (list(partita.crf.read_columns(folder() / "conll2000" / f"{part}.txt.gz")) for part in ("train", "test"))
+    train, test = (
+        list(partita.crf.read_columns(folder() / "conll2000" / f"{part}.txt.gz"))
+        for part in ("train", "test")
+    )
     return train, test

@@ -21,7 +21,9 @@ from partita.crf.command import recipe
 def run(report: Report) -> None:
     """The text of People's Daily once and three times over; untrained weights cut as fast as trained ones."""
     train, test = peoples_daily()
-    lexicon = crf.Lexicon.fit(["".join(words) for words in train], [crf.words_to_tags(words) for words in train], "bmes")
+    lexicon = crf.Lexicon.fit(
+        ["".join(words) for words in train], [crf.words_to_tags(words) for words in train], "bmes"
+    )
     tagger = recipe(lexicon, "cnn", 128, 1)
     tagger.build((None, None, len(lexicon.columns)))
     text = "".join("".join(words) + "\n" for words in [*train, *test])
@@ -30,11 +32,24 @@ def run(report: Report) -> None:
         keras.saving.save_model(tagger, model)
         for times in (1, 3):
             source.write_text(text * times, encoding="utf-8")
-            command = [Path(sys.executable).with_name("partita"), "tag", "apply", model, source, "--out", Path(folder, "cut.txt")]
+            command = [
+                Path(sys.executable).with_name("partita"),
+                "tag",
+                "apply",
+                model,
+                source,
+                "--out",
+                Path(folder, "cut.txt"),
+            ]
             seconds = []
             for _ in range(report.rounds or 3):
                 start = perf_counter()
                 subprocess.run(command, check=True)
                 seconds.append(perf_counter() - start)
             rate = times * len(text) / sorted(seconds)[len(seconds) // 2]
-            report.measure(f"applying to {times * len(text) / 1e6:.1f} million characters", rate, unit="characters/s", at_least=200_000)
+            report.measure(
+                f"applying to {times * len(text) / 1e6:.1f} million characters",
+                rate,
+                unit="characters/s",
+                at_least=200_000,
+            )

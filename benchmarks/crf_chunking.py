@@ -19,7 +19,9 @@ EPOCHS = 5
 
 def run(report: Report) -> None:
     """All of the training part, every epoch: no test sentence chooses one. No pretrained vectors."""
-    train, test = ([([row[:-1] for row in rows], [row[-1] for row in rows]) for rows in part] for part in conll2000())
+    train, test = (
+        [([row[:-1] for row in rows], [row[-1] for row in rows]) for rows in part] for part in conll2000()
+    )
     sentences, tags = map(list, zip(*train, strict=True))
     unseen, gold = map(list, zip(*test, strict=True))
     lexicon = crf.Lexicon.fit(sentences, tags, "bio", "words")

@@ -23,14 +23,21 @@ EPOCHS = 20
 
 def run(report: Report) -> None:
     """Each flow trains once, with Adam at 0.001 falling to 0 as a cosine; seed 0."""
-    train, test = (read_rows(folder() / "mnist" / f"{part}-images-idx3-ubyte.gz").values.reshape(-1, 784) for part in ("train", "t10k"))
+    train, test = (
+        read_rows(folder() / "mnist" / f"{part}-images-idx3-ubyte.gz").values.reshape(-1, 784)
+        for part in ("train", "t10k")
+    )
     article, seconds = fitted(flows.nice(784), train, EPOCHS, 128)
     report.measure("NICE, noise in [−0.01, 0]: minutes of training", seconds / 60, unit="minutes", at_most=20)
-    loss = article.evaluate(train, batch_size=1000, verbose=0, return_dict=True)["loss"] - 392 * math.log(2 * math.pi)
+    loss = article.evaluate(train, batch_size=1000, verbose=0, return_dict=True)["loss"] - 392 * math.log(
+        2 * math.pi
+    )
     report.measure("its ½‖z‖² − Σ log s on the training set", loss, at_most=-2200)
     bits, _ = fitted(flows.nice(784, dequantize=256, base=flows.Logistic()), train, EPOCHS, 128)
     report.measure(
-        "NICE, 256 levels: test bits per pixel (paper, 1500 epochs: 4.36)", float(bits.bits_per_dim(test, seed=0).mean()), peer=4.36
+        "NICE, 256 levels: test bits per pixel (paper, 1500 epochs: 4.36)",
+        float(bits.bits_per_dim(test, seed=0).mean()),
+        peer=4.36,
     )
     glow(report, train, test)
 
@@ -52,15 +59,25 @@ def glow(report: Report, train: np.ndarray, test: np.ndarray, epochs: int = 4, b
     report.measure("Glow: minutes of training", seconds / 60, unit="minutes", epochs=epochs, parameters=size)
     bits = float(ours.bits_per_dim(test.reshape(-1, 28, 28, 1), seed=0).mean())
     torch.manual_seed(0)
-    width = size // (8 * 3 * 392)  # 8 couplings with one hidden layer: 392 pixels in, a scale and a shift for 392 out
+    width = size // (
+        8 * 3 * 392
+    )  # 8 couplings with one hidden layer: 392 pixels in, a scale and a shift for 392 out
     peer = zuko.flows.RealNVP(784, transforms=8, hidden_features=(width,))
     start = perf_counter()
-    torch_fitted(peer, lambda rows: torch.logit(within(rows)), train, batch, lambda step: (perf_counter() - start) / seconds)
+    torch_fitted(
+        peer,
+        lambda rows: torch.logit(within(rows)),
+        train,
+        batch,
+        lambda step: (perf_counter() - start) / seconds,
+    )
     with torch.no_grad():
         u = within(torch.from_numpy(test))
         theirs = peer().log_prob(torch.logit(u)) + (math.log(0.9) - torch.log(u) - torch.log1p(-u)).sum(-1)
     theirs = -float(theirs.mean()) / (784 * math.log(2)) + 8
-    report.measure("Glow, 256 levels: test bits per pixel (peer: zuko's RealNVP)", bits, peer=theirs, at_most=theirs)
+    report.measure(
+        "Glow, 256 levels: test bits per pixel (peer: zuko's RealNVP)", bits, peer=theirs, at_most=theirs
+    )
 
 
 def within(pixels: torch.Tensor) -> torch.Tensor:

@@ -29,8 +29,20 @@ def run(report: Report) -> None:
     """A call of ours is `fit` over the same batches: everything a user waits for."""
     torch.set_num_threads(os.cpu_count())
     nice(report, report.rounds or 7)
-    coupling_flows(report, report.rounds or 7, "RealNVP (8 affine couplings, 2×256, dim 64, batch 512)", real_nvp_makers(64), 64)
-    coupling_flows(report, report.rounds or 5, "neural spline (8 couplings, 2×128, 8 bins, dim 16, batch 512)", spline_makers(16), 16)
+    coupling_flows(
+        report,
+        report.rounds or 7,
+        "RealNVP (8 affine couplings, 2×256, dim 64, batch 512)",
+        real_nvp_makers(64),
+        64,
+    )
+    coupling_flows(
+        report,
+        report.rounds or 5,
+        "neural spline (8 couplings, 2×128, 8 bins, dim 16, batch 512)",
+        spline_makers(16),
+        16,
+    )
     compile_time(report)
 
 
@@ -41,7 +53,11 @@ def nice(report: Report, rounds: int) -> None:
     ours = fitting(flow, x, 128)
     masks = {"transforms": 4, "hidden_features": (1000,) * 5}
     peer = zuko.flows.NICE(784, univariate=zuko.transforms.AdditiveTransform, shapes=[()], **masks)
-    step = compare(ours, torch_fitting(peer.parameters(), lambda batch: -peer().log_prob(batch).mean(), x, 128), rounds=rounds)
+    step = compare(
+        ours,
+        torch_fitting(peer.parameters(), lambda batch: -peer().log_prob(batch).mean(), x, 128),
+        rounds=rounds,
+    )
     report.compare("NICE (4 couplings, 5×1000, batch 128): training, against zuko", step, at_least=1 / 0.55)
     plain = PlainNICE(784)
     step = compare(ours, torch_fitting(plain.parameters(), plain.loss, x, 128), rounds=rounds)
@@ -83,7 +99,11 @@ def real_nvp_makers(features: int) -> dict:
         base = normflows.distributions.DiagGaussian(features, trainable=False)
         net = [half, 256, 256, 2 * half]
         parts = (
-            (normflows.flows.AffineCouplingBlock(normflows.nets.MLP(net)), normflows.flows.Permute(features, "swap")) for _ in range(8)
+            (
+                normflows.flows.AffineCouplingBlock(normflows.nets.MLP(net)),
+                normflows.flows.Permute(features, "swap"),
+            )
+            for _ in range(8)
         )
         return normflows.NormalizingFlow(base, [part for pair in parts for part in pair])
 
@@ -100,12 +120,19 @@ def spline_makers(features: int) -> dict:
     """The same; normflows' nets are two blocks of two layers each, zuko's coupling is its autoregressive flow in two passes."""
     base = flowjax.distributions.Normal(jnp.zeros(features))
     spline = flowjax.bijections.RationalQuadraticSpline(knots=8, interval=4)
-    blocks = [normflows.flows.CoupledRationalQuadraticSpline(features, 1, 128, reverse_mask=k % 2 == 1) for k in range(8)]
+    blocks = [
+        normflows.flows.CoupledRationalQuadraticSpline(features, 1, 128, reverse_mask=k % 2 == 1)
+        for k in range(8)
+    ]
     return {
         "ours": flows.neural_spline(features),
         "zuko": zuko.flows.NSF(features, transforms=8, hidden_features=(128, 128), passes=2),
-        "normflows": normflows.NormalizingFlow(normflows.distributions.DiagGaussian(features, trainable=False), blocks),
-        "FlowJAX": flowjax.flows.coupling_flow(jax.random.key(0), base_dist=base, transformer=spline, nn_width=128, nn_depth=2),
+        "normflows": normflows.NormalizingFlow(
+            normflows.distributions.DiagGaussian(features, trainable=False), blocks
+        ),
+        "FlowJAX": flowjax.flows.coupling_flow(
+            jax.random.key(0), base_dist=base, transformer=spline, nn_width=128, nn_depth=2
+        ),
     }
 
 
@@ -128,7 +155,9 @@ def coupling_flows(report: Report, rounds: int, name: str, made: dict, features:
     }
     for what, mine, peers in (("training", fit, training), ("sampling", sample, sampling)):
         for peer, theirs in peers.items():
-            report.compare(f"{name}: {what}, against {peer}", compare(mine, theirs, rounds=rounds), at_least=1)
+            report.compare(
+                f"{name}: {what}, against {peer}", compare(mine, theirs, rounds=rounds), at_least=1
+            )
 
 
 def fitting(flow, x: np.ndarray, batch: int):
@@ -154,13 +183,17 @@ def torch_fitting(parameters, loss, x: np.ndarray, batch: int):
 def flowjax_fitting(flow, x: np.ndarray, batch: int):
     """The same by FlowJAX, with its own way to tell parameters from the rest."""
     optimizer = optax.adam(1e-3)
-    params, static = eqx.partition(flow, eqx.is_inexact_array, is_leaf=lambda leaf: isinstance(leaf, paramax.NonTrainable))
+    params, static = eqx.partition(
+        flow, eqx.is_inexact_array, is_leaf=lambda leaf: isinstance(leaf, paramax.NonTrainable)
+    )
     state = [params, optimizer.init(params)]
     batches = jnp.split(jnp.asarray(x), len(x) // batch)
 
     @eqx.filter_jit
     def step(params, moments, rows):
-        grads = eqx.filter_grad(lambda params: -paramax.unwrap(eqx.combine(params, static)).log_prob(rows).mean())(params)
+        grads = eqx.filter_grad(
+            lambda params: -paramax.unwrap(eqx.combine(params, static)).log_prob(rows).mean()
+        )(params)
         updates, moments = optimizer.update(grads, moments)
         return eqx.apply_updates(params, updates), moments
 
@@ -179,4 +212,9 @@ def compile_time(report: Report) -> None:
     flow = flows.glow((28, 28, 1), steps=16, scales=2, width=32)
     flow.compile(keras.optimizers.Adam(1e-4))
     flow.fit(x, batch_size=16, verbose=0)
-    report.measure("Glow of 32 steps: seconds to the end of the first batch", perf_counter() - start, unit="s", at_most=60)
+    report.measure(
+        "Glow of 32 steps: seconds to the end of the first batch",
+        perf_counter() - start,
+        unit="s",
+        at_most=60,
+    )

@@ -22,7 +22,8 @@ EPOCHS, BATCH = 30, 128
 def run(report: Report) -> None:
     """Test nats of the standardised table, split 80/20, 2×128, 8 bins; as many weights, steps and rows in a step. Means of three seeds.
 
-    A coupling of zuko has outputs for all features, those that stay among them, so that 8 are as large as our 10.
+    A coupling of zuko has outputs for all features, those that stay among them, so that 8 are as large as our
+    10.
     """
     table = np.loadtxt(folder() / "tabular" / "power-plant.txt", dtype="float32")
     table = table[np.random.default_rng(0).permutation(len(table))]
@@ -36,9 +37,21 @@ def run(report: Report) -> None:
         flow, _ = fitted(flows.neural_spline(train.shape[1], couplings=10), train, EPOCHS, BATCH)
         ours.append(float(-flow.log_prob(test).mean()))
         peer = zuko.flows.NSF(train.shape[1], transforms=8, hidden_features=(128, 128), passes=2)
-        torch_fitted(peer, lambda rows: rows, train, BATCH, lambda step: step / (EPOCHS * math.ceil(cut / BATCH)))
+        torch_fitted(
+            peer, lambda rows: rows, train, BATCH, lambda step: step / (EPOCHS * math.ceil(cut / BATCH))
+        )
         with torch.no_grad():
             theirs.append(float(-peer().log_prob(torch.from_numpy(test)).mean()))
-    sizes = {"parameters": flow.count_params(), "of zuko": sum(weights.numel() for weights in peer.parameters())}
+    sizes = {
+        "parameters": flow.count_params(),
+        "of zuko": sum(weights.numel() for weights in peer.parameters()),
+    }
     mean, limit = float(np.mean(ours)), float(np.mean(theirs))
-    report.measure("neural spline, power plant: test nats (peer: zuko)", mean, peer=limit, at_most=limit, each=[ours, theirs], **sizes)
+    report.measure(
+        "neural spline, power plant: test nats (peer: zuko)",
+        mean,
+        peer=limit,
+        at_most=limit,
+        each=[ours, theirs],
+        **sizes,
+    )

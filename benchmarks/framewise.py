@@ -20,7 +20,14 @@ class Softmax:
         num_shapes: As for `Batches`.
     """
 
-    def __init__(self, lexicon: crf.Lexicon, ids: Sequence[np.ndarray], tags: Sequence[np.ndarray], epochs: int, num_shapes: int = 8):
+    def __init__(
+        self,
+        lexicon: crf.Lexicon,
+        ids: Sequence[np.ndarray],
+        tags: Sequence[np.ndarray],
+        epochs: int,
+        num_shapes: int = 8,
+    ):
         batches = _Framewise(ids, tags, batch_size=64, num_shapes=num_shapes)
         keras.utils.set_random_seed(0)
         encoder = crf.cnn(lexicon.sizes, lexicon.columns)
@@ -31,7 +38,9 @@ class Softmax:
 
     def predict(self, batches: crf.Batches) -> np.ndarray:
         """Tags `(rows, time)`, as `Tagger.predict`."""
-        rows = [np.argmax(self._net.predict_on_batch(batches[index][0]), axis=-1) for index in range(len(batches))]
+        rows = [
+            np.argmax(self._net.predict_on_batch(batches[index][0]), axis=-1) for index in range(len(batches))
+        ]
         longest = max(row.shape[1] for row in rows)
         return np.concatenate([np.pad(row, [(0, 0), (0, longest - row.shape[1])]) for row in rows])
 

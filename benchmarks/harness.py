@@ -62,7 +62,12 @@ class Comparison:
 
 
 def compare(
-    ours: Callable[[], object], peer: Callable[[], object], *, rounds: int = 20, warmup: int = 2, min_time: float = 0.05
+    ours: Callable[[], object],
+    peer: Callable[[], object],
+    *,
+    rounds: int = 20,
+    warmup: int = 2,
+    min_time: float = 0.05,
 ) -> Comparison:
     """Call the two in turn, `rounds` times each.
 
@@ -71,7 +76,8 @@ def compare(
         peer: The same for the peer.
         rounds: Pairs of measurements, at least 1.
         warmup: Calls of each beforehand, at least 1: compilation is not measured.
-        min_time: Seconds that one measurement lasts at least; a faster call is repeated and its mean time taken.
+        min_time: Seconds that one measurement lasts at least; a faster call is repeated and its mean time
+            taken.
 
     Raises:
         ValueError: if `rounds` or `warmup` is below 1.
@@ -142,7 +148,9 @@ class Row:
 
 @dataclass
 class Report:
-    """The rows of one benchmark. `rounds` is what the command line asked for, or `None`: `report.rounds or 20`.
+    """The rows of one benchmark.
+
+    `rounds` is what the command line asked for, or `None`: `report.rounds or 20`.
 
     Example:
         >>> report = Report("demo")
@@ -161,7 +169,11 @@ class Report:
     def compare(self, claim: str, comparison: Comparison, *, at_least: float | None = None) -> None:
         """Add times of ours and a peer; `at_least` is the bar for their ratio, how many times faster ours is."""
         ratio = comparison.ratio
-        detail = {"ratio_of_medians": comparison.ratio_of_medians, "spread": comparison.spread, **asdict(comparison)}
+        detail = {
+            "ratio_of_medians": comparison.ratio_of_medians,
+            "spread": comparison.spread,
+            **asdict(comparison),
+        }
         bar, met = _judge(ratio, at_least, None, "×")
         self._add(Row(claim, median(comparison.ours), median(comparison.peer), "s", ratio, bar, met, detail))
 
@@ -176,13 +188,18 @@ class Report:
         at_most: float | None = None,
         **detail: Any,
     ) -> None:
-        """Add a figure that speaks for itself, a score or a rate. One bar, for `ours`; `detail` goes into the JSON."""
+        """Add a figure that speaks for itself, a score or a rate.
+
+        One bar, for `ours`; `detail` goes into the JSON.
+        """
         bar, met = _judge(ours, at_least, at_most, unit and f" {unit}")
         self._add(Row(claim, ours, peer, unit, None, bar, met, detail))
 
     def _add(self, row: Row) -> None:
         self.rows.append(row)
-        print(*row.cells(), sep="  ", file=sys.stderr, flush=True)  # should the benchmark be stopped, what it measured is not lost
+        print(
+            *row.cells(), sep="  ", file=sys.stderr, flush=True
+        )  # should the benchmark be stopped, what it measured is not lost
 
     def table(self) -> str:
         """The rows in aligned columns."""
@@ -203,16 +220,26 @@ class Report:
 
 def machine() -> dict[str, Any]:
     """What a figure depends on: cores, system, Python, and the version of every package that takes part in benchmarks."""
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(name for extra in ("jax", "torch", "tensorflow", "bench") for name in extras[extra])]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in ("jax", "torch", "tensorflow", "bench") for name in extras[extra]),
+    ]
     packages = {}
     for name in sorted({re.match(r"[\w.-]+", requirement)[0] for requirement in wanted}):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
             continue
-    return {"cpus": os.cpu_count(), "platform": platform.platform(), "python": platform.python_version(), "packages": packages}
+    return {
+        "cpus": os.cpu_count(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "packages": packages,
+    }
 
 
 def _judge(value: float, at_least: float | None, at_most: float | None, unit: str) -> tuple[str, bool | None]:

@@ -24,7 +24,11 @@ def run(report: Report) -> None:
         signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(TRUE))
         began = perf_counter()
         fit = ode.fit(
-            competition, {name: value * 3**sign for (name, value), sign in zip(TRUE.items(), signs, strict=True)}, TIMES, COUNTS, seed=seed
+            competition,
+            {name: value * 3**sign for (name, value), sign in zip(TRUE.items(), signs, strict=True)},
+            TIMES,
+            COUNTS,
+            seed=seed,
         )
         found.append((fit.rmse, float(np.abs(fit.residuals).max()), perf_counter() - began))
     rmse, largest, seconds = (max(part) for part in zip(*found, strict=True))
@@ -32,7 +36,11 @@ def run(report: Report) -> None:
     report.measure("two species: largest residual of 10 seeds", largest, at_most=0.5)
     report.measure("two species: slowest of 10 seeds, seconds", seconds, at_most=20)
     if (record := pelts()) is None:
-        raise FileNotFoundError("the record of lynx and hare is not in the folder of the data: set PARTITA_DATA")
+        raise FileNotFoundError(
+            "the record of lynx and hare is not in the folder of the data: set PARTITA_DATA"
+        )
     fit = fitted(*record, seed=0)
     for name, mean in STAN.items():
-        report.measure(f"lynx and hare: {name}", float(fit.parameters[name]), peer=mean, error=float(fit.errors[name]))
+        report.measure(
+            f"lynx and hare: {name}", float(fit.parameters[name]), peer=mean, error=float(fit.errors[name])
+        )

@@ -1,7 +1,8 @@
 """Exact simulation against rebop, GillesPy2 (its C++ solver), libRoadRunner and COPASI: the same time of the same network.
 
-A peer that cannot be imported, or not run, is left out with a word. The networks are stationary or periodic and the spans long, so both
-sides go through the same number of events within a percent or two, and the ratio of times is that of events a second.
+A peer that cannot be imported, or not run, is left out with a word. The networks are stationary or periodic
+and the spans long, so both sides go through the same number of events within a percent or two, and the ratio
+of times is that of events a second.
 """
 
 import os
@@ -19,8 +20,10 @@ from partita.reactions import Network, read_sbml, simulate
 
 EXPRESSION = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
 VILAR = Network.from_text(
-    "DA = 1; DR = 1; DA + A -> DAp @ 1; DAp -> DA + A @ 50; DR + A -> DRp @ 1; DRp -> DR + A @ 100; DAp -> DAp + MA @ 500;"
-    "DA -> DA + MA @ 50; DRp -> DRp + MR @ 50; DR -> DR + MR @ 0.01; MA -> MA + A @ 50; MR -> MR + R @ 5; A + R -> C @ 2; C -> R @ 1;"
+    "DA = 1; DR = 1; DA + A -> DAp @ 1; DAp -> DA + A @ 50; DR + A -> DRp @ 1; DRp -> DR + A @ 100; DAp -> "
+    "DAp + MA @ 500;"
+    "DA -> DA + MA @ 50; DRp -> DRp + MR @ 50; DR -> DR + MR @ 0.01; MA -> MA + A @ 50; MR -> MR + R @ 5; A "
+    "+ R -> C @ 2; C -> R @ 1;"
     "A -> @ 1; R -> @ 0.2; MA -> @ 10; MR -> @ 0.5"
 )
 
@@ -42,7 +45,9 @@ def by_rebop(network: Network, until: float, sparse: bool | None = None) -> Call
     for reaction in network.reactions:
         sides = [[*Counter(dict(side)).elements()] for side in (reaction.reactants, reaction.products)]
         peer.add_reaction(reaction.rate.value, *sides)
-    calls = {way: (lambda way=way: peer.run(network.initial, until, 1, rng=0, sparse=way)) for way in (True, False)}
+    calls = {
+        way: (lambda way=way: peer.run(network.initial, until, 1, rng=0, sparse=way)) for way in (True, False)
+    }
     if sparse is None:
         seconds = {}
         for way, call in calls.items():
@@ -73,7 +78,12 @@ def run(report: Report) -> None:
     row("Vilar oscillator, one trajectory / rebop", ours(VILAR, 1000), by_rebop(VILAR, 1000), 2)
     from_file = read_sbml(folder() / "sbml" / "BIOMD0000000035.xml")
     row("Vilar oscillator as SBML / rebop, mass action", ours(from_file, 1000), by_rebop(VILAR, 1000), 2)
-    row("Vilar oscillator, 100 trajectories / rebop", lambda: simulate(VILAR, [20], 100, seed=0, threads=1), by_rebop(VILAR, 2000), None)
+    row(
+        "Vilar oscillator, 100 trajectories / rebop",
+        lambda: simulate(VILAR, [20], 100, seed=0, threads=1),
+        by_rebop(VILAR, 2000),
+        None,
+    )
     speeds = {}
     for size, until, bar in ((10, 1000, None), (100, 100, 3), (1000, 30, 20)):
         network = ring(size)
@@ -107,7 +117,9 @@ def gillespy2(until: float) -> Callable[[], object]:
     for number, reaction in enumerate(EXPRESSION.reactions):
         rate = Parameter(name=f"k{number}", expression=reaction.rate.value)
         model.add_parameter(rate)
-        sides = ({species[name]: count for name, count in side} for side in (reaction.reactants, reaction.products))
+        sides = (
+            {species[name]: count for name, count in side} for side in (reaction.reactants, reaction.products)
+        )
         model.add_reaction(Reaction(f"r{number}", *sides, rate=rate))
     model.timespan(TimeSpan(np.array([0, until])))
     solver = SSACSolver(model=model)
@@ -155,27 +167,39 @@ def as_sbml(network: Network) -> str:
     """A network of mass action and first order, as SBML Level 3."""
 
     def side(tag: str, entries: tuple[tuple[str, int], ...]) -> str:
-        references = "".join(f'<speciesReference species="{name}" stoichiometry="{count}" constant="true"/>' for name, count in entries)
+        references = "".join(
+            f'<speciesReference species="{name}" stoichiometry="{count}" constant="true"/>'
+            for name, count in entries
+        )
         return f"<{tag}>{references}</{tag}>" if entries else ""
 
     def law(reaction) -> str:
         names = "".join(f"<ci>{name}</ci>" for name, _ in reaction.reactants)
-        return f"<apply><times/><cn>{reaction.rate.value}</cn>{names}</apply>" if names else f"<cn>{reaction.rate.value}</cn>"
+        return (
+            f"<apply><times/><cn>{reaction.rate.value}</cn>{names}</apply>"
+            if names
+            else f"<cn>{reaction.rate.value}</cn>"
+        )
 
     species = "".join(
-        f'<species id="{name}" compartment="c" initialAmount="{count}" substanceUnits="item" hasOnlySubstanceUnits="true" '
+        f'<species id="{name}" compartment="c" initialAmount="{count}" substanceUnits="item" '
+        f'hasOnlySubstanceUnits="true" '
         'boundaryCondition="false" constant="false"/>'
         for name, count in network.initial.items()
     )
     reactions = "".join(
-        f'<reaction id="r{number}" reversible="false" fast="false">{side("listOfReactants", reaction.reactants)}'
+        f'<reaction id="r{number}" reversible="false" '
+        f'fast="false">{side("listOfReactants", reaction.reactants)}'
         f"{side('listOfProducts', reaction.products)}"
-        f'<kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML">{law(reaction)}</math></kineticLaw></reaction>'
+        f"<kineticLaw><math "
+        f'xmlns="http://www.w3.org/1998/Math/MathML">{law(reaction)}</math></kineticLaw></reaction>'
         for number, reaction in enumerate(network.reactions)
     )
     return (
-        '<?xml version="1.0"?><sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1">'
-        '<model id="network" substanceUnits="item" extentUnits="item"><listOfCompartments><compartment id="c" size="1" constant="true" '
+        '<?xml version="1.0"?><sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" '
+        'version="1">'
+        '<model id="network" substanceUnits="item" extentUnits="item"><listOfCompartments><compartment '
+        'id="c" size="1" constant="true" '
         f'spatialDimensions="3"/></listOfCompartments><listOfSpecies>{species}</listOfSpecies>'
         f"<listOfReactions>{reactions}</listOfReactions></model></sbml>"
     )

@@ -24,12 +24,26 @@ def run(report: Report) -> None:
     rounds = report.rounds or 7
     x = variational.ring().sample(ROUNDS * BATCH, seed=0)
     ours = gan(x)
-    report.compare("GAN, 200 rounds of 1 + 5 steps, against jitted JAX", compare(ours, jax_gan(x), rounds=rounds), at_least=1 / 1.15)
-    report.compare("the same against PyTorch", compare(ours, torch_gan(x), rounds=max(3, rounds // 2), warmup=1), at_least=2)
+    report.compare(
+        "GAN, 200 rounds of 1 + 5 steps, against jitted JAX",
+        compare(ours, jax_gan(x), rounds=rounds),
+        at_least=1 / 1.15,
+    )
+    report.compare(
+        "the same against PyTorch",
+        compare(ours, torch_gan(x), rounds=max(3, rounds // 2), warmup=1),
+        at_least=2,
+    )
     grey = np.random.default_rng(0).random((ROUNDS * VAE_BATCH, PIXELS), np.float32)
     ours = vae(grey)
-    report.compare("VAE, 200 steps, against jitted JAX", compare(ours, jax_vae(grey), rounds=rounds), at_least=1 / 1.15)
-    report.compare("the same against PyTorch", compare(ours, torch_vae(grey), rounds=max(3, rounds // 2), warmup=1), at_least=2)
+    report.compare(
+        "VAE, 200 steps, against jitted JAX", compare(ours, jax_vae(grey), rounds=rounds), at_least=1 / 1.15
+    )
+    report.compare(
+        "the same against PyTorch",
+        compare(ours, torch_vae(grey), rounds=max(3, rounds // 2), warmup=1),
+        at_least=2,
+    )
 
 
 def mlp(*sizes, first, activation="relu"):
@@ -40,7 +54,13 @@ def mlp(*sizes, first, activation="relu"):
 
 def gan(x):
     """Ours: an epoch under `fit`."""
-    model = variational.GAN(mlp(WIDTH, WIDTH, 2, first=2), mlp(WIDTH, WIDTH, 1, first=2), inertia=INERTIA, generator_steps=STEPS, seed=0)
+    model = variational.GAN(
+        mlp(WIDTH, WIDTH, 2, first=2),
+        mlp(WIDTH, WIDTH, 1, first=2),
+        inertia=INERTIA,
+        generator_steps=STEPS,
+        seed=0,
+    )
     model.compile()
     return lambda: model.fit(x, batch_size=BATCH, verbose=0)
 
@@ -57,7 +77,10 @@ def vae(x):
 def start(*sizes):
     """Weights and biases."""
     rng = np.random.default_rng(0)
-    return [(jnp.asarray(rng.normal(size=(a, b)) * (2 / (a + b)) ** 0.5, jnp.float32), jnp.zeros(b)) for a, b in pairwise(sizes)]
+    return [
+        (jnp.asarray(rng.normal(size=(a, b)) * (2 / (a + b)) ** 0.5, jnp.float32), jnp.zeros(b))
+        for a, b in pairwise(sizes)
+    ]
 
 
 def apply(weights, h, activation=jax.nn.relu):
@@ -186,7 +209,8 @@ def torch_gan(x):
 def torch_vae(x):
     """The same steps in plain PyTorch."""
     encoder, decoder = (
-        torch_mlp(*sizes, activation=torch.nn.Tanh) for sizes in ((PIXELS, UNITS, UNITS, 2 * LATENT), (LATENT, UNITS, UNITS, PIXELS))
+        torch_mlp(*sizes, activation=torch.nn.Tanh)
+        for sizes in ((PIXELS, UNITS, UNITS, 2 * LATENT), (LATENT, UNITS, UNITS, PIXELS))
     )
     adam = torch.optim.Adam([*encoder.parameters(), *decoder.parameters()], 1e-3)
     rows = torch.tensor(x)

@@ -46,7 +46,9 @@ def jitted(function: Callable, *arguments: Any) -> tuple[Callable[[], object], f
     """A compiled call, and the bytes it works in besides its arguments, as XLA plans them."""
     piece = jax.jit(function).lower(*arguments).compile()
     memory = piece.memory_analysis()
-    return lambda: jax.block_until_ready(piece(*arguments)), float(memory.temp_size_in_bytes + memory.output_size_in_bytes)
+    return lambda: jax.block_until_ready(piece(*arguments)), float(
+        memory.temp_size_in_bytes + memory.output_size_in_bytes
+    )
 
 
 def traced(call: Callable[[], object]) -> tuple[Callable[[], object], float]:
@@ -62,15 +64,26 @@ def traced(call: Callable[[], object]) -> tuple[Callable[[], object], float]:
 def tagging(time: int, tags: int) -> tuple[Callable[[], object], float]:
     """log Z of 8 sequences and its gradient."""
     rng = np.random.default_rng(0)
-    scores, transitions = rng.normal(size=(8, time, tags)).astype("float32"), rng.normal(size=(tags, tags)).astype("float32")
+    scores, transitions = (
+        rng.normal(size=(8, time, tags)).astype("float32"),
+        rng.normal(size=(tags, tags)).astype("float32"),
+    )
     mask = np.ones((8, time), bool)
-    return jitted(jax.value_and_grad(lambda s, g, mask: crf.log_partition(s, g, mask).sum(), argnums=(0, 1)), scores, transitions, mask)
+    return jitted(
+        jax.value_and_grad(lambda s, g, mask: crf.log_partition(s, g, mask).sum(), argnums=(0, 1)),
+        scores,
+        transitions,
+        mask,
+    )
 
 
 def density(features: int) -> tuple[Callable[[], object], float]:
     """log q of 256 rows by four couplings of nets with 128 units."""
     flow = flows.real_nvp(features, couplings=4, hidden=(128,), dequantize=None)
-    x, values = np.random.default_rng(0).normal(size=(256, features)).astype("float32"), [weight.value for weight in flow.weights]
+    x, values = (
+        np.random.default_rng(0).normal(size=(256, features)).astype("float32"),
+        [weight.value for weight in flow.weights],
+    )
 
     def log_prob(x, values):
         with keras.StatelessScope([*zip(flow.weights, values, strict=True)]):
@@ -84,7 +97,13 @@ def solving(steps: int) -> tuple[Callable[[], object], float]:
     y0 = np.random.default_rng(0).uniform(0.5, 2, (256, 2)).astype("float32")
 
     def total(y0):
-        path = ode.solve(lambda t, y: y * jax.numpy.stack([1.5 - y[:, 1], y[:, 0] - 3], -1), y0, [0.0, 3.0], method="rk4", num_steps=steps)
+        path = ode.solve(
+            lambda t, y: y * jax.numpy.stack([1.5 - y[:, 1], y[:, 0] - 3], -1),
+            y0,
+            [0.0, 3.0],
+            method="rk4",
+            num_steps=steps,
+        )
         return path[:, -1].sum()
 
     return jitted(jax.value_and_grad(total), y0)
@@ -109,7 +128,9 @@ def bound(features: int) -> tuple[Callable[[], object], float]:
     """The loss of a VAE of 256 rows and its gradient, nets of 128 units."""
 
     def net(inputs, outputs):
-        return keras.Sequential([keras.Input((inputs,)), keras.layers.Dense(128, "relu"), keras.layers.Dense(outputs)])
+        return keras.Sequential(
+            [keras.Input((inputs,)), keras.layers.Dense(128, "relu"), keras.layers.Dense(outputs)]
+        )
 
     vae = variational.VAE(net(features, 32), net(16, features), seed=0)
     x = np.random.default_rng(0).normal(size=(256, features)).astype("float32")
@@ -117,7 +138,9 @@ def bound(features: int) -> tuple[Callable[[], object], float]:
     others = [*vae.non_trainable_variables, *vae.metrics_variables]
 
     def loss(trained, x, values):
-        with keras.StatelessScope([*zip([*vae.trainable_variables, *others], [*trained, *values], strict=True)]):
+        with keras.StatelessScope(
+            [*zip([*vae.trainable_variables, *others], [*trained, *values], strict=True)]
+        ):
             return vae.compute_loss(x)
 
     return jitted(jax.value_and_grad(loss), trained, x, [variable.value for variable in others])
@@ -126,8 +149,14 @@ def bound(features: int) -> tuple[Callable[[], object], float]:
 def mixture(components: int) -> tuple[Callable[[], object], float]:
     """Five EM steps on 20,000 rows of 8 numbers; what they hold on the device is not measured."""
     x = np.random.default_rng(0).normal(size=(20_000, 8))
-    start = np.full(components, 1 / components), x[:components], np.repeat(np.eye(8)[None], components, axis=0)
-    return lambda: variational.GaussianMixture(components).fit(x, max_steps=5, tol=-np.inf, initial=start), np.nan
+    start = (
+        np.full(components, 1 / components),
+        x[:components],
+        np.repeat(np.eye(8)[None], components, axis=0),
+    )
+    return lambda: variational.GaussianMixture(components).fit(
+        x, max_steps=5, tol=-np.inf, initial=start
+    ), np.nan
 
 
 def mixed(batch: int) -> tuple[Callable[[], object], float]:
@@ -170,28 +199,60 @@ def embedding(words: int) -> tuple[Callable[[], object], float]:
     """Skip-gram vectors from a text of 200,000 words and once each of the vocabulary, one epoch."""
     draw = np.random.default_rng(0).zipf(1.2, 200_000) % words
     sentences = [[f"w{word}" for word in draw[start : start + 20]] for start in range(0, len(draw), 20)]
-    sentences += [[f"w{word}" for word in range(start, min(words, start + 20))] for start in range(0, words, 20)]
+    sentences += [
+        [f"w{word}" for word in range(start, min(words, start + 20))] for start in range(0, words, 20)
+    ]
     settings = {"dim": 50, "min_count": 1, "epochs": 1, "seed": 0}
     return traced(lambda: contrast.SkipGram(**settings).fit(sentences))
 
 
 GROWTHS = [
-    Growth("crf: log Z and gradient, sequence length (9 tags)", [32, 128, 512, 2048, 8192], lambda n: tagging(n, 9), 1),
+    Growth(
+        "crf: log Z and gradient, sequence length (9 tags)",
+        [32, 128, 512, 2048, 8192],
+        lambda n: tagging(n, 9),
+        1,
+    ),
     Growth("crf: log Z and gradient, tags (length 64)", [16, 32, 64, 128, 256], lambda n: tagging(64, n), 2),
     Growth("flows: RealNVP log q, dimension", [64, 256, 1024, 4096], density, 1),
     Growth("ode: RK4 and gradient, steps", [32, 128, 512, 2048], solving, 1),
-    Growth("contrast: sampled softmax, vocabulary", [1_000, 4_000, 16_000, 64_000], lambda n: sampled(n, full=False), 0),
-    Growth("contrast: full softmax, vocabulary", [1_000, 4_000, 16_000, 64_000], lambda n: sampled(n, full=True), 1),
+    Growth(
+        "contrast: sampled softmax, vocabulary",
+        [1_000, 4_000, 16_000, 64_000],
+        lambda n: sampled(n, full=False),
+        0,
+    ),
+    Growth(
+        "contrast: full softmax, vocabulary",
+        [1_000, 4_000, 16_000, 64_000],
+        lambda n: sampled(n, full=True),
+        1,
+    ),
     Growth("contrast: skip-gram, vocabulary", [1_000, 4_000, 16_000, 64_000], embedding, 1),
     Growth("variational: VAE loss and gradient, dimension", [64, 256, 1024, 4096], bound, 1),
     Growth("variational: five EM steps, components", [4, 16, 64, 256], mixture, 1),
     Growth("training: mixup, batch", [64, 256, 1024, 4096], mixed, 1),
-    Growth("reactions: a million events, reactions, direct", [8, 16, 32, 64], lambda n: simulating(n, "direct"), 1),
-    Growth("reactions: a million events, reactions, sparse", [64, 256, 1024, 4096], lambda n: simulating(n, "sparse"), 0),
-    Growth("reactions: preparing, reactions, sparse", [64, 256, 1024, 4096], lambda n: preparing(n, "sparse"), 1),
+    Growth(
+        "reactions: a million events, reactions, direct",
+        [8, 16, 32, 64],
+        lambda n: simulating(n, "direct"),
+        1,
+    ),
+    Growth(
+        "reactions: a million events, reactions, sparse",
+        [64, 256, 1024, 4096],
+        lambda n: simulating(n, "sparse"),
+        0,
+    ),
+    Growth(
+        "reactions: preparing, reactions, sparse", [64, 256, 1024, 4096], lambda n: preparing(n, "sparse"), 1
+    ),
     Growth("reactions: trajectories, all kept", [1_000, 4_000, 16_000, 64_000], ensemble, 1),
     Growth(
-        "reactions: trajectories, reduced to means", [1_000, 4_000, 16_000, 64_000], lambda n: ensemble(n, reduce="mean", chunk=1000), 1
+        "reactions: trajectories, reduced to means",
+        [1_000, 4_000, 16_000, 64_000],
+        lambda n: ensemble(n, reduce="mean", chunk=1000),
+        1,
     ),
 ]
 
@@ -213,7 +274,10 @@ def run(report: Report) -> None:
 def slope(sizes: np.ndarray, values: np.ndarray) -> float:
     """The exponent that the larger half of the sizes shows: a line through logarithms; what is constant shows at small ones."""
     half = len(sizes) // 2
-    return round(float(np.polyfit(np.log(sizes[half:]), np.log(np.maximum(values[half:], 1e-12)), 1)[0]), 2) + 0.0
+    return (
+        round(float(np.polyfit(np.log(sizes[half:]), np.log(np.maximum(values[half:], 1e-12)), 1)[0]), 2)
+        + 0.0
+    )
 
 
 def _measured(growth: Growth, rounds: int) -> Iterator[tuple[int, float, float]]:
@@ -243,10 +307,14 @@ def draw(measured: Sequence[tuple[Growth, Sequence[tuple[int, float, float]]]], 
             axis.loglog(sizes / sizes[0], values / values[0], label=growth.what, **style)
     for axis, name in zip(axes, ("time", "memory"), strict=True):
         ends = np.array([1.0, max(points[-1][0] / points[0][0] for _, points in measured)])
-        axis.set(xlabel="size, in the smallest", ylabel=f"{name}, in that of the smallest", ylim=(0.7, 2 * ends[1]))
+        axis.set(
+            xlabel="size, in the smallest", ylabel=f"{name}, in that of the smallest", ylim=(0.7, 2 * ends[1])
+        )
         for order in (1, 2):
             axis.loglog(ends, ends**order, color="0.8", zorder=0)
-            axis.annotate(("size", "size²")[order - 1], (ends[1] ** (1 / order), ends[1]), color="0.5", fontsize=8)
+            axis.annotate(
+                ("size", "size²")[order - 1], (ends[1] ** (1 / order), ends[1]), color="0.5", fontsize=8
+            )
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     with rc_context({"svg.fonttype": "none"}):
         figure.savefig(path)

@@ -19,9 +19,34 @@ def table(reports: Sequence[dict[str, Any]]) -> str:
     """The rows of all reports, the later one where a benchmark was saved twice, and below them what they were measured on.
 
     Example:
-        >>> machine = {"cpus": 2, "platform": "Linux-6.1-x86_64", "python": "3.11.7", "packages": {"keras": "3.15.1"}}
-        >>> row = {"claim": "loss", "ours": 0.002, "peer": 0.03, "unit": "s", "ratio": 15.0, "bar": "", "met": None, "detail": {}}
-        >>> print(table([{"benchmark": "crf_speed", "date": "2026-11-22T23:03:30+00:00", "machine": machine, "rows": [row]}]))
+        >>> machine = {
+        ...     "cpus": 2,
+        ...     "platform": "Linux-6.1-x86_64",
+        ...     "python": "3.11.7",
+        ...     "packages": {"keras": "3.15.1"},
+        ... }
+        >>> row = {
+        ...     "claim": "loss",
+        ...     "ours": 0.002,
+        ...     "peer": 0.03,
+        ...     "unit": "s",
+        ...     "ratio": 15.0,
+        ...     "bar": "",
+        ...     "met": None,
+        ...     "detail": {},
+        ... }
+        >>> print(
+        ...     table(
+        ...         [
+        ...             {
+        ...                 "benchmark": "crf_speed",
+        ...                 "date": "2026-11-22T23:03:30+00:00",
+        ...                 "machine": machine,
+        ...                 "rows": [row],
+        ...             }
+        ...         ]
+        ...     )
+        ... )
         | benchmark | | partita | peer | times as fast | bar | met |
         |---|---|---|---|---|---|---|
         | `crf_speed` | loss | 2 ms | 30 ms | 15× | | |
@@ -41,7 +66,10 @@ def table(reports: Sequence[dict[str, Any]]) -> str:
 
 def _words(machine: dict[str, Any]) -> str:
     versions = ", ".join(f"{package} {version}" for package, version in machine["packages"].items())
-    return f"{machine['cpus']} cores, {machine['platform'].partition('-')[0]}, Python {machine['python']}, {versions}"
+    return (
+        f"{machine['cpus']} cores, {machine['platform'].partition('-')[0]}, Python {machine['python']}, "
+        f"{versions}"
+    )
 
 
 def put(text: str, figures: str) -> str:
@@ -56,7 +84,12 @@ def put(text: str, figures: str) -> str:
     """
     if text.count(BEGIN) != 1 or text.count(END) != 1:
         raise ValueError(f"want one line '{BEGIN}' and one '{END}'")
-    return re.sub(f"{re.escape(BEGIN)}.*{re.escape(END)}", lambda _: f"{BEGIN}\n\n{figures}\n\n{END}", text, flags=re.DOTALL)
+    return re.sub(
+        f"{re.escape(BEGIN)}.*{re.escape(END)}",
+        lambda _: f"{BEGIN}\n\n{figures}\n\n{END}",
+        text,
+        flags=re.DOTALL,
+    )
 
 
 def main() -> None:

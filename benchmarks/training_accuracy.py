@@ -49,10 +49,16 @@ def run(report: Report) -> None:
     for kind in KINDS[1:]:
         test = ttest_rel(results[kind][0], results["plain"][0], alternative="less")
         report.measure(f"{kind} lowers the error: p", float(test.pvalue), at_most=0.05)
-    report.measure("seeds in which mixup lowers the gap", int((results["mixup"][2] < results["plain"][2]).sum()), at_least=SEEDS)
+    report.measure(
+        "seeds in which mixup lowers the gap",
+        int((results["mixup"][2] < results["plain"][2]).sum()),
+        at_least=SEEDS,
+    )
 
 
-def trained(kind: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, seed: int) -> tuple[float, float, float]:
+def trained(
+    kind: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray, seed: int
+) -> tuple[float, float, float]:
     """Test error, calibration error and gap of one run."""
     keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((32, 32, 3))])
@@ -74,4 +80,8 @@ def trained(kind: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test:
     model.fit(batches[kind](), epochs=EPOCHS, verbose=0)
     probabilities = model.predict(x_test, verbose=0, batch_size=500)
     error = float((probabilities.argmax(axis=1) != y_test).mean())
-    return error, calibration_error(probabilities, y_test), linearity(model, x_test[:1000], x_test[1000:2000]).gap
+    return (
+        error,
+        calibration_error(probabilities, y_test),
+        linearity(model, x_test[:1000], x_test[1000:2000]).gap,
+    )

@@ -34,12 +34,16 @@ def run(report: Report) -> None:
     for name, weight in (("without", None), ("with", 1.0)):
         began = perf_counter()
         accuracy, ratios[name] = trained(weight, train, test)
-        report.measure(f"test accuracy {name} center loss", accuracy, **({} if weight is None else {"at_least": 0.985}))
+        report.measure(
+            f"test accuracy {name} center loss", accuracy, **({} if weight is None else {"at_least": 0.985})
+        )
         report.measure(f"scatter within over between, {name}", ratios[name], seconds=perf_counter() - began)
     report.measure("how many times lower with", ratios["without"] / ratios["with"], at_least=3)
 
 
-def trained(weight: float | None, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]) -> tuple[float, float]:
+def trained(
+    weight: float | None, train: tuple[np.ndarray, np.ndarray], test: tuple[np.ndarray, np.ndarray]
+) -> tuple[float, float]:
     """Test accuracy, and the ratio of scatters of the test features."""
     keras.utils.set_random_seed(0)
     inputs = x = keras.Input((28, 28, 1))

@@ -46,9 +46,12 @@ def peers(report: Report, images: np.ndarray, targets: np.ndarray) -> None:
     import tensorflow as tf
     import torch
 
-    # A wheel of torchvision built for CUDA cannot load its own operators beside PyTorch for CPUs, and then fails for want of these.
+    # A wheel of torchvision built for CUDA cannot load its own operators beside PyTorch for CPUs, and then
+    # fails for want of these.
     for name in ("nms", "qnms"):
-        torch.library.define(f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor")
+        torch.library.define(
+            f"torchvision::{name}", "(Tensor boxes, Tensor scores, float threshold) -> Tensor"
+        )
     from timm.data import Mixup as TimmMixup
     from torchvision.transforms.v2 import MixUp as TorchMixup
 
@@ -59,13 +62,26 @@ def peers(report: Report, images: np.ndarray, targets: np.ndarray) -> None:
 
     layer = keras.layers.MixUp(alpha=0.4, seed=0)
     pipeline = iter(
-        tf.data.Dataset.from_tensors({"images": images, "labels": targets}).repeat().map(layer, num_parallel_calls=tf.data.AUTOTUNE)
+        tf.data.Dataset.from_tensors({"images": images, "labels": targets})
+        .repeat()
+        .map(layer, num_parallel_calls=tf.data.AUTOTUNE)
     )
-    report.compare("a batch against Keras's MixUp in tf.data", compare(ours, lambda: next(pipeline), rounds=rounds), at_least=1)
-    pictures, classes = torch.tensor(images).permute(0, 3, 1, 2).contiguous(), torch.tensor(targets.argmax(axis=1))
+    report.compare(
+        "a batch against Keras's MixUp in tf.data",
+        compare(ours, lambda: next(pipeline), rounds=rounds),
+        at_least=1,
+    )
+    pictures, classes = (
+        torch.tensor(images).permute(0, 3, 1, 2).contiguous(),
+        torch.tensor(targets.argmax(axis=1)),
+    )
     vision = TorchMixup(alpha=0.4, num_classes=10)
-    report.compare("against torchvision's", compare(ours, lambda: vision(pictures, classes), rounds=rounds), at_least=1)
+    report.compare(
+        "against torchvision's", compare(ours, lambda: vision(pictures, classes), rounds=rounds), at_least=1
+    )
     timm = TimmMixup(mixup_alpha=0.4, num_classes=10, mode="elem", label_smoothing=0.0)
     report.compare(
-        "against timm's, a share for each sample", compare(ours, lambda: timm(pictures.clone(), classes), rounds=rounds), at_least=1
+        "against timm's, a share for each sample",
+        compare(ours, lambda: timm(pictures.clone(), classes), rounds=rounds),
+        at_least=1,
     )

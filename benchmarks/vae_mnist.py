@@ -27,10 +27,16 @@ def model(steps: int, seed: int = 0) -> variational.VAE:
     """Two layers of 200 units on either side; the learning rate falls to 0."""
     keras.utils.set_random_seed(seed)
     layers = keras.layers
-    encoder = keras.Sequential([keras.Input((784,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(2 * LATENT)])
-    decoder = keras.Sequential([keras.Input((LATENT,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(784)])
+    encoder = keras.Sequential(
+        [keras.Input((784,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(2 * LATENT)]
+    )
+    decoder = keras.Sequential(
+        [keras.Input((LATENT,)), layers.Dense(200, "elu"), layers.Dense(200, "elu"), layers.Dense(784)]
+    )
     vae = variational.VAE(encoder, decoder, variational.BernoulliLikelihood(binarize=True), seed=seed)
-    vae.compile(keras.optimizers.Muon(keras.optimizers.schedules.CosineDecay(1e-2, steps)), steps_per_execution=10)
+    vae.compile(
+        keras.optimizers.Muon(keras.optimizers.schedules.CosineDecay(1e-2, steps)), steps_per_execution=10
+    )
     return vae
 
 
@@ -41,9 +47,22 @@ def run(report: Report) -> None:
     began = perf_counter()
     vae = model(epochs * len(train) // BATCH)
     vae.fit(train, batch_size=BATCH, epochs=epochs, verbose=2)
-    report.measure("minutes of training", (perf_counter() - began) / 60, unit="min", at_most=20, epochs=epochs)
+    report.measure(
+        "minutes of training", (perf_counter() - began) / 60, unit="min", at_most=20, epochs=epochs
+    )
     binary = (np.random.default_rng(0).random(test.shape) < test).astype("float32")
     bounds = [vae.evaluate(binary, batch_size=1000, verbose=0, return_dict=True)["bound"] for _ in range(10)]
-    report.measure("bound, 10,000 test images, mean of 10 draws", float(np.mean(bounds)), unit="nats", at_most=90, bounds=bounds)
+    report.measure(
+        "bound, 10,000 test images, mean of 10 draws",
+        float(np.mean(bounds)),
+        unit="nats",
+        at_most=90,
+        bounds=bounds,
+    )
     estimate = -vae.log_prob(binary[:1000], samples=5000, seed=0)
-    report.measure("−log p by 5,000 importance samples, 1,000 test images", float(estimate.mean()), unit="nats", at_most=87)
+    report.measure(
+        "−log p by 5,000 importance samples, 1,000 test images",
+        float(estimate.mean()),
+        unit="nats",
+        at_most=87,
+    )

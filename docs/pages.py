@@ -43,7 +43,10 @@ def moved(text: str) -> str:
 
 def examples() -> str:
     """A page of all examples: what each is for and what it found, its picture, its lines."""
-    page = "# Parts together\n\nEach is one script of `examples/`: `python examples/NAME.py` prints what it finds, and draws it.\n"
+    page = (
+        "# Parts together\n\nEach is one script of `examples/`: `python examples/NAME.py` prints what it "
+        "finds, and draws it.\n"
+    )
     for path in sorted((ROOT / "examples").glob("*.py")):
         text = path.read_text(encoding="utf-8")
         said = ast.get_docstring(ast.parse(text)) or ""
@@ -57,9 +60,16 @@ def reference(part: str) -> str:
     """A page of all that a part offers, by the order of its `__all__`."""
     tree = ast.parse((ROOT / "partita" / part / "__init__.py").read_text(encoding="utf-8"))
     sources = {
-        alias.name: f"{node.module}.{alias.name}" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names
+        alias.name: f"{node.module}.{alias.name}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
-    lists = (node for node in tree.body if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__")
+    lists = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__"
+    )
     names = ast.literal_eval(next(lists).value)
     summary = (ast.get_docstring(tree) or "").partition("\n")[0]
     return f"# partita.{part}\n\n{summary}\n\n" + "\n".join(f"::: {sources[name]}\n" for name in names)

@@ -34,7 +34,10 @@ def standing_alone(picture: Picture) -> str:
     svg = picture.svg.replace("currentColor", INK)
     svg = re.sub(r' d="[^"]*"', lambda line: re.sub(r"(\.\d)\d+", r"\1", line[0]), svg)
     opening, _, rest = svg.partition(">")
-    names = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" font-family="sans-serif"'
+    names = (
+        'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        'font-family="sans-serif"'
+    )
     paper = f'<rect width="100%" height="100%" fill="{PAPER}"/>'
     return f"{opening} {names}><title>{escape(picture.label)}</title>{paper}{rest}\n"
 

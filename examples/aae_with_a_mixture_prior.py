@@ -21,7 +21,9 @@ LATENT, COMPONENTS = 8, 10
 
 def net(*sizes, first):
     """Dense layers, the last without activation."""
-    return keras.Sequential([keras.Input((first,)), *(layers.Dense(size, "relu") for size in sizes[:-1]), layers.Dense(sizes[-1])])
+    return keras.Sequential(
+        [keras.Input((first,)), *(layers.Dense(size, "relu") for size in sizes[:-1]), layers.Dense(sizes[-1])]
+    )
 
 
 def mixture(seed):
@@ -42,12 +44,20 @@ def run(epochs=200, seeds=3, path="aae_with_a_mixture_prior.png"):
         for name, values in found.items():
             keras.utils.set_random_seed(seed)
             prior = mixture(seed) if name == "mixture" else None
-            nets = net(128, 128, LATENT, first=64), net(128, 128, 64, first=LATENT), net(128, 128, 1, first=LATENT)
-            aae = variational.AAE(*nets, prior=prior, reconstruction=0.3, discriminator_steps=2, generator_steps=2, seed=seed)
+            nets = (
+                net(128, 128, LATENT, first=64),
+                net(128, 128, 64, first=LATENT),
+                net(128, 128, 1, first=LATENT),
+            )
+            aae = variational.AAE(
+                *nets, prior=prior, reconstruction=0.3, discriminator_steps=2, generator_steps=2, seed=seed
+            )
             aae.compile()
             aae.fit(x[:1500], batch_size=100, epochs=epochs, verbose=0)
             clusters = KMeans(COMPONENTS, n_init=5, random_state=0).fit(aae.encode(x[:1500]))
-            values.append(float(adjusted_mutual_info_score(labels[1500:], clusters.predict(aae.encode(x[1500:])))))
+            values.append(
+                float(adjusted_mutual_info_score(labels[1500:], clusters.predict(aae.encode(x[1500:]))))
+            )
             first.setdefault(name, aae)
     if path:
         draw(first, x[1500:], labels[1500:], path)
@@ -59,11 +69,19 @@ def draw(models, x, labels, path):
     figure = Figure(figsize=(8, 4), layout="constrained")
     for axes, (name, aae) in zip(figure.subplots(1, 2), models.items(), strict=True):
         z = aae.encode(x)
-        axes.scatter(*((z - z.mean(0)) @ np.linalg.svd(z - z.mean(0), full_matrices=False)[2][:2].T).T, c=labels, cmap="tab10", s=10)
+        axes.scatter(
+            *((z - z.mean(0)) @ np.linalg.svd(z - z.mean(0), full_matrices=False)[2][:2].T).T,
+            c=labels,
+            cmap="tab10",
+            s=10,
+        )
         axes.set(title=f"prior: {name}", xticks=[], yticks=[])
     figure.savefig(path, dpi=120)
 
 
 if __name__ == "__main__":
     for name, found in run().items():
-        print(f"prior {name:<8} agreement with the digits {found['agreement']:.3f}, by seed {np.round(found['each'], 3).tolist()}")
+        print(
+            f"prior {name:<8} agreement with the digits {found['agreement']:.3f}, by seed "
+            f"{np.round(found['each'], 3).tolist()}"
+        )

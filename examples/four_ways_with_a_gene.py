@@ -1,7 +1,8 @@
 """One text of reactions, four uses: simulated exactly, as a rate equation, as a master equation, and fitted to a time course.
 
-The fit's errors then go through the exact simulation: what the next cell will show, given that the rates are known only so well. Means of
-the three ways at the end: 99.6 of 5000 cells, 99.505, 99.505. The band that is to hold 90% of new cells holds 91%.
+The fit's errors then go through the exact simulation: what the next cell will show, given that the rates are
+known only so well. Means of the three ways at the end: 99.6 of 5000 cells, 99.505, 99.505. The band that is
+to hold 90% of new cells holds 91%.
 """
 
 from partita import ode, reactions
@@ -36,8 +37,12 @@ def run(trajectories=5000, cells=200, seed=0, path="four_ways_with_a_gene.png"):
     # Rates drawn from what the fit leaves open, a cell simulated with each.
     rng = np.random.default_rng(seed)
     drawn = rng.multivariate_normal(found.theta, found.covariance, 200)
-    rates = [{name: float(value) for name, value in found.coordinates.values(theta).items()} for theta in drawn]
-    predicted = np.concatenate([net.simulate(times, 10, parameters=p, seed=seed + 2 + i).n.values for i, p in enumerate(rates)])
+    rates = [
+        {name: float(value) for name, value in found.coordinates.values(theta).items()} for theta in drawn
+    ]
+    predicted = np.concatenate(
+        [net.simulate(times, 10, parameters=p, seed=seed + 2 + i).n.values for i, p in enumerate(rates)]
+    )
     low, high = np.quantile(predicted, [0.05, 0.95], axis=0)
     inside = (runs.n.values >= low) & (runs.n.values <= high)
 
@@ -59,11 +64,15 @@ def draw(times, runs, mean, exact, band, path):
     left, right = figure.subplots(1, 2)
     left.plot(times, runs.n.values[:20].T, color="#8a8f94", linewidth=0.6)
     left.plot(times, mean.n, color="black", label="rate equation")
-    left.fill_between(times, *band, color="#3b86d1", alpha=0.25, label="90% of new cells, predicted by the fit")
+    left.fill_between(
+        times, *band, color="#3b86d1", alpha=0.25, label="90% of new cells, predicted by the fit"
+    )
     left.set(xlabel="time", ylabel="n")
     left.legend()
     last = runs.n.values[:, -1]
-    right.hist(last, bins=np.arange(last.min(), last.max() + 6, 6), density=True, color="#8a8f94", label="simulated")
+    right.hist(
+        last, bins=np.arange(last.min(), last.max() + 6, 6), density=True, color="#8a8f94", label="simulated"
+    )
     right.plot(exact.n, exact, color="#e0812b", label="master equation")
     right.set(xlabel=f"n at time {times[-1]:g}", xlim=(last.min() - 10, last.max() + 10))
     right.legend()

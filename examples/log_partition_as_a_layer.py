@@ -2,8 +2,8 @@
 
     α_t(j) = x_t(j) + log Σ_i exp(α_{t−1}(i) + A(i, j)),   log Z = log Σ_j exp(α_T(j))
 
-Both give the same number and the same gradient; the library's recursion sums in ordinary numbers, and brings its own gradient. It takes
-a half to a seventh of the time.
+Both give the same number and the same gradient; the library's recursion sums in ordinary numbers, and brings
+its own gradient. It takes a half to a seventh of the time.
 """
 
 from time import perf_counter
@@ -29,7 +29,9 @@ def layer(transitions):
     return ode.recurrent(step, [(tags,), (1,)])
 
 
-def run(lengths=(16, 32, 64, 128, 256), batch=64, tags=9, repeats=20, seed=0, path="log_partition_as_a_layer.png"):
+def run(
+    lengths=(16, 32, 64, 128, 256), batch=64, tags=9, repeats=20, seed=0, path="log_partition_as_a_layer.png"
+):
     """The largest difference of both, and seconds of a call of each (compiled where the backend compiles)."""
     rng = np.random.default_rng(seed)
     transitions = ops.convert_to_tensor(rng.normal(size=(tags, tags)).astype("float32"))

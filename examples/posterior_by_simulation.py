@@ -2,8 +2,9 @@
 
     q(θ | summary) by a conditional flow on simulated pairs;   ranks of the true θ among its draws are uniform if q is right
 
-A gene switches on and off, makes messages while on, and three messages of ten are seen. What do 100 counts say of its rates? They narrow
-the prior to 0.29, 0.62 and 0.32 of its width, and over 300 checks the ranks are even: χ² of 11, 9 and 9 on 9 degrees of freedom.
+A gene switches on and off, makes messages while on, and three messages of ten are seen. What do 100 counts
+say of its rates? They narrow the prior to 0.29, 0.62 and 0.32 of its width, and over 300 checks the ranks are
+even: χ² of 11, 9 and 9 on 9 degrees of freedom.
 """
 
 from partita import flows, reactions
@@ -21,7 +22,10 @@ A -> A + m @ make
 m -> @ 1
 """
 NAMES = ("on", "off", "make")
-LOW, HIGH = np.log([0.2, 0.2, 20.0]), np.log([5.0, 5.0, 200.0])  # of the logarithms of the rates: a uniform prior
+LOW, HIGH = (
+    np.log([0.2, 0.2, 20.0]),
+    np.log([5.0, 5.0, 200.0]),
+)  # of the logarithms of the rates: a uniform prior
 CELLS, SEEN = 100, 0.3
 
 
@@ -33,9 +37,16 @@ def simulate(n, seed):
     summaries = np.empty((n, 6))
     for row, rates in enumerate(np.exp(LOW + (HIGH - LOW) * unit)):
         parameters = dict(zip(NAMES, rates, strict=True))
-        cells = net.simulate([8.0], CELLS, parameters=parameters, seed=int(rng.integers(2**31)), species=["m"], threads=1).m.values[:, 0]
+        cells = net.simulate(
+            [8.0], CELLS, parameters=parameters, seed=int(rng.integers(2**31)), species=["m"], threads=1
+        ).m.values[:, 0]
         counts = np.sqrt(rng.binomial(cells, SEEN))  # noisy; square roots even out the scale
-        summaries[row] = [counts.mean(), counts.std(), (counts == 0).mean(), *np.quantile(counts, [0.25, 0.5, 0.9])]
+        summaries[row] = [
+            counts.mean(),
+            counts.std(),
+            (counts == 0).mean(),
+            *np.quantile(counts, [0.25, 0.5, 0.9]),
+        ]
     return unit, summaries
 
 
@@ -59,15 +70,21 @@ def run(simulations=6000, epochs=60, checks=300, seed=0, path="posterior_by_simu
 
     truth, seen = simulate(checks, seed + 1)
     draws = 199
-    posterior = flow.sample(checks * draws, seed=seed, context=np.repeat(context(seen), draws, axis=0)).reshape(checks, draws, 3)
-    ranks = (posterior < truth[:, None]).sum(axis=1)  # (checks, 3), uniform on 0 … 199 if the posterior is right
+    posterior = flow.sample(
+        checks * draws, seed=seed, context=np.repeat(context(seen), draws, axis=0)
+    ).reshape(checks, draws, 3)
+    ranks = (posterior < truth[:, None]).sum(
+        axis=1
+    )  # (checks, 3), uniform on 0 … 199 if the posterior is right
     deciles = np.stack([np.bincount(column * 10 // (draws + 1), minlength=10) for column in ranks.T])
     expected = checks / 10
     if path:
         draw(deciles, expected, posterior[0], truth[0], path)
     return {
         "deciles": deciles.tolist(),
-        "chi_square_9": ((deciles - expected) ** 2 / expected).sum(axis=1).tolist(),  # above 21.7 once in a hundred
+        "chi_square_9": ((deciles - expected) ** 2 / expected)
+        .sum(axis=1)
+        .tolist(),  # above 21.7 once in a hundred
         "posterior_over_prior_deviation": (posterior.std(axis=1).mean(axis=0) * np.sqrt(12)).tolist(),
     }
 

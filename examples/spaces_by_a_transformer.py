@@ -2,9 +2,10 @@
 
     embedding → mixup of embeddings → encoder → scores → CRF,   the loss −log P(tags|x) of both mixed sentences
 
-`Evaluate` measures the F1 of whole words after each epoch and keeps the best weights. On other sentences these have 0.837 for the LSTM,
-0.803 for the Transformer, and 0.811 for the Transformer with mixup: means of three seeds, each within 0.011 of its mean, so that what mixup
-adds is small. For the first twelve epochs the Transformers are ahead.
+`Evaluate` measures the F1 of whole words after each epoch and keeps the best weights. On other sentences
+these have 0.837 for the LSTM, 0.803 for the Transformer, and 0.811 for the Transformer with mixup: means of
+three seeds, each within 0.011 of its mean, so that what mixup adds is small. For the first twelve epochs the
+Transformers are ahead.
 """
 
 from partita import crf, training
@@ -24,7 +25,12 @@ def data(count, seed):
     """Words of sentences, and for training ids of characters and tags `(sentences, LENGTH)`, zeros and −1 at padding."""
     sentences = [words for group in gather(count, seed).values() for words in group]
     sentences = [words for words in sentences if 2 <= sum(map(len, words)) <= LENGTH]
-    letters = {letter: i + 2 for i, letter in enumerate(sorted({letter for words in sentences for word in words for letter in word}))}
+    letters = {
+        letter: i + 2
+        for i, letter in enumerate(
+            sorted({letter for words in sentences for word in words for letter in word})
+        )
+    }
     ids = np.zeros((len(sentences), LENGTH), "int32")
     tags = np.full((len(sentences), LENGTH), -1, "int32")
     for row, words in enumerate(sentences):
@@ -36,7 +42,9 @@ def data(count, seed):
 
 def transformer(h):
     """Where each character stands, then one block of self-attention and two dense layers."""
-    places = layers.Embedding(LENGTH, WIDTH)(ops.cast(ops.cumsum(ops.ones_like(h[..., 0]), axis=1) - 1, "int32"))
+    places = layers.Embedding(LENGTH, WIDTH)(
+        ops.cast(ops.cumsum(ops.ones_like(h[..., 0]), axis=1) - 1, "int32")
+    )
     h = layers.Conv1D(WIDTH, 5, padding="same", activation="relu")(h + places)
     seen = layers.MultiHeadAttention(4, WIDTH // 4)(h, h)
     h = layers.LayerNormalization()(h + seen)
@@ -56,14 +64,22 @@ def model(encoder, size, mixed, seed):
     h = layers.Embedding(size, WIDTH)(ids)
     mix = training.MixHidden(alpha=0.2, seed=seed) if mixed else None
     h = encoder(mix(h) if mixed else h)
-    chain = crf.CRF(len(TAGS))  # no constraints: the mask is that of one sentence, where tags of the longer one may end within a word
+    chain = crf.CRF(
+        len(TAGS)
+    )  # no constraints: the mask is that of one sentence, where tags of the longer one may end within a word
     scores = chain(layers.Dense(len(TAGS))(h), mask=real)
     whole = keras.Model(ids, scores)
     whole.compile(keras.optimizers.Adam(3e-3), mix.loss(chain.loss) if mixed else chain.loss)
     return whole, chain
 
 
-def run(count=4000, epochs=30, seeds=3, kinds=("LSTM", "Transformer", "Transformer with mixup"), path="spaces_by_a_transformer.png"):
+def run(
+    count=4000,
+    epochs=30,
+    seeds=3,
+    kinds=("LSTM", "Transformer", "Transformer with mixup"),
+    path="spaces_by_a_transformer.png",
+):
     """F1 of whole words, the spans between spaces: of test sentences by each seed's best epoch, and of the first seed's others by epoch."""
     sentences, ids, tags = data(count, 0)
     tenth = len(sentences) // 10
@@ -81,7 +97,9 @@ def run(count=4000, epochs=30, seeds=3, kinds=("LSTM", "Transformer", "Transform
     for kind in kinds:
         results = []
         for seed in range(seeds):
-            whole, chain = model(lstm if kind == "LSTM" else transformer, int(ids.max()) + 1, "mixup" in kind, seed)
+            whole, chain = model(
+                lstm if kind == "LSTM" else transformer, int(ids.max()) + 1, "mixup" in kind, seed
+            )
             keep = training.Evaluate(lambda whole, chain=chain: f1(whole, chain, held_out), "f1")
             whole.fit(ids[train], tags[train], batch_size=64, epochs=epochs, verbose=0, callbacks=[keep])
             results.append((f1(whole, chain, test), keep.values))
@@ -96,7 +114,9 @@ def draw(found, path):
     figure = Figure(figsize=(5.5, 3.6), layout="constrained")
     axes = figure.add_subplot()
     for (kind, value), marker in zip(found.items(), "os^", strict=False):
-        axes.plot(np.arange(1, len(value["epochs"]) + 1), value["epochs"], marker=marker, markersize=4, label=kind)
+        axes.plot(
+            np.arange(1, len(value["epochs"]) + 1), value["epochs"], marker=marker, markersize=4, label=kind
+        )
     axes.set(xlabel="epoch", ylabel="F1 of held-out words")
     axes.legend()
     figure.savefig(path, dpi=120)

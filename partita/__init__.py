@@ -28,7 +28,11 @@ def __dir__() -> list[str]:
 
 
 def load(
-    path: str | os.PathLike[str], *, compile: bool = True, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
+    path: str | os.PathLike[str],
+    *,
+    compile: bool = True,
+    custom_objects: dict[str, Any] | None = None,
+    safe_mode: bool = True,
 ) -> Any:
     """Load a saved model of any part: a `.keras` file, or word vectors (`.npz`, `.txt`, `.vec`, `.bin`).
 
@@ -36,7 +40,8 @@ def load(
         path: The file.
         compile: Whether a Keras model comes back compiled, if it was saved compiled.
         custom_objects: Your own classes and functions by name, as in `keras.saving.load_model`.
-        safe_mode: False allows a `.keras` file to run code that it brings along. Leave it True for files of strangers.
+        safe_mode: False allows a `.keras` file to run code that it brings along. Leave it True for files of
+            strangers.
 
     Returns:
         A `keras.Model`, or `contrast.WordVectors`.
@@ -72,7 +77,11 @@ class _RegisterLater(MetaPathFinder):
 
 def _is_half_loaded() -> bool:
     """Tell whether a module beside the parts is being imported: parts that need it would find it empty."""
-    beside = (it for name, it in [*sys.modules.items()] if name.startswith("partita.") and name.count(".") == 1 and name[8:] not in PARTS)
+    beside = (
+        it
+        for name, it in [*sys.modules.items()]
+        if name.startswith("partita.") and name.count(".") == 1 and name[8:] not in PARTS
+    )
     return any(getattr(getattr(module, "__spec__", None), "_initializing", False) for module in beside)
 
 

@@ -53,7 +53,10 @@ def too_large(what: str, most: int) -> ValueError:
         Traceback (most recent call last):
         ValueError: it unpacks to more than 1,000 bytes: if the file is to be trusted, set the environment variable PARTITA_MAX_BYTES
     """
-    return ValueError(f"{what} unpacks to more than {most:,} bytes: if the file is to be trusted, set the environment variable {_SETTING}")
+    return ValueError(
+        f"{what} unpacks to more than {most:,} bytes: if the file is to be trusted, set the environment "
+        f"variable {_SETTING}"
+    )
 
 
 @contextmanager
@@ -77,7 +80,10 @@ def opened(path: str | os.PathLike[str], ratio: int = RATIO) -> Iterator[IO[byte
         with open(path, "rb") as file:
             yield file
         return
-    with gzip.open(path, "rb") as packed, io.BufferedReader(_Limited(packed, limit(os.path.getsize(path), ratio)), _PIECE) as file:
+    with (
+        gzip.open(path, "rb") as packed,
+        io.BufferedReader(_Limited(packed, limit(os.path.getsize(path), ratio)), _PIECE) as file,
+    ):
         yield file
 
 
@@ -148,10 +154,16 @@ def read_array(file: IO[bytes], most: int) -> np.ndarray:
     shape, fortran, dtype = _header(file)
     size = math.prod(shape) * dtype.itemsize
     if size > most:
-        raise ValueError(f"its header announces {size:,} bytes of numbers of the shape {_shown(shape)}, expected at most {most:,}")
+        raise ValueError(
+            f"its header announces {size:,} bytes of numbers of the shape {_shown(shape)}, expected at most "
+            f"{most:,}"
+        )
     content = read(file, size)
     if len(content) < size:
-        raise ValueError(f"its header announces {size:,} bytes of numbers of the shape {_shown(shape)}, got {len(content):,}")
+        raise ValueError(
+            f"its header announces {size:,} bytes of numbers of the shape {_shown(shape)}, got "
+            f"{len(content):,}"
+        )
     return np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
 
 
@@ -162,10 +174,14 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         raise ValueError("is no NumPy array in the format .npy (pickles are not read)") from None
     if version not in ((1, 0), (2, 0)):
         raise ValueError(f"is in the format .npy {version[0]}.{version[1]}, expected 1.0 or 2.0")
-    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    read_header = (
+        np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    )
     shape, fortran, dtype = read_header(file)
     if dtype.hasobject:
-        raise ValueError("holds Python objects, which are not unpickled (allow_pickle=False), expected numbers")
+        raise ValueError(
+            "holds Python objects, which are not unpickled (allow_pickle=False), expected numbers"
+        )
     if any(length < 0 for length in shape) or not dtype.itemsize:
         raise ValueError(f"holds an array of {dtype!s:.80} of the shape {_shown(shape)}, expected numbers")
     return shape, fortran, dtype
@@ -176,7 +192,9 @@ def _shown(shape: tuple[int, ...]) -> str:
 
 
 @contextmanager
-def arrays(path: str | os.PathLike[str], most_members: int = MOST_MEMBERS) -> Iterator[Mapping[str, np.ndarray]]:
+def arrays(
+    path: str | os.PathLike[str], most_members: int = MOST_MEMBERS
+) -> Iterator[Mapping[str, np.ndarray]]:
     """Open an archive `.npz`, or one packed once more as `.npz.gz`: its arrays by name, each read when it is asked for.
 
     Args:

@@ -29,4 +29,6 @@ def joined(model: keras.Model, given: Any, *own: keras.callbacks.Callback) -> An
     together = [*own, *all_of(given)]
     if not isinstance(given, keras.callbacks.CallbackList):
         return together
-    return keras.callbacks.CallbackList(together, model=model, **(given.params or {}))  # which asks anew who may run in a thread
+    return keras.callbacks.CallbackList(
+        together, model=model, **(given.params or {})
+    )  # which asks anew who may run in a thread

@@ -14,7 +14,8 @@ from partita.version import __version__
 if TYPE_CHECKING:
     import click
 
-# Command → the module that holds it under the same name, and what `partita --help` says of it without importing that module.
+# Command → the module that holds it under the same name, and what `partita --help` says of it without
+# importing that module.
 PARTS = {
     "tag": ("partita.crf.command", "Cut text into words or label its tokens, with a linear-chain CRF."),
     "flow": ("partita.flows.command", "Fit a normalizing flow, draw from it, score with it."),
@@ -22,7 +23,10 @@ PARTS = {
     "fit": ("partita.reactions.commands.fit", "Fit a network's rate equation to a table."),
     "embed": ("partita.contrast.command", "Make vectors of the words of a text."),
 }
-INSIDE = {"tag": ("apply", "score", "train"), "flow": ("fit", "sample", "score")}  # what a shell offers after them, as quickly
+INSIDE = {
+    "tag": ("apply", "score", "train"),
+    "flow": ("fit", "sample", "score"),
+}  # what a shell offers after them, as quickly
 
 LONGEST = 1200  # characters of a message: fifteen lines of a terminal
 
@@ -62,14 +66,22 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except Exception as error:  # a fault of ours: PARTITA_TRACEBACK=1 shows where
         if os.environ.get("PARTITA_TRACEBACK"):
             raise
-        _stop(f"internal error, please report it: {type(error).__name__}: {error} (PARTITA_TRACEBACK=1 shows where it happened)", 70)
+        _stop(
+            f"internal error, please report it: {type(error).__name__}: {error} (PARTITA_TRACEBACK=1 shows "
+            f"where it happened)",
+            70,
+        )
 
 
 def _say(message: str) -> None:
     """Print one line on stderr, control characters escaped, no longer than a screen."""
     line = printable(" ".join(message.split()))
     middle = f" … ({len(line) - LONGEST} characters left out) … "
-    print("partita:", line if len(line) <= LONGEST else line[: LONGEST - 200] + middle + line[-200:], file=sys.stderr)
+    print(
+        "partita:",
+        line if len(line) <= LONGEST else line[: LONGEST - 200] + middle + line[-200:],
+        file=sys.stderr,
+    )
 
 
 def _stop(message: str, code: int) -> NoReturn:
@@ -93,21 +105,37 @@ def commands() -> "click.Group":
                 command = load_command(name)
             return name, command, rest
 
-    @click.group(cls=Parts, help="Models around the partition function.", epilog="Example: partita tag train --help")
+    @click.group(
+        cls=Parts, help="Models around the partition function.", epilog="Example: partita tag train --help"
+    )
     @click.version_option(__version__, message="%(prog)s %(version)s")
     def partita():
         pass
 
-    @partita.command(short_help="Write a page of short studies.", epilog="Example: partita tour --only crf --out page")
-    @click.option("--only", multiple=True, metavar="NAME", help="Run this study only. May be given several times.")
-    @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default="tour", show_default=True, help="Folder of the page.")
-    @click.option("--seed", type=int, default=0, show_default=True, help="The same seed gives the same studies.")
+    @partita.command(
+        short_help="Write a page of short studies.", epilog="Example: partita tour --only crf --out page"
+    )
+    @click.option(
+        "--only", multiple=True, metavar="NAME", help="Run this study only. May be given several times."
+    )
+    @click.option(
+        "--out",
+        type=click.Path(file_okay=False, path_type=Path),
+        default="tour",
+        show_default=True,
+        help="Folder of the page.",
+    )
+    @click.option(
+        "--seed", type=int, default=0, show_default=True, help="The same seed gives the same studies."
+    )
     def tour(only: tuple[str, ...], out: Path, seed: int) -> None:
         """Run short studies on real input, and write a page that shows what they found."""
         from partita.tour import STUDIES, run
 
         if unknown := [name for name in only if name not in STUDIES]:
-            raise click.UsageError(f"--only must name studies out of {', '.join(STUDIES)}; got '{unknown[0]}'.")
+            raise click.UsageError(
+                f"--only must name studies out of {', '.join(STUDIES)}; got '{unknown[0]}'."
+            )
         click.echo(f"The page is {run(only or None, out, seed)}")
 
     @partita.command(short_help="Say what is installed.", epilog="Example: partita doctor")

@@ -25,15 +25,17 @@ def checked(data: Any, check: Check, *, bounds: tuple[float, float] = (-math.inf
     """Return data that raise before a batch is used which `check` refuses.
 
     Args:
-        data: Whatever `fit` takes. Arrays are checked now and returned as they are; a PyDataset, `tf.data.Dataset`, DataLoader or generator
-            is wrapped, and keeps its length, its workers and its epochs. Anything else is returned as it is.
-        check: Function of a model's inputs, arrays in any nest, that raises a `ValueError` for what is wrong with them.
-        bounds: Where the numbers of the first input lie. A `tf.data.Dataset` is looked at by TensorFlow itself, for numbers that are not
-            finite or not within these.
+        data: Whatever `fit` takes. Arrays are checked now and returned as they are; a PyDataset,
+            `tf.data.Dataset`, DataLoader or generator is wrapped, and keeps its length, its workers and its
+            epochs. Anything else is returned as it is.
+        check: Function of a model's inputs, arrays in any nest, that raises a `ValueError` for what is wrong
+            with them.
+        bounds: Where the numbers of the first input lie. A `tf.data.Dataset` is looked at by TensorFlow
+            itself, for numbers that are not finite or not within these.
 
     Raises:
-        ValueError: what `check` raises, for arrays now, for datasets while they are read, with the number of the batch; `refusals` gives
-            it its type back where a backend changes it.
+        ValueError: what `check` raises, for arrays now, for datasets while they are read, with the number of
+            the batch; `refusals` gives it its type back where a backend changes it.
 
     Example:
         >>> from partita.finite import check_finite
@@ -62,7 +64,8 @@ def checked(data: Any, check: Check, *, bounds: tuple[float, float] = (-math.inf
 class Keeper(keras.callbacks.Callback):
     """Hold the state of a model during the first batch of `fit` or `evaluate`.
 
-    On JAX, Keras takes the variables' values away before it asks for that batch; if there is none but an error, the model has lost them.
+    On JAX, Keras takes the variables' values away before it asks for that batch; if there is none but an
+    error, the model has lost them.
 
     Example:
         >>> keeper = Keeper()
@@ -106,7 +109,11 @@ class Keeper(keras.callbacks.Callback):
         self._held = []
         if self._is_first and keras.backend.backend() == "jax":
             model = self.model
-            variables = [*model.variables, *model.metrics_variables, *(model.optimizer.variables if model.optimizer is not None else ())]
+            variables = [
+                *model.variables,
+                *model.metrics_variables,
+                *(model.optimizer.variables if model.optimizer is not None else ()),
+            ]
             self._held = [(variable, variable.value) for variable in variables]
         self._is_first = False
 
@@ -125,7 +132,11 @@ def refusals(keeper: Keeper) -> Iterator[None]:
         yield
     except BaseException as error:
         keeper.put_back()
-        found = None if isinstance(error, ValueError) or not isinstance(error, Exception) else _REFUSAL.search(str(error))
+        found = (
+            None
+            if isinstance(error, ValueError) or not isinstance(error, Exception)
+            else _REFUSAL.search(str(error))
+        )
         if not found:
             raise
         raise ValueError(found[0].strip()) from error
@@ -207,7 +218,9 @@ def _checked_by_tensorflow(data: Any, bounds: tuple[float, float]) -> Any:
                 name = "x" if place == 0 else f"input {place}"
                 wanted = "be finite" if math.isinf(low) else f"hold numbers from {low:g} to {high:g}"
                 good = tf.reduce_all(tf.math.is_finite(leaf) & (leaf >= low) & (leaf <= high))
-                words = tf.strings.format(f"batch {{}} of the data: {name} must {wanted}, got a number that is not so", number)
+                words = tf.strings.format(
+                    f"batch {{}} of the data: {name} must {wanted}, got a number that is not so", number
+                )
                 tf.debugging.Assert(good, [words])
         return batch
 
@@ -227,7 +240,9 @@ def _checked_loader(data: Any, check: Check) -> Any:
 
     dataset = Counted() if hasattr(data.dataset, "__len__") else Batches()
     # A generator of its own, or this would take a draw from the one that shuffles the data.
-    return torch.utils.data.DataLoader(dataset, batch_size=None, collate_fn=_same, generator=torch.Generator())
+    return torch.utils.data.DataLoader(
+        dataset, batch_size=None, collate_fn=_same, generator=torch.Generator()
+    )
 
 
 def _same(batch: Any) -> Any:

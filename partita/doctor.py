@@ -18,17 +18,27 @@ EXTRAS = {
     "jax": ("JAX as Keras's backend, the one to take first", ("jax",)),
     "torch": ("PyTorch as Keras's backend", ("torch",)),
     "tensorflow": ("TensorFlow as Keras's backend", ("tensorflow",)),
-    "cli": ("this command, its tables and pictures, the tour", ("click", "h5netcdf", "matplotlib", "sklearn")),
+    "cli": (
+        "this command, its tables and pictures, the tour",
+        ("click", "h5netcdf", "matplotlib", "sklearn"),
+    ),
     "sbml": ("read_sbml, and SBML files for `partita simulate`", ("libsbml",)),
     "dask": ("ensembles, and many files to be tagged, on a cluster", ("dask", "distributed")),
     "save": ("runs saved as NetCDF or Zarr", ("h5netcdf", "zarr")),
 }
-_INSTALLED_AS = {"libsbml": "python-libsbml", "matplotlib": "Matplotlib", "sklearn": "scikit-learn", "distributed": "Dask"}
+_INSTALLED_AS = {
+    "libsbml": "python-libsbml",
+    "matplotlib": "Matplotlib",
+    "sklearn": "scikit-learn",
+    "distributed": "Dask",
+}
 NEEDED = ("keras", "numba", "numpy", "platformdirs", "scipy", "xarray")
 
 
 def need(package: str, what: str) -> None:
-    """Raise an error that names the extra to install if a package is missing. Call it before anything is computed.
+    """Raise an error that names the extra to install if a package is missing.
+
+    Call it before anything is computed.
 
     Args:
         package: The name it is imported under, one of those in `EXTRAS`, or a module of it.
@@ -44,10 +54,16 @@ def need(package: str, what: str) -> None:
     try:
         import_module(f"{package}.{module}" if module else package)
     except ModuleNotFoundError as error:
-        if (error.name or package).partition(".")[0] != package:  # it is there, and something that it needs itself is not
+        if (error.name or package).partition(".")[
+            0
+        ] != package:  # it is there, and something that it needs itself is not
             raise
-        extra = min((len(packages), extra) for extra, (_, packages) in EXTRAS.items() if package in packages)[1]
-        raise ImportError(f"{what} needs {_INSTALLED_AS.get(package, package)}: pip install 'partita[{extra}]'") from None
+        extra = min((len(packages), extra) for extra, (_, packages) in EXTRAS.items() if package in packages)[
+            1
+        ]
+        raise ImportError(
+            f"{what} needs {_INSTALLED_AS.get(package, package)}: pip install 'partita[{extra}]'"
+        ) from None
 
 
 def report() -> Iterator[str]:
@@ -57,7 +73,10 @@ def report() -> Iterator[str]:
         >>> print(next(report()))
         partita ... on Python 3...
     """
-    yield f"partita {__version__} on Python {platform.python_version()}, {platform.system()} {platform.machine()}, {os.cpu_count()} cores"
+    yield (
+        f"partita {__version__} on Python {platform.python_version()}, {platform.system()} "
+        f"{platform.machine()}, {os.cpu_count()} cores"
+    )
     owners = packages_distributions()
     yield _line("needed", ", ".join(_named(package, owners) for package in NEEDED))
     name, reason = choice()
@@ -68,7 +87,10 @@ def report() -> Iterator[str]:
         yield _line("devices", _devices())
     if not os.environ.get("KERAS_BACKEND") and name != "tensorflow":
         there = "" if find_spec("tensorflow") else ", which is not installed"
-        told = f"import partita before keras, or set KERAS_BACKEND={name or 'jax'}: Keras alone takes TensorFlow{there}"
+        told = (
+            f"import partita before keras, or set KERAS_BACKEND={name or 'jax'}: Keras alone takes "
+            f"TensorFlow{there}"
+        )
         yield _line("imports", told)
     yield ""
     yield "folders"
@@ -77,8 +99,12 @@ def report() -> Iterator[str]:
     yield "extras"
     for extra, (purpose, packages) in EXTRAS.items():
         missing = [package for package in packages if find_spec(package) is None]
-        adds = f"{', '.join(missing)} missing: pip install 'partita[{extra}]' adds {purpose}".removeprefix(f"{extra} ")
-        yield "  " + _line(extra, adds if missing else ", ".join(_named(package, owners) for package in packages))
+        adds = f"{', '.join(missing)} missing: pip install 'partita[{extra}]' adds {purpose}".removeprefix(
+            f"{extra} "
+        )
+        yield "  " + _line(
+            extra, adds if missing else ", ".join(_named(package, owners) for package in packages)
+        )
 
 
 def _line(what: str, said: str) -> str:
@@ -105,7 +131,11 @@ def _folders(backend: str) -> Iterator[tuple[str, str]]:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             kept = folder()
-        why = f"none: {caught[0].message}" if caught else "none that can be made, so that every process compiles anew"
+        why = (
+            f"none: {caught[0].message}"
+            if caught
+            else "none that can be made, so that every process compiles anew"
+        )
         yield "kernels", f"{why if kept is None else _state(kept)}  (PARTITA_CACHE)"
     except Exception as error:  # as above
         yield "Numba", f"does not load: {' '.join(str(error).split())[:200]}"

@@ -12,8 +12,8 @@ from pathlib import Path
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Where to write: a name beside `path`, of the same ending, that takes its place when the block ends well.
 
-    An error, a kill or a full disk on the way leaves what was at `path`. What is no regular file, a device say, is itself given; a link
-    stays one, and what it leads to is replaced; permissions stay.
+    An error, a kill or a full disk on the way leaves what was at `path`. What is no regular file, a device
+    say, is itself given; a link stays one, and what it leads to is replaced; permissions stay.
 
     Raises:
         FileNotFoundError: if there is no such folder.

@@ -23,16 +23,17 @@ _SCALARS = (numbers.Number, str, np.generic)
 def check_finite(name: str, value: Any) -> None:
     """Raise unless every number in `value` is finite.
 
-    Arrays, tensors, lists of numbers, DataFrames, Series and sparse matrices are looked at, also those inside lists, tuples and dicts,
-    which are named `name[0]`, `name['key']`. None, tensors without values (placeholders) and datasets are passed over:
-    `StopOnNonFinite` watches what comes out of those.
+    Arrays, tensors, lists of numbers, DataFrames, Series and sparse matrices are looked at, also those inside
+    lists, tuples and dicts, which are named `name[0]`, `name['key']`. None, tensors without values
+    (placeholders) and datasets are passed over: `StopOnNonFinite` watches what comes out of those.
 
     Args:
         name: The name of the argument, for the message.
         value: What was given for it.
 
     Raises:
-        ValueError: if a number is NaN or infinite, or if there are no numbers: text, dates, categories of a DataFrame.
+        ValueError: if a number is NaN or infinite, or if there are no numbers: text, dates, categories of a
+            DataFrame.
 
     Example:
         >>> check_finite("x", {"a": [1.0, 2.0], "b": None})
@@ -49,7 +50,8 @@ def as_numbers(name: str, value: Any) -> np.ndarray:
 
     Args:
         name: The name of the argument, for the message.
-        value: An array or what can become one. The columns of a DataFrame become the last axis; its missing values become NaN.
+        value: An array or what can become one. The columns of a DataFrame become the last axis; its missing
+            values become NaN.
 
     Returns:
         The array, of a boolean, integer, floating or complex dtype.
@@ -71,34 +73,45 @@ def as_numbers(name: str, value: Any) -> np.ndarray:
     leaves = keras.tree.flatten(value)
     if all(isinstance(leaf, _SCALARS) for leaf in leaves):
         if _shape(value) is None:
-            raise ValueError(f"{name} must be an array: expected rows of one length, got a list of rows of several")
-        return _numbers(name, np.asarray(value, object if any(isinstance(leaf, str) for leaf in leaves) else None))
+            raise ValueError(
+                f"{name} must be an array: expected rows of one length, got a list of rows of several"
+            )
+        return _numbers(
+            name, np.asarray(value, object if any(isinstance(leaf, str) for leaf in leaves) else None)
+        )
     parts = [as_numbers(f"{name}[{place}]", part) for place, part in enumerate(value)]
     if len({part.shape for part in parts}) > 1:
-        raise ValueError(f"{name} must be an array: expected parts of one shape, got {', '.join(sorted({str(p.shape) for p in parts}))}")
+        raise ValueError(
+            f"{name} must be an array: expected parts of one shape, got "
+            f"{', '.join(sorted({str(p.shape) for p in parts}))}"
+        )
     return np.stack(parts)
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
     """Stop `fit` with a `FloatingPointError` when a loss of the training is NaN or infinite, and put the last good weights back.
 
-    A copy of the weights and of the optimizer's state is made when the training begins, and after each epoch with finite losses. The error
-    names the loss, the epoch and the batch, and what to try. Looks at the log `loss` and those that end in `_loss`, not at those of the
-    validation. With `steps_per_execution` it sees the logs of the last step of each execution only. On TensorFlow a model without an input
-    shape has no weights to copy before its first batch: build it first.
+    A copy of the weights and of the optimizer's state is made when the training begins, and after each epoch
+    with finite losses. The error names the loss, the epoch and the batch, and what to try. Looks at the log
+    `loss` and those that end in `_loss`, not at those of the validation. With `steps_per_execution` it sees
+    the logs of the last step of each execution only. On TensorFlow a model without an input shape has no
+    weights to copy before its first batch: build it first.
 
     Args:
-        restore: Whether to put the weights of the last epoch with finite losses back. Without it no copies are made, and the weights
-            stay as they are.
+        restore: Whether to put the weights of the last epoch with finite losses back. Without it no copies
+            are made, and the weights stay as they are.
 
     Raises:
-        FloatingPointError: out of `fit`, if a loss is not finite, or if a weight is not at the end of an epoch.
+        FloatingPointError: out of `fit`, if a loss is not finite, or if a weight is not at the end of an
+            epoch.
 
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile(keras.optimizers.SGD(1e30), "mse")
         >>> try:
-        ...     _ = model.fit(np.ones((64, 2)), np.ones((64, 1)), verbose=0, epochs=9, callbacks=[StopOnNonFinite()])
+        ...     _ = model.fit(
+        ...         np.ones((64, 2)), np.ones((64, 1)), verbose=0, epochs=9, callbacks=[StopOnNonFinite()]
+        ...     )
         ... except FloatingPointError as error:
         ...     print("restored" in str(error), np.isfinite(model.get_weights()[0]).all())
         True True
@@ -140,7 +153,9 @@ class StopOnNonFinite(keras.callbacks.Callback):
         self._look(logs, f"the end of epoch {epoch + 1}")
         self._stop_if_broken()
         # The last update of an epoch can ruin weights after a loss that was finite.
-        bad = next((weight for weight in self.model.weights if not _all_finite(ops.convert_to_numpy(weight))), None)
+        bad = next(
+            (weight for weight in self.model.weights if not _all_finite(ops.convert_to_numpy(weight))), None
+        )
         if bad is not None:
             self._broken = f"the weight {bad.path} is not finite at the end of epoch {epoch + 1}"
             self._stop_if_broken()
@@ -153,7 +168,11 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def _look(self, logs, when):
         if self._broken is None:
             for name, value in (logs or {}).items():
-                if (name == "loss" or name.endswith("_loss")) and not name.startswith("val_") and not math.isfinite(float(value)):
+                if (
+                    (name == "loss" or name.endswith("_loss"))
+                    and not name.startswith("val_")
+                    and not math.isfinite(float(value))
+                ):
                     self._broken = f"{name} is {float(value)} at {when}"
                     return
 
@@ -190,7 +209,10 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray, list[Any] 
         for key, part in value.items():
             yield from _leaves(f"{name}[{key!r}]", part)
     elif isinstance(value, list | tuple):
-        if all(isinstance(leaf, _SCALARS) for leaf in keras.tree.flatten(value)) and _shape(value) is not None:
+        if (
+            all(isinstance(leaf, _SCALARS) for leaf in keras.tree.flatten(value))
+            and _shape(value) is not None
+        ):
             yield name, as_numbers(name, value), None
         else:
             for place, part in enumerate(value):
@@ -199,7 +221,9 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray, list[Any] 
         yield name, _from_table(name, value), [*value.columns]
     elif hasattr(value, "tocoo"):
         yield f"{name}.data", np.asarray(value.tocoo().data), None
-    elif isinstance(value, _SCALARS) or (hasattr(value, "__array__") and not isinstance(value, keras.KerasTensor) and is_known(value)):
+    elif isinstance(value, _SCALARS) or (
+        hasattr(value, "__array__") and not isinstance(value, keras.KerasTensor) and is_known(value)
+    ):
         yield name, _numbers(name, _to_numpy(name, value)), None
 
 
@@ -216,7 +240,9 @@ def _all_finite(array):
     if array.dtype.kind in "biu" or not array.size:
         return True
     if array.dtype.kind == "f":
-        return bool(np.isfinite(array.min()) and np.isfinite(array.max()))  # NaN passes through both, and nothing is allocated
+        return bool(
+            np.isfinite(array.min()) and np.isfinite(array.max())
+        )  # NaN passes through both, and nothing is allocated
     return bool(np.isfinite(array).all())
 
 
@@ -234,9 +260,13 @@ def _numbers(name, array):
         else:
             values = (np.nan if _is_missing(value) else value for value in array.ravel())
             try:
-                return np.array([complex(value) if isinstance(value, complex) else float(value) for value in values]).reshape(array.shape)
+                return np.array(
+                    [complex(value) if isinstance(value, complex) else float(value) for value in values]
+                ).reshape(array.shape)
             except OverflowError:
-                raise ValueError(f"{name} must hold numbers: expected some that fit float64, got a larger one") from None
+                raise ValueError(
+                    f"{name} must hold numbers: expected some that fit float64, got a larger one"
+                ) from None
     else:
         where = next(iter(np.ndindex(array.shape)), None)
     got = f"an array of {array.dtype}" if where is None else f"{_written(array[where])} at index {where}"

@@ -3,11 +3,13 @@
     name of a file = SHA-256(versions, processor, the function and all it refers to, types of the arguments)
     content        = SHA-256(rest), rest
 
-Numba's own cache unpickles whatever lies in its folder, beside a source that it trusts. Here a file is unpickled only if it belongs to the
-user, in a folder that nobody else can write, and is whole. Any other file is compiled anew and replaced. Source is never read back.
+Numba's own cache unpickles whatever lies in its folder, beside a source that it trusts. Here a file is
+unpickled only if it belongs to the user, in a folder that nobody else can write, and is whole. Any other file
+is compiled anew and replaced. Source is never read back.
 
-The private names of Numba in this module, `Dispatcher._cache`, `Dispatcher._compile_for_args`, `CompileResult._reduce` and
-`CompileResult._rebuild`, have no public counterpart. Where a release lacks one, functions are compiled in each process.
+The private names of Numba in this module, `Dispatcher._cache`, `Dispatcher._compile_for_args`,
+`CompileResult._reduce` and `CompileResult._rebuild`, have no public counterpart. Where a release lacks one,
+functions are compiled in each process.
 """
 
 import functools
@@ -53,16 +55,23 @@ def njit(**options: Any) -> Callable[[Callable], Callable]:
 def keep(function: Callable) -> Callable:
     """Keep the machine code of a function of `numba.njit` on disk; return the function.
 
-    It is compiled on a thread of its own, so that Ctrl-C is answered meanwhile. A function that is not compiled stays as it is.
+    It is compiled on a thread of its own, so that Ctrl-C is answered meanwhile. A function that is not
+    compiled stays as it is.
 
     Example:
         >>> keep(numba.njit(lambda x: 2 * x))(21)
         42
     """
-    private = [(function, "_cache"), (function, "_compile_for_args"), (CompileResult, "_reduce"), (CompileResult, "_rebuild")]
+    private = [
+        (function, "_cache"),
+        (function, "_compile_for_args"),
+        (CompileResult, "_reduce"),
+        (CompileResult, "_rebuild"),
+    ]
     if hasattr(function, "py_func") and all(hasattr(owner, name) for owner, name in private):
         function._cache = Cache(function)  # type: ignore[attr-defined]
-        # What a call of a function not yet compiled goes to, from whichever module: without it Ctrl-C would be lost in the compiler.
+        # What a call of a function not yet compiled goes to, from whichever module: without it Ctrl-C would
+        # be lost in the compiler.
         function._compile_for_args = functools.partial(patiently, function._compile_for_args)  # type: ignore[attr-defined]
     return function
 
@@ -71,7 +80,8 @@ def keep(function: Callable) -> Callable:
 def folder() -> Path | None:
     """Return the folder of the machine code, or None where there is none to be trusted or written.
 
-    It is `PARTITA_CACHE`, or `partita` in the user's cache folder, and is made with permission for the user alone.
+    It is `PARTITA_CACHE`, or `partita` in the user's cache folder, and is made with permission for the user
+    alone.
 
     Warns:
         UserWarning: if the folder belongs to another user, or others can write it.
@@ -94,7 +104,8 @@ def folder() -> Path | None:
         return None
     if not all(map(is_private, found)):
         warnings.warn(
-            f"the kernel cache {path} belongs to another user, or others can write it: nothing is kept there. "
+            f"the kernel cache {path} belongs to another user, or others can write it: nothing is kept "
+            f"there. "
             "Take away their permission (chmod 700), or name another folder by PARTITA_CACHE",
             stacklevel=2,
         )
@@ -112,7 +123,9 @@ def is_private(found: os.stat_result) -> bool:
     """
     if not hasattr(os, "geteuid"):
         return True
-    closed = stat.S_ISLNK(found.st_mode) or not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)  # a link has no permissions of its own
+    closed = stat.S_ISLNK(found.st_mode) or not found.st_mode & (
+        stat.S_IWGRP | stat.S_IWOTH
+    )  # a link has no permissions of its own
     return found.st_uid == os.geteuid() and closed
 
 
@@ -150,7 +163,12 @@ class Cache:
     def path(self, key: str) -> Path | None:
         """Return the file of an entry, or None where there is no folder."""
         home = folder()
-        return None if home is None else home / f"{self.function.py_func.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
+        return (
+            None
+            if home is None
+            else home
+            / f"{self.function.py_func.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
+        )
 
     def load_overload(self, types: Any, target_context: Any) -> Any:
         """Return what was compiled for these argument types, or None if it has to be compiled."""
@@ -208,7 +226,9 @@ def _write(path: Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
         os.replace(partial, path)
-    except OSError:  # a full disk, a folder that is gone or cannot be written: the function is there all the same
+    except (
+        OSError
+    ):  # a full disk, a folder that is gone or cannot be written: the function is there all the same
         pass
     finally:
         if partial is not None and os.path.exists(partial):
@@ -238,8 +258,12 @@ def _parts(value: Any, seen: set[int]) -> Iterator[str]:
     elif isinstance(value, ModuleType):
         yield f"module {value.__name__}"
     elif getattr(value, "__module__", None) is not None and str(value.__module__).startswith("partita."):
-        source = getattr(sys.modules.get(value.__module__), "__file__", None)  # of an intrinsic, say: all of its module counts
-        yield f"of {value.__module__} {hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ''}"
+        source = getattr(
+            sys.modules.get(value.__module__), "__file__", None
+        )  # of an intrinsic, say: all of its module counts
+        yield (
+            f"of {value.__module__} {hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ''}"
+        )
     else:
         yield f"{type(value).__name__} {getattr(value, '__qualname__', value)!r}"
 

@@ -1,7 +1,8 @@
 """Model files in: the model, or one line that says why not.
 
-Keras's safe mode holds: nothing in a file is run, no Lambda, no pickle, no class or function but Keras's own and registered ones.
-Before Keras sees a file, `check_archive` refuses what would take memory or disk out of proportion to its size.
+Keras's safe mode holds: nothing in a file is run, no Lambda, no pickle, no class or function but Keras's own
+and registered ones. Before Keras sees a file, `check_archive` refuses what would take memory or disk out of
+proportion to its size.
 """
 
 import io
@@ -45,8 +46,9 @@ def read_model(path: str | os.PathLike[str], *, compile: bool = False, **setting
 def check_archive(path: str | os.PathLike[str]) -> None:
     """Raise an error if a `.keras` file would take memory or disk out of proportion to its size, or leave files behind.
 
-    What its members unpack to, and what the arrays in its weights announce, is compared with `partita.bounded.limit`. Keras unpacks
-    assets into a temporary folder and leaves it where one cannot be written: so they are unpacked here first.
+    What its members unpack to, and what the arrays in its weights announce, is compared with
+    `partita.bounded.limit`. Keras unpacks assets into a temporary folder and leaves it where one cannot be
+    written: so they are unpacked here first.
 
     Raises:
         ValueError: if it holds too many members, or too much, or is no file.
@@ -68,7 +70,9 @@ def check_archive(path: str | os.PathLike[str]) -> None:
         check_members(archive, most)
         for info in archive.infolist():
             if info.filename.endswith(".json") and info.file_size > max(_JSON, info.compress_size):
-                raise ValueError(f"{info.filename} unpacks to {info.file_size:,} bytes, expected at most {_JSON:,}")
+                raise ValueError(
+                    f"{info.filename} unpacks to {info.file_size:,} bytes, expected at most {_JSON:,}"
+                )
             if info.filename.endswith(".npz"):
                 raise ValueError(f"it holds weights as {info.filename}, expected model.weights.h5")
             if info.filename.endswith(".h5"):

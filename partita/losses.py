@@ -58,7 +58,10 @@ class Owner:
             ValueError: if there was none of that name.
         """
         if self._layer is None:
-            raise ValueError(f"this loss belongs to a layer called {self.name!r}, which was not there when the loss was made")
+            raise ValueError(
+                f"this loss belongs to a layer called {self.name!r}, which was not there when the loss was "
+                f"made"
+            )
         return self._layer
 
 
@@ -77,7 +80,9 @@ class LayerLoss:
         >>> from partita.crf import CRF
         >>> layer = CRF(3, name="chain")
         >>> again = LayerLoss.from_config(layer.loss.get_config())
-        >>> tuple(again(np.array([[0, 1]]), np.zeros((1, 2, 3), "float32")).shape)  # one loss for each sentence
+        >>> tuple(
+        ...     again(np.array([[0, 1]]), np.zeros((1, 2, 3), "float32")).shape
+        ... )  # one loss for each sentence
         (1,)
     """
 
@@ -115,8 +120,9 @@ def not_unknown(labels: Tensor) -> Tensor:
 def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
     """Return labels as ids that can be looked up, and which of them are known and which are valid.
 
-    A loss is to be 0, and left out of the mean, where a label is not known, and NaN where it is known but not valid: on some backends
-    a look-up beyond the end of a table gives NaN, which then reaches the weights, on others the last row, or nothing that is noticed.
+    A loss is to be 0, and left out of the mean, where a label is not known, and NaN where it is known but not
+    valid: on some backends a look-up beyond the end of a table gives NaN, which then reaches the weights, on
+    others the last row, or nothing that is noticed.
 
     Args:
         labels: Integers, or floats that hold integers, of any shape. Negative ones are unknown.
@@ -124,14 +130,20 @@ def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, T
         mask: Booleans of the same shape, False where a label does not count. None: all count.
 
     Returns:
-        The ids int32, 0 where there is none; True where a label counts and is not negative; True where it is from 0 to size − 1.
+        The ids int32, 0 where there is none; True where a label counts and is not negative; True where it is
+        from 0 to size − 1.
 
     Raises:
-        ValueError: if a label that counts is not an integer below `size`, where the numbers are known: not in a compiled step.
+        ValueError: if a label that counts is not an integer below `size`, where the numbers are known: not in
+            a compiled step.
 
     Example:
         >>> ids, known, valid = class_ids(np.array([2, -1]), 3)
-        >>> ops.convert_to_numpy(ids).tolist(), ops.convert_to_numpy(known).tolist(), ops.convert_to_numpy(valid).tolist()
+        >>> (
+        ...     ops.convert_to_numpy(ids).tolist(),
+        ...     ops.convert_to_numpy(known).tolist(),
+        ...     ops.convert_to_numpy(valid).tolist(),
+        ... )
         ([2, 0], [True, False], [True, False])
         >>> class_ids(np.array([0, 3]), 3)
         Traceback (most recent call last):
@@ -139,7 +151,11 @@ def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, T
     """
     if is_known(labels) and (mask is None or is_known(mask)):
         numbers = np.asarray(ops.convert_to_numpy(labels))
-        wrong = ~(numbers < size) | (np.floor(numbers) != numbers) if numbers.dtype.kind == "f" else numbers >= size
+        wrong = (
+            ~(numbers < size) | (np.floor(numbers) != numbers)
+            if numbers.dtype.kind == "f"
+            else numbers >= size
+        )
         if mask is not None:
             wrong = wrong & np.asarray(ops.convert_to_numpy(mask)).astype(bool)
         if wrong.any():

@@ -30,7 +30,11 @@ class SavedWhole(keras.Model):
             ValueError: if `filepath` does not end in `.keras`, as Keras says it.
             OSError: if the system cannot write.
         """
-        is_path = isinstance(filepath, (str, os.PathLike)) and str(filepath).endswith(".keras") and "://" not in str(filepath)
+        is_path = (
+            isinstance(filepath, (str, os.PathLike))
+            and str(filepath).endswith(".keras")
+            and "://" not in str(filepath)
+        )
         if not is_path or not overwrite:  # Keras has its say
             super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
             return

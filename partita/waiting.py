@@ -12,8 +12,9 @@ LOOK = 0.1  # seconds between two looks at signals
 def patiently(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
     """Return the result of a call that runs on a thread of its own.
 
-    A compiler runs machine code for seconds in which Python handles no signal. Here the calling thread waits in short steps, and a
-    KeyboardInterrupt leaves the call behind; its thread does not keep the process from ending.
+    A compiler runs machine code for seconds in which Python handles no signal. Here the calling thread waits
+    in short steps, and a KeyboardInterrupt leaves the call behind; its thread does not keep the process from
+    ending.
 
     Args:
         function: What to call.

@@ -11,7 +11,9 @@ def gradients(function, *arrays):
     if backend == "jax":
         import jax
 
-        value, grads = jax.value_and_grad(lambda *xs: ops.sum(function(*xs)), argnums=tuple(range(len(arrays))))(*arrays)
+        value, grads = jax.value_and_grad(
+            lambda *xs: ops.sum(function(*xs)), argnums=tuple(range(len(arrays)))
+        )(*arrays)
     elif backend == "torch":
         import torch
 

@@ -31,7 +31,10 @@ LONG_WAYS = {
 }
 if os.environ.get("KERAS_BACKEND") != "jax":
     collect_ignore = [
-        f"{folder}/test_{name}.py".lstrip("/") for rooms in (WITHOUT_KERAS, LONG_WAYS) for folder, names in rooms.items() for name in names
+        f"{folder}/test_{name}.py".lstrip("/")
+        for rooms in (WITHOUT_KERAS, LONG_WAYS)
+        for folder, names in rooms.items()
+        for name in names
     ]
 
 settings.register_profile("partita", derandomize=True, deadline=None)

@@ -32,7 +32,9 @@ def test_a_learning_rate_is_what_was_given():
 def test_a_tensor_in_a_transform_is_none():
     torch = pytest.importorskip("torch")
     seen = []
-    torch.func.jvp(lambda x: seen.append(keras_internals.is_transformed(x)) or x, (torch.ones(2),), (torch.ones(2),))
+    torch.func.jvp(
+        lambda x: seen.append(keras_internals.is_transformed(x)) or x, (torch.ones(2),), (torch.ones(2),)
+    )
     assert seen == [True]
     assert not keras_internals.is_transformed(torch.ones(2))
 

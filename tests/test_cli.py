@@ -85,7 +85,11 @@ def test_wrong_use_is_one_line(run, arguments, words):
     ("error", "code", "said"),
     [
         (ValueError("corpus.txt:3: want\n  2 columns"), 1, "partita: corpus.txt:3: want 2 columns\n"),
-        (PermissionError(13, "Permission denied", "out"), 1, "partita: [Errno 13] Permission denied: 'out'\n"),
+        (
+            PermissionError(13, "Permission denied", "out"),
+            1,
+            "partita: [Errno 13] Permission denied: 'out'\n",
+        ),
         (ImportError("no backend"), 1, "partita: no backend\n"),
         (FloatingPointError("not finite at t = 3"), 1, "partita: not finite at t = 3\n"),
         (MemoryError(), 1, "partita: MemoryError\n"),
@@ -95,7 +99,8 @@ def test_wrong_use_is_one_line(run, arguments, words):
         (
             TypeError("no len()"),
             70,
-            "partita: internal error, please report it: TypeError: no len() (PARTITA_TRACEBACK=1 shows where it happened)\n",
+            "partita: internal error, please report it: TypeError: no len() (PARTITA_TRACEBACK=1 shows "
+            "where it happened)\n",
         ),
     ],
 )
@@ -134,7 +139,10 @@ def test_arguments_go_to_the_part(run, part):
 
     part(say)
     assert run("work", "now") == (0, "now\n", "")
-    assert run("work", "--help")[:2] == (0, "Usage: partita work [OPTIONS] WORD\n\nOptions:\n  --help  Show this message and exit.\n")
+    assert run("work", "--help")[:2] == (
+        0,
+        "Usage: partita work [OPTIONS] WORD\n\nOptions:\n  --help  Show this message and exit.\n",
+    )
     assert run("work", "--hard") == (2, "", "partita: No such option '--hard'. (see partita work --help)\n")
 
 
@@ -151,7 +159,10 @@ def test_a_warning_is_one_line(run, part):
     ("arguments", "handed_over"),
     [
         ([], (None, Path("tour"), 0)),
-        (["--only", "crf", "--only", "ode", "--out", "page", "--seed", "3"], (("crf", "ode"), Path("page"), 3)),
+        (
+            ["--only", "crf", "--only", "ode", "--out", "page", "--seed", "3"],
+            (("crf", "ode"), Path("page"), 3),
+        ),
     ],
 )
 def test_tour(run, monkeypatch, arguments, handed_over):
@@ -209,10 +220,22 @@ def test_what_is_said_of_a_part_without_it_is_true(name):
     ],
 )
 def test_completion(typed, offered, imports):
-    """As bash asks for it. Keras, which takes seconds to load, is left alone for as long as its part is not needed."""
-    environment = os.environ | {"_PARTITA_COMPLETE": "bash_complete", "COMP_WORDS": typed, "COMP_CWORD": str(typed.count(" "))}
-    code = "import sys\nfrom partita.cli import main\ntry: main([])\nfinally: print('keras' in sys.modules, file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    """As bash asks for it.
+
+    Keras, which takes seconds to load, is left alone for as long as its part is not needed.
+    """
+    environment = os.environ | {
+        "_PARTITA_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    code = (
+        "import sys\nfrom partita.cli import main\ntry: main([])\nfinally: print('keras' in sys.modules, "
+        "file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     assert {line.rpartition(",")[2] for line in done.stdout.splitlines()} == offered
     assert done.stderr.splitlines()[-1] == str(imports)
 

@@ -8,14 +8,22 @@ from pathlib import Path
 
 from partita import backend, doctor
 
-PACKAGES = {"scikit-learn": "sklearn", "python-libsbml": "libsbml"}  # imported under another name than installed
+PACKAGES = {
+    "scikit-learn": "sklearn",
+    "python-libsbml": "libsbml",
+}  # imported under another name than installed
 BUILT_WITH = {"all", "bench", "dev", "docs"}
 
 
 def test_it_knows_the_extras():
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
+        "project"
+    ]
     names = {
-        extra: tuple(PACKAGES.get(name, name) for name in (requirement.partition(">")[0] for requirement in requirements))
+        extra: tuple(
+            PACKAGES.get(name, name)
+            for name in (requirement.partition(">")[0] for requirement in requirements)
+        )
         for extra, requirements in project["optional-dependencies"].items()
     }
     assert {extra: packages for extra, packages in names.items() if extra not in BUILT_WITH} == {
@@ -37,9 +45,13 @@ def test_one_screen(run):
 
 def test_an_extra_that_is_missing(monkeypatch):
     here = doctor.find_spec
-    monkeypatch.setattr(doctor, "find_spec", lambda name: None if name in ("libsbml", "torch") else here(name))
+    monkeypatch.setattr(
+        doctor, "find_spec", lambda name: None if name in ("libsbml", "torch") else here(name)
+    )
     lines = [" ".join(line.split()) for line in doctor.report()]
-    assert any(line.startswith("sbml libsbml missing: pip install 'partita[sbml]' adds read_sbml") for line in lines)
+    assert any(
+        line.startswith("sbml libsbml missing: pip install 'partita[sbml]' adds read_sbml") for line in lines
+    )
     assert "torch missing: pip install 'partita[torch]' adds PyTorch as Keras's backend" in lines
 
 
@@ -53,8 +65,13 @@ def test_without_a_backend(monkeypatch, tmp_path):
 def test_a_backend_that_does_not_load():
     code = "from partita.cli import main; main(['doctor'])"
     environment = os.environ | {"KERAS_BACKEND": "nonsense"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert "backend     nonsense, chosen by KERAS_BACKEND\ndevices     none, for the backend does not load: " in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert (
+        "backend     nonsense, chosen by KERAS_BACKEND\ndevices     none, for the backend does not load: "
+        in done.stdout
+    )
 
 
 def test_a_folder_that_cannot_be_written(monkeypatch):

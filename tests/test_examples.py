@@ -38,7 +38,10 @@ def test_a_mixture_as_the_prior_of_an_aae(tmp_path):
     assert all(-0.1 < one["agreement"] <= 1 for one in found.values())
 
 
-@pytest.mark.skipif(keras.backend.backend() == "torch", reason="the fit of four rates takes minutes on PyTorch, which compiles nothing")
+@pytest.mark.skipif(
+    keras.backend.backend() == "torch",
+    reason="the fit of four rates takes minutes on PyTorch, which compiles nothing",
+)
 def test_four_ways_with_a_gene(tmp_path):
     """The mean of 500 simulated cells is within five standard errors of the exact one."""
     found = made("four_ways_with_a_gene", tmp_path, trajectories=500)
@@ -57,9 +60,19 @@ def test_a_posterior_by_simulation(tmp_path):
 
 
 def test_the_log_partition_as_a_layer(tmp_path):
-    assert made("log_partition_as_a_layer", tmp_path, lengths=(4, 9), batch=3, repeats=1)["largest_difference"] < 1e-4
+    assert (
+        made("log_partition_as_a_layer", tmp_path, lengths=(4, 9), batch=3, repeats=1)["largest_difference"]
+        < 1e-4
+    )
 
 
 def test_spaces_by_a_transformer(tmp_path):
-    found = made("spaces_by_a_transformer", tmp_path, count=150, epochs=1, seeds=1, kinds=["LSTM", "Transformer with mixup"])
+    found = made(
+        "spaces_by_a_transformer",
+        tmp_path,
+        count=150,
+        epochs=1,
+        seeds=1,
+        kinds=["LSTM", "Transformer with mixup"],
+    )
     assert all(0 <= value < 1 for one in found.values() for value in one["each"])

@@ -48,7 +48,11 @@ CALLS = {
     "save zarr": ("zarr", "save", lambda folder: NET.simulate([1.0], save=folder / "runs.zarr")),
     "save netcdf": ("h5netcdf", "save", lambda folder: NET.simulate([1.0], save=folder / "runs.nc")),
     "draw": ("matplotlib", "cli", lambda folder: draw(RUNS)),
-    "plot of a gap": ("matplotlib", "cli", lambda folder: training.linearity(lambda x: x, np.ones((2, 2)), np.ones((2, 2))).plot()),
+    "plot of a gap": (
+        "matplotlib",
+        "cli",
+        lambda folder: training.linearity(lambda x: x, np.ones((2, 2)), np.ones((2, 2))).plot(),
+    ),
     "plot of a trace": ("matplotlib", "cli", lambda folder: training.Trace().plot()),
     "plot of a fit": ("matplotlib", "cli", lambda folder: fit().plot()),
     "image_grid": ("matplotlib", "cli", lambda folder: sheet(folder / "sheet.png")),
@@ -68,7 +72,11 @@ def test_python_names_the_extra(package, extra, call, tmp_path, monkeypatch, not
 COMMANDS = {
     "zarr": ("zarr", "save", ["simulate", "A = 3; A -> @ 1", "--until", 1, "--out", "{}/runs.zarr"]),
     "netcdf": ("h5netcdf", "save", ["simulate", "A = 3; A -> @ 1", "--until", 1, "--out", "{}/runs.nc"]),
-    "simulate --plot": ("matplotlib", "cli", ["simulate", "A = 3; A -> @ 1", "--until", 1, "--plot", "{}/runs.png"]),
+    "simulate --plot": (
+        "matplotlib",
+        "cli",
+        ["simulate", "A = 3; A -> @ 1", "--until", 1, "--plot", "{}/runs.png"],
+    ),
     "fit --plot": ("matplotlib", "cli", ["fit", "k = 1; A -> @ k", __file__, "--plot", "{}/fit.png"]),
     "flow sample": ("matplotlib", "cli", ["flow", "sample", __file__, "--out", "{}/drawn.png"]),
     "tour": ("sklearn", "cli", ["tour", "--out", "{}/page"]),
@@ -77,11 +85,15 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize(("package", "extra", "arguments"), COMMANDS.values(), ids=COMMANDS)
-def test_the_command_line_names_the_extra(package, extra, arguments, run, tmp_path, monkeypatch, nothing_computed):
+def test_the_command_line_names_the_extra(
+    package, extra, arguments, run, tmp_path, monkeypatch, nothing_computed
+):
     pytest.importorskip(package)
     hide(monkeypatch, package)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "model.xml").write_text('<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model/></sbml>')
+    (tmp_path / "model.xml").write_text(
+        '<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model/></sbml>'
+    )
     code, out, err = run(*[str(argument).format(tmp_path) for argument in arguments])
     assert (code, out, err.count("\n")) == (1, "", 1)
     assert f"pip install 'partita[{extra}]'" in err
@@ -99,7 +111,9 @@ def test_what_is_broken_is_not_called_missing(monkeypatch):
         doctor.need("zarr", "save")
 
 
-@pytest.mark.parametrize("package", [package for _, packages in doctor.EXTRAS.values() for package in packages])
+@pytest.mark.parametrize(
+    "package", [package for _, packages in doctor.EXTRAS.values() for package in packages]
+)
 def test_each_package_has_an_extra(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"it needs .*: pip install 'partita\[\w+\]'"):

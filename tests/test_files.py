@@ -40,7 +40,10 @@ def test_links_and_permissions_stay(tmp_path):
 
 
 def test_a_missing_folder_is_named_with_the_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no/model.keras"), replacing(tmp_path / "no" / "model.keras"):
+    with (
+        pytest.raises(FileNotFoundError, match=r"no/model.keras"),
+        replacing(tmp_path / "no" / "model.keras"),
+    ):
         pass
 
 
@@ -59,7 +62,9 @@ def tagger(path, turn, run):
 
 
 def saved(path, turn, run):
-    model = crf.Tagger(keras.layers.Embedding(3000, 20, embeddings_initializer=keras.initializers.Constant(turn)), crf.CRF(3))
+    model = crf.Tagger(
+        keras.layers.Embedding(3000, 20, embeddings_initializer=keras.initializers.Constant(turn)), crf.CRF(3)
+    )
     model(np.ones((2, 3), "int32"))
     model.save(path)
 
@@ -67,7 +72,12 @@ def saved(path, turn, run):
 def best(path, turn, run):
     model = keras.Sequential([keras.Input((200,)), keras.layers.Dense(300)])
     model.compile("sgd", "mse")
-    model.fit(np.ones((2, 200)), np.ones((2, 300)), verbose=0, callbacks=[training.Evaluate(lambda model: turn, path=path)])
+    model.fit(
+        np.ones((2, 200)),
+        np.ones((2, 300)),
+        verbose=0,
+        callbacks=[training.Evaluate(lambda model: turn, path=path)],
+    )
 
 
 def vectors(path, turn, run):
@@ -79,7 +89,9 @@ def page(path, turn, run):
 
 
 def picture(path, turn, run):
-    code, _, err = run("simulate", "A = 50; A -> @ 1", "--until", 5, "--trajectories", 2, "--seed", turn, "--plot", path)
+    code, _, err = run(
+        "simulate", "A = 50; A -> @ 1", "--until", 5, "--trajectories", 2, "--seed", turn, "--plot", path
+    )
     if code:
         assert err.count("\n") == 1
         raise OSError(err)
@@ -91,7 +103,9 @@ def cut(path, turn, run):
 
 
 def drawn(path, turn, run):
-    code, _, err = run("flow", "sample", path.parent / "flow.keras", "--rows", 2000, "--seed", turn, "--out", path)
+    code, _, err = run(
+        "flow", "sample", path.parent / "flow.keras", "--rows", 2000, "--seed", turn, "--out", path
+    )
     if code:
         assert err.count("\n") == 1
         raise OSError(err)
@@ -126,7 +140,9 @@ WRITERS = [
 def test_a_full_disk_leaves_the_old_file(write, name, run, tmp_path, monkeypatch):
     study = Study("Sums", [Words("2 + 2 is 4 " * 20_000)], {})
     monkeypatch.setattr(tour, "STUDIES", ("sums",))
-    monkeypatch.setattr(tour, "import_module", {"partita.tour.sums": SimpleNamespace(study=lambda seed: study)}.__getitem__)
+    monkeypatch.setattr(
+        tour, "import_module", {"partita.tour.sums": SimpleNamespace(study=lambda seed: study)}.__getitem__
+    )
     if write is drawn:
         small_flow().save(tmp_path / "flow.keras")
     path = tmp_path / name
@@ -143,7 +159,9 @@ def test_a_full_disk_leaves_the_old_file(write, name, run, tmp_path, monkeypatch
 def small_flow():
     from partita import flows
 
-    flow = flows.Flow(flows.Chain([flows.AdditiveCoupling(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))]))
+    flow = flows.Flow(
+        flows.Chain([flows.AdditiveCoupling(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))])
+    )
     flow.build((None, 4))
     return flow
 

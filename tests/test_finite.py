@@ -45,7 +45,10 @@ def spoilt(value, *where, shape=(5, 3), dtype="float32"):
         (FRAME.assign(c=[True, False]).replace(2.0, NAN), "got nan at index (1, 0), column 'a'"),
         (FRAME["a"].replace(2.0, NAN), "got nan at index (1,)"),
         (np.array([[1.0, None]], object), "got nan at index (0, 1)"),
-        (FRAME.assign(c=["u", "v"]), "x must hold numbers: expected numbers, got 'u' at index (0,), column 'c': encode that column"),
+        (
+            FRAME.assign(c=["u", "v"]),
+            "x must hold numbers: expected numbers, got 'u' at index (0,), column 'c': encode that column",
+        ),
         (FRAME.assign(c=pandas.Categorical([1, 2])), "expected numbers, got categories, column 'c'"),
         (FRAME.assign(c=pandas.to_datetime(["2024-01-01", "2024-01-02"])), "column 'c'"),
         (["a", "b"], "x must hold numbers: expected numbers, got 'a' at index (0,)"),
@@ -116,10 +119,15 @@ X, Y = np.ones((64, 2), "float32"), np.ones((64, 1), "float32")
 @pytest.mark.parametrize("verbose", [0, 2])
 def test_a_training_that_diverges_stops_with_the_last_good_weights(verbose):
     diverging = model(1e30)
-    with pytest.raises(FloatingPointError, match=r"loss is (nan|inf) at epoch 1, batch 2: .*from before the training.*clipnorm"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"loss is (nan|inf) at epoch 1, batch 2: .*from before the training.*clipnorm",
+    ):
         diverging.fit(X, Y, epochs=3, verbose=verbose, callbacks=[StopOnNonFinite()])
     np.testing.assert_array_equal(diverging.get_weights()[0], np.ones((2, 1)))
-    assert all(np.isfinite(ops.convert_to_numpy(variable)).all() for variable in diverging.optimizer.variables)
+    assert all(
+        np.isfinite(ops.convert_to_numpy(variable)).all() for variable in diverging.optimizer.variables
+    )
     diverging.optimizer.learning_rate = 1e-2
     history = diverging.fit(X, Y, epochs=2, verbose=0, callbacks=[StopOnNonFinite()]).history
     assert np.isfinite(history["loss"]).all()
@@ -134,24 +142,32 @@ def test_the_weights_of_the_last_good_epoch_come_back():
             learning.optimizer.learning_rate = 1e30
 
     callbacks = [StopOnNonFinite(), keras.callbacks.LambdaCallback(on_epoch_end=look)]
-    with pytest.raises(FloatingPointError, match=r"at epoch 3, batch \d: .*; the weights of the end of epoch 2 are restored"):
+    with pytest.raises(
+        FloatingPointError, match=r"at epoch 3, batch \d: .*; the weights of the end of epoch 2 are restored"
+    ):
         learning.fit(X, Y, epochs=9, verbose=0, batch_size=16, callbacks=callbacks)
     assert len(seen) == 2
     np.testing.assert_array_equal(learning.get_weights()[0], seen[-1])
 
 
 def test_an_update_that_ruins_the_weights_after_a_finite_loss_is_seen():
-    ruined = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")])
+    ruined = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")]
+    )
     ruined.compile(keras.optimizers.SGD(1e38), "mse")
     with pytest.raises(
-        FloatingPointError, match=r"the weight .*kernel is not finite at the end of epoch 1: .*before the training are restored"
+        FloatingPointError,
+        match=r"the weight .*kernel is not finite at the end of epoch 1: .*before the training are restored",
     ):
         ruined.fit(1e3 * X, Y, batch_size=64, epochs=3, verbose=0, callbacks=[StopOnNonFinite()])
     np.testing.assert_array_equal(ruined.get_weights()[0], np.ones((2, 1)))
 
 
 def test_data_that_are_not_finite_are_named_as_a_cause():
-    with pytest.raises(FloatingPointError, match="loss is nan at epoch 1, batch 1: the training diverged, or was given data that are not"):
+    with pytest.raises(
+        FloatingPointError,
+        match="loss is nan at epoch 1, batch 1: the training diverged, or was given data that are not",
+    ):
         model(0.1).fit(spoilt(NAN, 0, 0, shape=(4, 2)), Y[:4], verbose=0, callbacks=[StopOnNonFinite()])
 
 
@@ -164,7 +180,11 @@ def test_without_restoring_the_weights_stay():
 
 def test_a_validation_loss_does_not_stop_a_training():
     validation = (np.full((4, 2), NAN), Y[:4])
-    history = model(1e-2).fit(X, Y, validation_data=validation, epochs=2, verbose=0, callbacks=[StopOnNonFinite()]).history
+    history = (
+        model(1e-2)
+        .fit(X, Y, validation_data=validation, epochs=2, verbose=0, callbacks=[StopOnNonFinite()])
+        .history
+    )
     assert np.isnan(history["val_loss"]).all()
 
 
@@ -172,5 +192,7 @@ def test_exact_numbers_are_numbers():
     """As SQL gives them to a table."""
     found = as_numbers("x", [Decimal("1.5"), Fraction(1, 4), 2])
     assert found.tolist() == [1.5, 0.25, 2.0]
-    with pytest.raises(ValueError, match="x must hold numbers: expected some that fit float64, got a larger one"):
+    with pytest.raises(
+        ValueError, match="x must hold numbers: expected some that fit float64, got a larger one"
+    ):
         as_numbers("x", [10**400, 1])

@@ -93,7 +93,10 @@ def test_rows_tell_whether_the_bar_was_met(report):
 def test_table_is_aligned(report):
     header, *rows = report.table().splitlines()
     assert [row.split()[-1] for row in rows] == ["NO", "yes", "NO", "characters/s"]
-    assert all(row.index(first) == header.index("ours") for row, first in zip(rows, ("2 ms", "0.951", "250 ms", "250,000"), strict=True))
+    assert all(
+        row.index(first) == header.index("ours")
+        for row, first in zip(rows, ("2 ms", "0.951", "250 ms", "250,000"), strict=True)
+    )
 
 
 def test_report_is_saved_with_its_machine(report, tmp_path):
@@ -106,7 +109,9 @@ def test_report_is_saved_with_its_machine(report, tmp_path):
 
 
 def test_modules_that_run_are_listed_without_being_imported(tmp_path):
-    (tmp_path / "one.py").write_text('"""Ours against a peer.\n\nMore."""\nimport no_such_peer\ndef run(report): ...\n')
+    (tmp_path / "one.py").write_text(
+        '"""Ours against a peer.\n\nMore."""\nimport no_such_peer\ndef run(report): ...\n'
+    )
     (tmp_path / "two.py").write_text("def walk(report): ...\n")
     assert listing(tmp_path) == {"one": "Ours against a peer."}
 
@@ -115,7 +120,11 @@ def test_saved_reports_become_one_table_in_a_document(tmp_path, monkeypatch):
     for name, ratio in (("older", 2.0), ("newer", 3.0)):
         report = Report("speed")
         report.compare("a | b", Comparison(ours=(1.0,), peer=(ratio,)), at_least=2.5)
-        monkeypatch.setattr(harness, "machine", lambda: {"cpus": 2, "platform": "Linux-6", "python": "3.11", "packages": {"keras": "3.15"}})
+        monkeypatch.setattr(
+            harness,
+            "machine",
+            lambda: {"cpus": 2, "platform": "Linux-6", "python": "3.11", "packages": {"keras": "3.15"}},
+        )
         report.save(tmp_path / f"{name}.json")
     older = json.loads((tmp_path / "older.json").read_text())
     (tmp_path / "older.json").write_text(json.dumps({**older, "date": "2020-01-01T00:00:00+00:00"}))

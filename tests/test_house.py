@@ -21,12 +21,24 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 SILENT_NAMES = {"utils", "util", "misc", "core", "base", "helpers", "helper", "common"}
 FREE_TO_IMPORT = {"__init__", "cli", "doctor", "tour"}
 OPEN_TO_ALL = {"backend", "bounded", "callbacks", "convergence", "datasets", "doctor", "files"}
-OPEN_TO_ALL |= {"finite", "kernels", "loading", "losses", "options", "quoting", "saving", "version", "waiting"}
+OPEN_TO_ALL |= {
+    "finite",
+    "kernels",
+    "loading",
+    "losses",
+    "options",
+    "quoting",
+    "saving",
+    "version",
+    "waiting",
+}
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
-# Inner loops in one piece: arrays that stand in a tuple, or are handed over, are counted by Numba at each use.
+# Inner loops in one piece: arrays that stand in a tuple, or are handed over, are counted by Numba at each
+# use.
 LONG = {"reactions/kernels/sparse.py: run", "reactions/kernels/tau.py: run"}
-# Inner loops, whose arrays are handed over one by one for the same reason; and `fit`, whose arguments are Keras's.
+# Inner loops, whose arrays are handed over one by one for the same reason; and `fit`, whose arguments are
+# Keras's.
 CROWDED = {
     "reactions/kernels/sparse.py: _join",
     "reactions/analysis/elimination.py: _eliminate",
@@ -71,7 +83,8 @@ def modules():
         name = path.relative_to(ROOT).with_suffix("").parts
         files[".".join(name[:-1] if name[-1] == "__init__" else name)] = path
     return {
-        module: {name if name in files else name.rpartition(".")[0] for name in imported(path)} - {module} for module, path in files.items()
+        module: {name if name in files else name.rpartition(".")[0] for name in imported(path)} - {module}
+        for module, path in files.items()
     }
 
 
@@ -80,7 +93,9 @@ def test_imports_go_in_no_circle(depth):
     graph = {}
     for module, others in modules().items():
         inside = module.split(".")[:depth]
-        graph.setdefault(".".join(inside), set()).update(".".join(other.split(".")[:depth]) for other in others)
+        graph.setdefault(".".join(inside), set()).update(
+            ".".join(other.split(".")[:depth]) for other in others
+        )
     for node, others in graph.items():
         others -= {node}
     TopologicalSorter(graph).prepare()  # names the circle
@@ -101,16 +116,26 @@ def test_private_names_of_others_stand_in_one_place():
     trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in FILES}
     nodes = [node for tree in trees.values() for node in ast.walk(tree)]
     ours = {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.ClassDef)}
-    ours |= {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
+    ours |= {
+        node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+    }
     ours |= {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
     strays = []
     for path in set(FILES) - {PACKAGE / "backend" / "keras_internals.py", PACKAGE / "kernels.py"}:
         for node in ast.walk(trees[path]):
-            if isinstance(node, ast.Attribute) and node.attr not in ours | DOCUMENTED and PRIVATE.match(node.attr):
+            if (
+                isinstance(node, ast.Attribute)
+                and node.attr not in ours | DOCUMENTED
+                and PRIVATE.match(node.attr)
+            ):
                 strays.append(f"{path.relative_to(ROOT)}:{node.lineno}: {node.attr}")
-            for name in [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else ():
+            for name in (
+                [alias.name for alias in node.names] if isinstance(node, ast.Import | ast.ImportFrom) else ()
+            ):
                 whole = f"{node.module or ''}.{name}" if isinstance(node, ast.ImportFrom) else name
-                if not whole.startswith("partita.") and any(part in INSIDES or PRIVATE.match(part) for part in whole.split(".")):
+                if not whole.startswith("partita.") and any(
+                    part in INSIDES or PRIVATE.match(part) for part in whole.split(".")
+                ):
                     strays.append(f"{path.relative_to(ROOT)}:{node.lineno}: {whole}")
     assert not strays
 
@@ -121,7 +146,11 @@ def test_every_part_is_offered():
 
 
 def test_no_file_is_longer_than_400_lines():
-    assert not [f"{path.relative_to(ROOT)}: {count}" for path in FILES if (count := len(path.read_text("utf-8").splitlines())) > 400]
+    assert not [
+        f"{path.relative_to(ROOT)}: {count}"
+        for path in FILES
+        if (count := len(path.read_text("utf-8").splitlines())) > 400
+    ]
 
 
 def functions():
@@ -138,7 +167,11 @@ def own_lines(node):
     def within(inner):
         for child in ast.iter_child_nodes(inner):
             if isinstance(child, ast.FunctionDef):
-                yield child.end_lineno - min([child.lineno, *(line.lineno for line in child.decorator_list)]) + 1
+                yield (
+                    child.end_lineno
+                    - min([child.lineno, *(line.lineno for line in child.decorator_list)])
+                    + 1
+                )
             else:
                 yield from within(child)
 
@@ -153,21 +186,35 @@ def test_a_function_fits_on_a_screen():
 
 def test_few_arguments_are_given_by_position():
     given = {name: [it.arg for it in [*node.args.posonlyargs, *node.args.args]] for name, node in functions()}
-    crowded = {name for name, words in given.items() if len([word for word in words if word not in ("self", "cls")]) > 8}
-    commands = {name for name, node in functions() if any("command" in ast.unparse(line) for line in node.decorator_list)}
+    crowded = {
+        name
+        for name, words in given.items()
+        if len([word for word in words if word not in ("self", "cls")]) > 8
+    }
+    commands = {
+        name
+        for name, node in functions()
+        if any("command" in ast.unparse(line) for line in node.decorator_list)
+    }
     assert crowded - commands == CROWDED
 
 
 def test_every_name_says_what_is_inside():
     paths = [
-        path for folder in ("partita", "tests", "benchmarks") for path in (ROOT / folder).rglob("*") if "__pycache__" not in path.parts
+        path
+        for folder in ("partita", "tests", "benchmarks")
+        for path in (ROOT / folder).rglob("*")
+        if "__pycache__" not in path.parts
     ]
     assert not [str(path.relative_to(ROOT)) for path in paths if path.stem.strip("_") in SILENT_NAMES]
 
 
 def test_parts_that_promise_it_work_without_keras():
     parts = WITHOUT_KERAS & set(partita.PARTS)
-    code = f"import sys, partita; [getattr(partita, part) for part in {parts or '()'}]; sys.exit('keras' in sys.modules)"
+    code = (
+        f"import sys, partita; [getattr(partita, part) for part in {parts or '()'}]; sys.exit('keras' in "
+        f"sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -180,7 +227,11 @@ def public_names():
 
 def own_methods(cls):
     """The functions, properties and the like that are written in the class itself."""
-    return {name: value for name, value in vars(cls).items() if isinstance(value, (FunctionType, property, classmethod, staticmethod))}
+    return {
+        name: value
+        for name, value in vars(cls).items()
+        if isinstance(value, (FunctionType, property, classmethod, staticmethod))
+    }
 
 
 @pytest.mark.parametrize("thing", [*public_names()])
@@ -194,7 +245,9 @@ def test_public_methods_are_described_unless_a_contract_does_so(thing):
     if isinstance(thing, type):
         contracts = {name for above in thing.__mro__[1:] for name in vars(above)}
         assert not [
-            name for name, method in own_methods(thing).items() if not (name.startswith("_") or name in contracts or method.__doc__)
+            name
+            for name, method in own_methods(thing).items()
+            if not (name.startswith("_") or name in contracts or method.__doc__)
         ]
 
 
@@ -204,7 +257,9 @@ def untyped(function):
     asked = inspect.signature(function)
     parameters = [parameter for name, parameter in asked.parameters.items() if name not in ("self", "cls")]
     wants_return = function.__name__ != "__init__"
-    return any(part.annotation is part.empty for part in parameters) or (wants_return and asked.return_annotation is asked.empty)
+    return any(part.annotation is part.empty for part in parameters) or (
+        wants_return and asked.return_annotation is asked.empty
+    )
 
 
 @pytest.mark.parametrize("thing", [*public_names()])
@@ -212,10 +267,20 @@ def test_public_names_are_typed_unless_a_contract_does_so(thing):
     if isinstance(thing, FunctionType):
         assert not untyped(thing)
     elif isinstance(thing, type):
-        above = (*thing.__mro__[1:], import_module("keras").layers.Layer)  # for those that Keras saves and that are no layers
+        above = (
+            *thing.__mro__[1:],
+            import_module("keras").layers.Layer,
+        )  # for those that Keras saves and that are no layers
         contracts = {name for contract in above for name in dir(contract)} - {"__init__"}
-        own = {name: method for name, method in own_methods(thing).items() if name not in contracts and name[0] != "_"}
-        if isinstance(vars(thing).get("__init__"), FunctionType) and thing.__init__.__module__ == thing.__module__:
+        own = {
+            name: method
+            for name, method in own_methods(thing).items()
+            if name not in contracts and name[0] != "_"
+        }
+        if (
+            isinstance(vars(thing).get("__init__"), FunctionType)
+            and thing.__init__.__module__ == thing.__module__
+        ):
             own["__init__"] = thing.__init__
         assert not [name for name, method in own.items() if untyped(method)]
 
@@ -236,7 +301,8 @@ def test_a_class_is_a_contract_or_final():
         for cls in ours
         for above in ours.intersection(cls.__mro__[1:])
         for name in own_methods(cls).keys() & own_methods(above).keys() - {"__init__"}
-        if not getattr(vars(above)[name], "__isabstractmethod__", False) and f"super().{name}(" not in inspect.getsource(vars(cls)[name])
+        if not getattr(vars(above)[name], "__isabstractmethod__", False)
+        and f"super().{name}(" not in inspect.getsource(vars(cls)[name])
     ]
     assert not overrides
 
@@ -244,4 +310,8 @@ def test_a_class_is_a_contract_or_final():
 def test_every_class_is_loaded_as_itself():
     keras = import_module("keras")
     names = {cls: keras.saving.get_registered_name(cls) for cls in own_classes()}
-    assert not [name for cls, name in names.items() if name.startswith("partita>") and keras.saving.get_registered_object(name) is not cls]
+    assert not [
+        name
+        for cls, name in names.items()
+        if name.startswith("partita>") and keras.saving.get_registered_object(name) is not cls
+    ]

@@ -11,7 +11,12 @@ import partita
 from partita import backend
 
 KEPT = Path(__file__).parent / "trust" / "kept"
-UNASKED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
+UNASKED = {
+    "floatx": "float32",
+    "epsilon": 1e-07,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
 
 
 def loaded_after(statement):
@@ -22,7 +27,9 @@ def loaded_after(statement):
 
 
 def test_import_is_light():
-    assert loaded_after("import partita; dir(partita)").isdisjoint({"keras", "numba", "numpy", *backend._BACKENDS})
+    assert loaded_after("import partita; dir(partita)").isdisjoint(
+        {"keras", "numba", "numpy", *backend._BACKENDS}
+    )
 
 
 @pytest.mark.parametrize("part", partita.PARTS)
@@ -65,7 +72,9 @@ def test_first_installed_backend_is_taken(installed, packages, taken):
 
 
 def test_no_backend_says_what_to_install(installed):
-    with pytest.raises(ImportError, match=r"pip install 'partita\[jax\]'.*'partita\[torch\]'.*'partita\[tensorflow\]'"):
+    with pytest.raises(
+        ImportError, match=r"pip install 'partita\[jax\]'.*'partita\[torch\]'.*'partita\[tensorflow\]'"
+    ):
         backend.choose()
 
 
@@ -87,8 +96,12 @@ def test_keras_already_imported_wins(installed, monkeypatch):
     [
         pytest.param(json.dumps({"backend": "torch"}), "torch", id="torch"),
         pytest.param(json.dumps({"backend": "tensorflow"}), "tensorflow", id="tensorflow-written-by-hand"),
-        pytest.param(json.dumps(UNASKED | {"floatx": "float64"}), "tensorflow", id="tensorflow-kept-in-an-edited-file"),
-        pytest.param(json.dumps(UNASKED | {"backend": "openvino"}), "openvino", id="not-installed-but-asked-for"),
+        pytest.param(
+            json.dumps(UNASKED | {"floatx": "float64"}), "tensorflow", id="tensorflow-kept-in-an-edited-file"
+        ),
+        pytest.param(
+            json.dumps(UNASKED | {"backend": "openvino"}), "openvino", id="not-installed-but-asked-for"
+        ),
         pytest.param(json.dumps(UNASKED), "jax", id="as-keras-writes-it"),
         pytest.param(json.dumps({"floatx": "float64"}), "jax", id="without-a-backend"),
         pytest.param("[]", "jax", id="not-an-object"),
@@ -118,7 +131,11 @@ def test_only_a_real_package_counts_as_installed(monkeypatch, tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert [backend._is_installed(name) for name in ("whole", "left_behind", "absent")] == [True, False, False]
+    assert [backend._is_installed(name) for name in ("whole", "left_behind", "absent")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_part_finds_a_backend_where_keras_left_its_own_default(monkeypatch, tmp_path):
@@ -126,7 +143,10 @@ def test_a_part_finds_a_backend_where_keras_left_its_own_default(monkeypatch, tm
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     code = "from partita.crf import CRF; import keras; print(keras.backend.backend())"
-    used = [subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    used = [
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+        for _ in range(2)
+    ]
     assert json.loads((tmp_path / "keras.json").read_text()) == UNASKED
     assert used == [f"{next(filter(backend._is_installed, backend._BACKENDS))}\n"] * 2
 
@@ -139,11 +159,20 @@ def said_by(code, **environment):
     ).stdout.split()
 
 
-@pytest.mark.parametrize("first", ["import partita, keras", "import keras, partita", "from partita import reactions; import keras"])
+@pytest.mark.parametrize(
+    "first", ["import partita, keras", "import keras, partita", "from partita import reactions; import keras"]
+)
 def test_keras_knows_our_classes_without_a_part_being_used(first, tmp_path):
-    (tmp_path / "keras.json").write_text(json.dumps({"backend": os.environ["KERAS_BACKEND"]}))  # for where Keras comes first
-    models = [str(KEPT / f"{name}.keras") for name in ("tagger", "flow", "energy", "vae", "sampled_softmax", "centers", "mixture")]
-    code = f"{first}\nfor path in {models}: print(type(keras.saving.load_model(path, compile=False)).__name__)"
+    (tmp_path / "keras.json").write_text(
+        json.dumps({"backend": os.environ["KERAS_BACKEND"]})
+    )  # for where Keras comes first
+    models = [
+        str(KEPT / f"{name}.keras")
+        for name in ("tagger", "flow", "energy", "vae", "sampled_softmax", "centers", "mixture")
+    ]
+    code = (
+        f"{first}\nfor path in {models}: print(type(keras.saving.load_model(path, compile=False)).__name__)"
+    )
     names = ["Tagger", "Flow", "EnergyModel", "VAE", "Sequential", "Functional", "GaussianMixture"]
     assert said_by(code, KERAS_HOME=str(tmp_path)) == names
 
@@ -195,7 +224,10 @@ def test_load_gives_models_and_vectors(tmp_path):
     assert partita.load(tmp_path / "words.npz").words == ["cat", "dog"]
 
 
-@pytest.mark.parametrize(("name", "error"), [("missing.keras", FileNotFoundError), ("text.keras", ValueError), ("text.npz", ValueError)])
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [("missing.keras", FileNotFoundError), ("text.keras", ValueError), ("text.npz", ValueError)],
+)
 def test_load_names_the_file_that_it_cannot_read(tmp_path, name, error):
     (tmp_path / "text.keras").write_text("no model")
     (tmp_path / "text.npz").write_text("no vectors")
@@ -203,11 +235,16 @@ def test_load_names_the_file_that_it_cannot_read(tmp_path, name, error):
         partita.load(tmp_path / name)
 
 
-BESIDE_THE_PARTS = [path.stem for path in Path(partita.__file__).parent.glob("*.py") if not path.stem.startswith("__")]
+BESIDE_THE_PARTS = [
+    path.stem for path in Path(partita.__file__).parent.glob("*.py") if not path.stem.startswith("__")
+]
 
 
 @pytest.mark.parametrize("module", BESIDE_THE_PARTS)
 def test_each_module_can_be_imported_first_and_the_parts_are_registered_all_the_same(module):
-    code = f"import partita.{module}\nimport keras, sched\nprint(keras.saving.get_registered_object('partita>Flow') is not None)"
+    code = (
+        f"import partita.{module}\nimport keras, "
+        f"sched\nprint(keras.saving.get_registered_object('partita>Flow') is not None)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (found.stdout.split(), found.returncode) == (["True"], 0), found.stderr

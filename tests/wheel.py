@@ -23,7 +23,11 @@ def look_into(wheel: Path) -> None:
         names = {name for name in file.namelist() if ".dist-info/" not in name}
         about = {name.partition(".dist-info/")[2]: name for name in file.namelist() if ".dist-info/" in name}
         metadata = message_from_bytes(file.read(about["METADATA"]))
-    package = {path.relative_to(ROOT).as_posix() for path in (ROOT / "partita").rglob("*") if path.suffix in (".py", ".typed")}
+    package = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "partita").rglob("*")
+        if path.suffix in (".py", ".typed")
+    }
     assert names == package, names ^ package
     assert "licenses/LICENSE" in about, about
     assert {*metadata.get_all("Provides-Extra", [])} == EXTRAS
@@ -49,8 +53,15 @@ def use(backend: str) -> None:
     report = call("doctor")
     print(report)
     assert f"backend     {backend}, chosen as the first of" in report
-    assert "1,000 finished" in call("simulate", "-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1", "--until", "10")
-    quick_start = (ROOT / "README.md").read_text(encoding="utf-8").partition("\n## Quick start\n")[2].partition("\n## ")[0]
+    assert "1,000 finished" in call(
+        "simulate", "-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1", "--until", "10"
+    )
+    quick_start = (
+        (ROOT / "README.md")
+        .read_text(encoding="utf-8")
+        .partition("\n## Quick start\n")[2]
+        .partition("\n## ")[0]
+    )
     blocks = re.findall(r"^```(python|console)\n(.*?)^```", quick_start, re.MULTILINE | re.DOTALL)
     assert {language for language, _ in blocks} == {"python", "console"}, "README has no quick start"
     os.environ["PATH"] = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
@@ -69,4 +80,7 @@ if __name__ == "__main__":
         os.environ.pop("KERAS_BACKEND", None)
         use(sys.argv[2])
         os.chdir("/")
-    print(f"{Path(sys.argv[1]).name} holds what it should, and works with {sys.argv[2]} on Python {sys.version.split()[0]}")
+    print(
+        f"{Path(sys.argv[1]).name} holds what it should, and works with {sys.argv[2]} on Python "
+        f"{sys.version.split()[0]}"
+    )

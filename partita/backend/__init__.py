@@ -95,7 +95,9 @@ def is_known(tensor: Any) -> bool:
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Where float64 stays float64. Elsewhere JAX makes it float32, and so do many functions of `keras.ops` on JAX and PyTorch.
+    """Where float64 stays float64.
+
+    Elsewhere JAX makes it float32, and so do many functions of `keras.ops` on JAX and PyTorch.
 
     Example:
         >>> import numpy as np
@@ -122,7 +124,9 @@ def double_precision() -> Iterator[None]:
 
 
 def add_rows(variable: Any, rows: Any, values: Any) -> Any:
-    """Add to some rows of a variable, in place: the others are neither read nor copied. A row given twice gets both.
+    """Add to some rows of a variable, in place: the others are neither read nor copied.
+
+    A row given twice gets both.
 
     Returns:
         The rows as they are afterwards.

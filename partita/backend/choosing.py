@@ -1,7 +1,7 @@
 """Which backend Keras gets where nobody has chosen one.
 
-Keras by itself takes TensorFlow, and fails where that is missing. Worse, its first import writes that default to
-`keras.json` as if someone had asked for it; a file that holds exactly this default is therefore no choice.
+Keras by itself takes TensorFlow, and fails where that is missing. Worse, its first import writes that default
+to `keras.json` as if someone had asked for it; a file that holds exactly this default is therefore no choice.
 """
 
 import json
@@ -16,7 +16,12 @@ from types import ModuleType
 from typing import Any
 
 _BACKENDS = ("jax", "torch", "tensorflow")
-_WRITTEN_UNASKED = {"floatx": "float32", "epsilon": 1e-07, "backend": "tensorflow", "image_data_format": "channels_last"}
+_WRITTEN_UNASKED = {
+    "floatx": "float32",
+    "epsilon": 1e-07,
+    "backend": "tensorflow",
+    "image_data_format": "channels_last",
+}
 
 
 def choose() -> None:
@@ -111,7 +116,9 @@ def choice() -> tuple[str, str]:
     path = keras_home() / "keras.json"
     if name := _chosen_in_file(path):
         return name, f"by {path}"
-    return next(filter(_is_installed, _BACKENDS), ""), f"as the first of {', '.join(_BACKENDS)} that is installed"
+    return next(
+        filter(_is_installed, _BACKENDS), ""
+    ), f"as the first of {', '.join(_BACKENDS)} that is installed"
 
 
 def _is_installed(package: str) -> bool:
@@ -124,7 +131,11 @@ def _chosen_in_file(path: Path) -> str:
         settings = json.loads(path.read_text())
     except (OSError, ValueError):
         return ""
-    return str(settings["backend"]) if isinstance(settings, dict) and "backend" in settings and settings != _WRITTEN_UNASKED else ""
+    return (
+        str(settings["backend"])
+        if isinstance(settings, dict) and "backend" in settings and settings != _WRITTEN_UNASKED
+        else ""
+    )
 
 
 def keras_home() -> Path:

@@ -20,14 +20,17 @@ def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
     return engine().derivative(function, at, along)
 
 
-def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
+def trajectory(
+    step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int
+) -> tuple[tuple, Any]:
     """Apply `step` to a tuple of float tensors for as long as it is `unfinished`, `limit` times at most, and keep every state.
 
-    The gradient goes through all steps on every backend; on JAX, whose own loops with a data-dependent number of steps have none, from
-    the states kept, forwards and backwards, any number of times.
+    The gradient goes through all steps on every backend; on JAX, whose own loops with a data-dependent number
+    of steps have none, from the states kept, forwards and backwards, any number of times.
 
     Returns:
-        The states stacked on a new first axis, with `limit + 1` rows or fewer, and how many steps were taken. Rows beyond hold zeros.
+        The states stacked on a new first axis, with `limit + 1` rows or fewer, and how many steps were taken.
+        Rows beyond hold zeros.
 
     Example:
         >>> from keras import ops
@@ -44,7 +47,9 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
     Example:
         >>> import numpy as np
         >>> from keras import ops
-        >>> value, jacobian = value_and_jacobian(lambda x: ops.stack([x[0] * x[1], x[1]]))(np.array([2.0, 3.0], "float32"))
+        >>> value, jacobian = value_and_jacobian(lambda x: ops.stack([x[0] * x[1], x[1]]))(
+        ...     np.array([2.0, 3.0], "float32")
+        ... )
         >>> np.array(jacobian).tolist()
         [[3.0, 2.0], [0.0, 1.0]]
     """
@@ -56,7 +61,9 @@ def value_and_gradient(function: Callable[[Any], Any]) -> Callable[[Any], tuple[
 
     Example:
         >>> import numpy as np
-        >>> value, gradient = value_and_gradient(lambda x: x[:, 0] * x[:, 1])(np.array([[2.0, 3.0]], "float32"))
+        >>> value, gradient = value_and_gradient(lambda x: x[:, 0] * x[:, 1])(
+        ...     np.array([[2.0, 3.0]], "float32")
+        ... )
         >>> np.array(gradient).tolist()
         [[3.0, 2.0]]
     """
@@ -68,7 +75,9 @@ def gradients_of_loss(model: Any, x: Any, y: Any) -> list[Any]:
 
     Example:
         >>> import keras, numpy as np
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+        >>> model = keras.Sequential(
+        ...     [keras.Input((2,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+        ... )
         >>> model.compile(loss="mse")
         >>> keras.ops.convert_to_numpy(gradients_of_loss(model, np.eye(2), np.ones((2, 1)))[0]).tolist()
         [[-1.0], [-1.0]]
@@ -95,20 +104,26 @@ def gradient_norms(score: Callable[[Any], Any], x: Any) -> Any:
     return ops.sum(ops.reshape(slope, (ops.shape(slope)[0], -1)) ** 2, axis=-1)
 
 
-def with_gradient(value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]) -> Callable[..., Any]:
+def with_gradient(
+    value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]
+) -> Callable[..., Any]:
     """Return a function of float tensors with a gradient of its own, which can be differentiated again, forwards and backwards.
 
-    The gradient is used for the first derivative of `value` alone; derivatives of it are those of the code that computes it.
+    The gradient is used for the first derivative of `value` alone; derivatives of it are those of the code
+    that computes it.
 
     Args:
         value: Inputs → the result, one tensor, and a tuple of tensors to be kept for the gradient.
-        gradient: (tensor like the result, inputs, what was kept) → a tensor for each input, linear in its first argument. Both
-            functions see all that is differentiated as arguments; neither closes over it.
+        gradient: (tensor like the result, inputs, what was kept) → a tensor for each input, linear in its
+            first argument. Both functions see all that is differentiated as arguments; neither closes over
+            it.
 
     Example:
         >>> from keras import ops
         >>> from partita.backend.derivatives import derivative
-        >>> cube = with_gradient(lambda x: (x**3, ()), lambda weight, inputs, kept: (3 * inputs[0] ** 2 * weight,))
+        >>> cube = with_gradient(
+        ...     lambda x: (x**3, ()), lambda weight, inputs, kept: (3 * inputs[0] ** 2 * weight,)
+        ... )
         >>> float(cube(ops.array(2.0))), float(derivative(cube, ops.array(2.0), ops.array(1.0)))
         (8.0, 12.0)
     """
@@ -118,8 +133,9 @@ def with_gradient(value: Callable[..., tuple[Any, tuple]], gradient: Callable[[A
 def differentiable(function: Callable) -> Callable:
     """Compile as `backend.compiled` does, with derivatives of any order, forwards and backwards, on every backend.
 
-    On TensorFlow a compiled function called eagerly has first derivatives only: its loops cannot be differentiated from outside.
-    Here the gradient is a compiled function of its own, with the same property. Neither may read variables.
+    On TensorFlow a compiled function called eagerly has first derivatives only: its loops cannot be
+    differentiated from outside. Here the gradient is a compiled function of its own, with the same property.
+    Neither may read variables.
 
     Example:
         >>> from keras import ops

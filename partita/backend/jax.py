@@ -17,7 +17,11 @@ def devices() -> list[str]:
 
 
 def compiled(function: Callable) -> Callable:
-    settings = [name for name, parameter in signature(function).parameters.items() if parameter.kind is parameter.KEYWORD_ONLY]
+    settings = [
+        name
+        for name, parameter in signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
     return jax.jit(function, static_argnames=settings)
 
 
@@ -78,7 +82,9 @@ def gradients(loss: Callable[[], Any], variables: list[Any]) -> list[Any]:
     return jax.grad(of)([variable.value for variable in variables])
 
 
-def with_gradient(value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]) -> Callable[..., Any]:
+def with_gradient(
+    value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]
+) -> Callable[..., Any]:
     @jax.custom_jvp
     def run(*inputs):
         return value(*inputs)[0]
@@ -92,7 +98,9 @@ def with_gradient(value: Callable[..., tuple[Any, tuple]], gradient: Callable[[A
     return run
 
 
-def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
+def trajectory(
+    step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int
+) -> tuple[tuple, Any]:
 
     pure, closed_over = jax.closure_convert(step, *start)  # a custom derivative sees only what it is handed
 
@@ -105,18 +113,31 @@ def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start
             state = pure(*state, *closed_over)
             return count + 1, state, _with_row(rows, count + 1, state)
 
-        count, _, rows = lax.while_loop(lambda carry: (carry[0] < limit) & unfinished(*carry[1]), advance, (0, start, rows))
+        count, _, rows = lax.while_loop(
+            lambda carry: (carry[0] < limit) & unfinished(*carry[1]), advance, (0, start, rows)
+        )
         return rows, count
 
     @run.defjvp
     def run_with_derivative(primals, tangents):
         rows, count = run(*primals)
-        # JAX transposes the equations below only if every part of their right side depends on a tangent, be it as 0 · ẋ.
-        firsts = [jnp.where(False, part.ravel()[0], 0).astype("float32") for part in jax.tree.leaves(tangents) if part.size]
+        # JAX transposes the equations below only if every part of their right side depends on a tangent, be
+        # it as 0 · ẋ.
+        firsts = [
+            jnp.where(False, part.ravel()[0], 0).astype("float32")
+            for part in jax.tree.leaves(tangents)
+            if part.size
+        ]
         nothing = jnp.sum(jnp.stack(firsts))
         start_dot, closed_dot = jax.tree.map(lambda part: part + nothing.astype(part.dtype), tangents)
         later = tuple(jnp.zeros_like(part) + nothing.astype(part.dtype) for part in rows)
-        rows_dot = _tangents(lambda state, closed: pure(*state, *closed), rows, primals[1], count, (start_dot, later, closed_dot))
+        rows_dot = _tangents(
+            lambda state, closed: pure(*state, *closed),
+            rows,
+            primals[1],
+            count,
+            (start_dot, later, closed_dot),
+        )
         return (rows, count), (rows_dot, np.zeros((), jax.dtypes.float0))
 
     return run(start, closed_over)
@@ -125,8 +146,8 @@ def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start
 def _tangents(step: Callable[..., tuple], rows: tuple, closed_over: Any, count: Any, right: tuple) -> tuple:
     """Derivatives of all rows; `right` has those of the first row, zeros in rows, and those of what the step closes over.
 
-    They solve linear equations, row after row: ẋ_{i+1} − J_i ẋ_i − K_i ċ = b_{i+1}. Said as such, JAX can also transpose them, which
-    is the gradient, and differentiate them again.
+    They solve linear equations, row after row: ẋ_{i+1} − J_i ẋ_i − K_i ċ = b_{i+1}. Said as such, JAX can
+    also transpose them, which is the gradient, and differentiate them again.
     """
 
     def add(left, right):
@@ -139,10 +160,17 @@ def _tangents(step: Callable[..., tuple], rows: tuple, closed_over: Any, count: 
         start_dot, later, closed_dot = unknown
         rows_dot, numbers = _with_row(later, 0, start_dot), jnp.arange(rows[0].shape[0] - 1)
         moved = jax.vmap(lambda row: push(row, _row(rows_dot, row), closed_dot))(numbers)
-        taken = tuple(jnp.where((numbers < count).reshape(-1, *[1] * (part.ndim - 1)), part, 0) for part in moved)
-        return start_dot, tuple(part.at[1:].add(-step) for part, step in zip(later, taken, strict=True)), closed_dot
+        taken = tuple(
+            jnp.where((numbers < count).reshape(-1, *[1] * (part.ndim - 1)), part, 0) for part in moved
+        )
+        return (
+            start_dot,
+            tuple(part.at[1:].add(-step) for part, step in zip(later, taken, strict=True)),
+            closed_dot,
+        )
 
-    # What a loop reads and what it writes are different arrays: XLA would copy one that is both, at every step.
+    # What a loop reads and what it writes are different arrays: XLA would copy one that is both, at every
+    # step.
     def forwards(_, right):
         start_dot, later, closed_dot = right
 
@@ -157,13 +185,20 @@ def _tangents(step: Callable[..., tuple], rows: tuple, closed_over: Any, count: 
         start_bar, later, closed_bar = right
 
         def own(row):
-            return jax.tree.map(lambda first, other: jnp.where(row == 0, first, other), start_bar, _row(later, row))
+            return jax.tree.map(
+                lambda first, other: jnp.where(row == 0, first, other), start_bar, _row(later, row)
+            )
 
         def retreat(carry):
             row, state_bar, written, closed_bar = carry
             _, pull = jax.vjp(step, _row(rows, row - 1), closed_over)
             previous_bar, more = pull(state_bar)
-            return row - 1, add(own(row - 1), previous_bar), _with_row(written, row, state_bar), add(closed_bar, more)
+            return (
+                row - 1,
+                add(own(row - 1), previous_bar),
+                _with_row(written, row, state_bar),
+                add(closed_bar, more),
+            )
 
         return lax.while_loop(lambda carry: carry[0] > 0, retreat, (count, own(count), later, closed_bar))[1:]
 
@@ -178,7 +213,9 @@ def _row(rows: tuple, row: Any) -> tuple:
 
 def _with_row(rows: tuple, row: Any, values: tuple) -> tuple:
 
-    return tuple(lax.dynamic_update_index_in_dim(part, value, row, 0) for part, value in zip(rows, values, strict=True))
+    return tuple(
+        lax.dynamic_update_index_in_dim(part, value, row, 0) for part, value in zip(rows, values, strict=True)
+    )
 
 
 def play_round(model: Any, turns: list[Any], state: tuple) -> tuple[dict[str, Any], tuple]:
@@ -194,19 +231,27 @@ def play_round(model: Any, turns: list[Any], state: tuple) -> tuple[dict[str, An
         def loss_of(values, state, turn=turn, mine=mine):
             weights, states, optimizer, metrics = state
             weights = _replaced(weights, mine, values)
-            now = zip([*movable, *fixed, *measures, *held], [*weights, *states, *metrics, *optimizer], strict=True)
+            now = zip(
+                [*movable, *fixed, *measures, *held], [*weights, *states, *metrics, *optimizer], strict=True
+            )
             with keras.StatelessScope([*now]) as scope:
                 loss = turn.optimizer.scale_loss(turn.loss(before))
-            return loss, tuple([scope.get_current_value(variable) for variable in group] for group in (fixed, measures))
+            return loss, tuple(
+                [scope.get_current_value(variable) for variable in group] for group in (fixed, measures)
+            )
 
         def step(state, _, turn=turn, mine=mine, slots=slots, loss_of=loss_of):
             weights, _, optimizer, _ = state
             values = [weights[index] for index in mine]
             gradients, (states, metrics) = jax.grad(loss_of, has_aux=True)(values, state)
-            values, own = turn.optimizer.stateless_apply([optimizer[index] for index in slots], gradients, values)
+            values, own = turn.optimizer.stateless_apply(
+                [optimizer[index] for index in slots], gradients, values
+            )
             return (_replaced(weights, mine, values), states, _replaced(optimizer, slots, own), metrics), None
 
-        state, _ = lax.scan(step, tuple([*part] for part in state), length=turn.steps, unroll=min(turn.steps, 8))
+        state, _ = lax.scan(
+            step, tuple([*part] for part in state), length=turn.steps, unroll=min(turn.steps, 8)
+        )
     with keras.StatelessScope([*zip(measures, state[3], strict=True)]):
         logs = model.get_metrics_result()
     count = slot[id(model.optimizer.iterations)]

@@ -44,7 +44,10 @@ def learning_rate_of(optimizer: Any) -> Any:
 def epoch_is_over() -> bool:
     """Return, within a PyDataset's `on_epoch_end`, whether an epoch is over.
 
-    Keras calls that once more before the first epoch, when it has looked at some batches to build a model: nothing but who calls tells
-    the two apart, since an epoch may be of one batch, too, and a dataset is not told of callbacks.
+    Keras calls that once more before the first epoch, when it has looked at some batches to build a model:
+    nothing but who calls tells the two apart, since an epoch may be of one batch, too, and a dataset is not
+    told of callbacks.
     """
-    return not any(call.function == "reset" and Path(call.filename).stem == "epoch_iterator" for call in stack(0)[2:5])
+    return not any(
+        call.function == "reset" and Path(call.filename).stem == "epoch_iterator" for call in stack(0)[2:5]
+    )

@@ -81,28 +81,41 @@ def gradients(loss: Callable[[], Any], variables: list[Any]) -> list[Any]:
     return tape.gradient(value, [variable.value for variable in variables])
 
 
-def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
+def trajectory(
+    step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int
+) -> tuple[tuple, Any]:
     return (_trajectory if tf.executing_eagerly() else _trajectory_in_graph)(step, unfinished, start, limit)
 
 
-def _trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
+def _trajectory(
+    step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int
+) -> tuple[tuple, Any]:
     states = [start]
     while len(states) <= limit and unfinished(*states[-1]):
         states.append(step(*states[-1]))
     return tuple(tf.stack(part) for part in zip(*states, strict=True)), len(states) - 1
 
 
-def _trajectory_in_graph(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
+def _trajectory_in_graph(
+    step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int
+) -> tuple[tuple, Any]:
     def go_on(count, state, rows):
         return tf.logical_and(count < limit, unfinished(*state))
 
     def advance(count, state, rows):
         state = step(*state)
-        return count + 1, state, tuple(row.write(count + 1, part) for row, part in zip(rows, state, strict=True))
+        return (
+            count + 1,
+            state,
+            tuple(row.write(count + 1, part) for row, part in zip(rows, state, strict=True)),
+        )
 
     def room(part):
-        # All rows from the start: under XLA an array does not grow, and what is written beyond its end takes the place of the last row.
-        row = tf.TensorArray(part.dtype, limit + 1, dynamic_size=False, clear_after_read=False, element_shape=part.shape)
+        # All rows from the start: under XLA an array does not grow, and what is written beyond its end takes
+        # the place of the last row.
+        row = tf.TensorArray(
+            part.dtype, limit + 1, dynamic_size=False, clear_after_read=False, element_shape=part.shape
+        )
         return row.unstack(tf.zeros(tf.concat([[limit + 1], tf.shape(part)], 0), part.dtype)).write(0, part)
 
     rows = tuple(map(room, start))
@@ -110,10 +123,14 @@ def _trajectory_in_graph(step: Callable[..., tuple], unfinished: Callable[..., A
     return tuple(row.stack() for row in rows), count
 
 
-def with_gradient(value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]) -> Callable[..., Any]:
+def with_gradient(
+    value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]
+) -> Callable[..., Any]:
     @tf.custom_gradient
     def run(*inputs):
-        inputs = tuple(map(tf.identity, inputs))  # of this branch of a `tf.cond`: its gradient finds no tensor of a graph further out
+        inputs = tuple(
+            map(tf.identity, inputs)
+        )  # of this branch of a `tf.cond`: its gradient finds no tensor of a graph further out
         result, kept = value(*inputs)
         return result, lambda weight: gradient(weight, inputs, kept)
 
@@ -128,7 +145,9 @@ def differentiable(function: Callable) -> Callable:
         floats = [x for x in inputs if x.dtype.is_floating]
         results = [y for y in tf.nest.flatten(function(*inputs, **dict(settings))) if y.dtype.is_floating]
         # Not a tape: where this is traced on behalf of a ForwardAccumulator, tapes record nothing.
-        return tf.gradients(results, floats, list(cotangents), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return tf.gradients(
+            results, floats, list(cotangents), unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
 
     @lru_cache(maxsize=1)
     def pull_again():
@@ -149,7 +168,9 @@ def differentiable(function: Callable) -> Callable:
                     for cotangent, y in zip(cotangents, results, strict=True)
                     if y.dtype.is_floating
                 ]
-                found = iter(pull_again()(*given, *inputs, count=len(given), settings=tuple(settings.items())))
+                found = iter(
+                    pull_again()(*given, *inputs, count=len(given), settings=tuple(settings.items()))
+                )
                 return [next(found) if x.dtype.is_floating else None for x in inputs]
 
             return result, gradient

@@ -1,4 +1,7 @@
-"""What partita needs of PyTorch. What is compiled elsewhere runs as it stands here: it is no slower than a loop in Python."""
+"""What partita needs of PyTorch.
+
+What is compiled elsewhere runs as it stands here: it is no slower than a loop in Python.
+"""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -12,7 +15,11 @@ from partita.backend.keras_internals import is_transformed
 
 def devices() -> list[str]:
     found = torch.accelerator.current_accelerator()
-    return ["cpu"] if found is None else [f"{found.type}:{place}" for place in range(torch.accelerator.device_count())]
+    return (
+        ["cpu"]
+        if found is None
+        else [f"{found.type}:{place}" for place in range(torch.accelerator.device_count())]
+    )
 
 
 def compiled(function: Callable) -> Callable:
@@ -24,7 +31,9 @@ uncompiled = torch.compiler.disable
 
 
 def is_known(tensor: Any) -> bool:
-    return not isinstance(tensor, torch.Tensor) or not (tensor.is_meta or is_transformed(tensor))  # Keras builds on the meta device
+    return not isinstance(tensor, torch.Tensor) or not (
+        tensor.is_meta or is_transformed(tensor)
+    )  # Keras builds on the meta device
 
 
 def float64() -> AbstractContextManager[None]:
@@ -72,14 +81,18 @@ def gradients(loss: Callable[[], Any], variables: list[Any]) -> list[Any]:
         return [*torch.autograd.grad(loss(), [variable.value for variable in variables])]
 
 
-def trajectory(step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int) -> tuple[tuple, Any]:
+def trajectory(
+    step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int
+) -> tuple[tuple, Any]:
     states = [start]
     while len(states) <= limit and unfinished(*states[-1]):
         states.append(step(*states[-1]))
     return tuple(ops.stack(part) for part in zip(*states, strict=True)), len(states) - 1
 
 
-def with_gradient(value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]) -> Callable[..., Any]:
+def with_gradient(
+    value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]
+) -> Callable[..., Any]:
     def run(*inputs):
         forwards = (torch.autograd.forward_ad.unpack_dual(x).tangent is not None for x in inputs)
         if not all(map(is_known, inputs)) or any(forwards):  # in one of torch.func's transforms

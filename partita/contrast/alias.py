@@ -24,7 +24,10 @@ def alias_table(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     shares = np.asarray(probabilities, np.float64)
     # Where they sum to less, what has no probability could be drawn.
     if shares.ndim != 1 or not (shares >= 0).all() or not abs(shares.sum() - 1) < 1e-6:
-        raise ValueError(f"probabilities must be (size,), none negative, with sum 1, got the shape {shares.shape} and sum {shares.sum()}")
+        raise ValueError(
+            f"probabilities must be (size,), none negative, with sum 1, got the shape {shares.shape} and "
+            f"sum {shares.sum()}"
+        )
     thresholds, others = _fill(shares / shares.sum() * shares.size)
     return thresholds.astype(np.float32), others
 
@@ -33,7 +36,10 @@ def alias_table(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fill(left):
     size = left.size
     thresholds, others = np.ones(size), np.arange(size).astype(np.int32)
-    small, large = np.empty(size, np.int32), np.empty(size, np.int32)  # stacks of places below and above their share
+    small, large = (
+        np.empty(size, np.int32),
+        np.empty(size, np.int32),
+    )  # stacks of places below and above their share
     num_small = num_large = 0
     for i in range(size):
         if left[i] < 1:

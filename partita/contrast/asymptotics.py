@@ -2,9 +2,10 @@
 
     J = E_data[w g gᵀ] + c E_U[w g gᵀ],   V = Cov_data[(1 − h) g] + c²/ν Cov_U[h g],   Cov(θ̂) = J⁻¹ V J⁻¹ / n
 
-h = σ(logit), w = h (1 − h), and g is the gradient of G − γ in the weights and γ. For a true model and c = ν this is the theorem of
-Gutmann and Hyvärinen (2012); for one that is not it still holds (White 1982). At the optimum the gradient s of the loss is 0; how far off
-the weights are, in standard errors, is n sᵀ V⁻¹ s = (θ − θ̂)ᵀ Cov(θ̂)⁻¹ (θ − θ̂), of χ² where chance alone is at work (Rao 1948).
+h = σ(logit), w = h (1 − h), and g is the gradient of G − γ in the weights and γ. For a true model and c = ν
+this is the theorem of Gutmann and Hyvärinen (2012); for one that is not it still holds (White 1982). At the
+optimum the gradient s of the loss is 0; how far off the weights are, in standard errors, is n sᵀ V⁻¹ s = (θ −
+θ̂)ᵀ Cov(θ̂)⁻¹ (θ − θ̂), of χ² where chance alone is at work (Rao 1948).
 """
 
 from dataclasses import dataclass
@@ -37,9 +38,10 @@ class Estimate:
         log_partition: log Z.
         log_partition_error: Its standard error.
         covariance: Of all weights, flat and one after the other, and of log Z at the end.
-        converged: Whether the weights are at the optimum, as far as chance lets it be told. Where they are not, no number here is to be
-            trusted.
-        distance: From the optimum, root mean square over weights and log Z, in standard errors: below about 1 after a good fit.
+        converged: Whether the weights are at the optimum, as far as chance lets it be told. Where they are
+            not, no number here is to be trusted.
+        distance: From the optimum, root mean square over weights and log Z, in standard errors: below about 1
+            after a good fit.
 
     Example:
         >>> found = Estimate({"a": np.array(1.02)}, {"a": np.array(0.01)}, 0.25, 0.02, np.diag([1e-4, 4e-4]))
@@ -61,7 +63,10 @@ class Estimate:
         """Whether the fit converged, in words."""
         if self.converged:
             return "converged"
-        return f"not converged: about {self.distance:.3g} standard errors from the optimum, so values and errors are not to be trusted"
+        return (
+            f"not converged: about {self.distance:.3g} standard errors from the optimum, so values and "
+            f"errors are not to be trusted"
+        )
 
     def __str__(self) -> str:
         rows = [(name, self.parameters[name], self.errors[name]) for name in self.parameters]
@@ -72,7 +77,9 @@ class Estimate:
 
 
 def _show(values: np.ndarray) -> str:
-    return f"{float(values):.4g}" if np.ndim(values) == 0 else np.array2string(np.asarray(values), precision=4)
+    return (
+        f"{float(values):.4g}" if np.ndim(values) == 0 else np.array2string(np.asarray(values), precision=4)
+    )
 
 
 class _Energy:
@@ -87,19 +94,26 @@ class _Energy:
         self.shapes = [tuple(variable.shape) for variable in self.variables]
         self.sizes = [int(np.prod(shape)) for shape in self.shapes]
         if sum(self.sizes) > MOST:
-            raise ValueError(f"standard errors are for energies of at most {MOST} weights, got {sum(self.sizes)}")
+            raise ValueError(
+                f"standard errors are for energies of at most {MOST} weights, got {sum(self.sizes)}"
+            )
         frozen = [variable.value for variable in model.energy.non_trainable_variables]
 
         def energies(flat, points):
             return model._flat(model.energy.stateless_call(self.parts(flat), frozen, points)[0], "energy")
 
         self._value = compiled(energies)
-        self._slope = compiled(lambda flat, along, points: derivative(lambda flat: energies(flat, points), flat, along))
+        self._slope = compiled(
+            lambda flat, along, points: derivative(lambda flat: energies(flat, points), flat, along)
+        )
 
     def parts(self, flat: Any) -> list[Any]:
         """The weights of a vector, each in its shape."""
         ends = np.cumsum(self.sizes)
-        return [ops.reshape(flat[end - size : end], shape) for end, size, shape in zip(ends, self.sizes, self.shapes, strict=True)]
+        return [
+            ops.reshape(flat[end - size : end], shape)
+            for end, size, shape in zip(ends, self.sizes, self.shapes, strict=True)
+        ]
 
     def by_name(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """The weights of a vector under their names, or their paths where names are not unique."""
@@ -112,7 +126,9 @@ class _Energy:
 
     def now(self) -> np.ndarray:
         """The vector as the model has it."""
-        return np.concatenate([np.ravel(ops.convert_to_numpy(part)) for part in (*self.variables, self.model.gamma)]).astype(float)
+        return np.concatenate(
+            [np.ravel(ops.convert_to_numpy(part)) for part in (*self.variables, self.model.gamma)]
+        ).astype(float)
 
     def put_back(self, flat: np.ndarray) -> None:
         """Give the model the weights and the γ of a vector."""
@@ -120,20 +136,33 @@ class _Energy:
             variable.assign(value)
         self.model._gamma.assign(flat[-1] / self.model.learning_rate_factor)
 
-    def look(self, flat: np.ndarray, points: np.ndarray, log_noise: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def look(
+        self, flat: np.ndarray, points: np.ndarray, log_noise: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Logits `(n,)` and their gradients `(n, weights + 1)`."""
         values, slopes = [], []
-        at, directions = ops.convert_to_tensor(flat[:-1].astype(np.float32)), np.eye(sum(self.sizes), dtype=np.float32)
+        at, directions = (
+            ops.convert_to_tensor(flat[:-1].astype(np.float32)),
+            np.eye(sum(self.sizes), dtype=np.float32),
+        )
         for start in range(0, len(points), CHUNK):
             part = points[start : start + CHUNK]
-            filled = ops.convert_to_tensor(part[np.arange(min(CHUNK, len(points))) % len(part)])  # one shape, compiled once
+            filled = ops.convert_to_tensor(
+                part[np.arange(min(CHUNK, len(points))) % len(part)]
+            )  # one shape, compiled once
             columns = [self._slope(at, ops.convert_to_tensor(along), filled) for along in directions]
             values.append(ops.convert_to_numpy(self._value(at, filled))[: len(part)].astype(float))
-            slopes.append(np.stack([ops.convert_to_numpy(column)[: len(part)] for column in columns], axis=1).astype(float))
+            slopes.append(
+                np.stack([ops.convert_to_numpy(column)[: len(part)] for column in columns], axis=1).astype(
+                    float
+                )
+            )
         logits = np.concatenate(values) - flat[-1]
         if self.model.loss_name == "nce":
             logits = logits - log_noise - np.log(self.model.num_noise)
-        slope = np.where(np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes))  # what leaves no room for a point says nothing
+        slope = np.where(
+            np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes)
+        )  # what leaves no room for a point says nothing
         return logits, np.pad(slope, [(0, 0), (0, 1)], constant_values=-1.0)
 
 
@@ -151,7 +180,10 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
     for (logits, slopes), (points, _), kind in zip(seen, samples, ("data", "noise"), strict=True):
         bad = np.isnan(logits) | (logits == np.inf) | ~np.isfinite(slopes).all(axis=1)
         if bad.any():
-            raise ValueError(f"energy and its slope in the weights must be finite where there is {kind}, got others at {points[bad][0]}")
+            raise ValueError(
+                f"energy and its slope in the weights must be finite where there is {kind}, got others at "
+                f"{points[bad][0]}"
+            )
     if refine:
         flat, seen = _refined(energy, flat, samples, seen, weight)
         energy.put_back(flat)
@@ -173,10 +205,13 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
     )
 
 
-def _refined(energy: _Energy, flat: np.ndarray, samples: list, seen: list, weight: float) -> tuple[np.ndarray, list]:
+def _refined(
+    energy: _Energy, flat: np.ndarray, samples: list, seen: list, weight: float
+) -> tuple[np.ndarray, list]:
     """The optimum for these samples, and what is seen there, by Newton's steps.
 
-    They are damped as Levenberg and Marquardt do: points far out may make a step too long by orders of magnitude.
+    They are damped as Levenberg and Marquardt do: points far out may make a step too long by orders of
+    magnitude.
     """
 
     def loss(seen):
@@ -204,9 +239,13 @@ def _refined(energy: _Energy, flat: np.ndarray, samples: list, seen: list, weigh
 def _inverse(bread: np.ndarray) -> np.ndarray:
     """J⁻¹, by way of a J whose diagonal is 1."""
     scale = np.sqrt(np.diag(bread))
-    values, vectors = np.linalg.eigh(bread / np.outer(scale, scale)) if (scale > 0).all() else (np.zeros(1), bread)
+    values, vectors = (
+        np.linalg.eigh(bread / np.outer(scale, scale)) if (scale > 0).all() else (np.zeros(1), bread)
+    )
     if not values[0] > REDUNDANT:
-        raise ValueError("energy has weights that change nothing, alone or together: they have no standard error")
+        raise ValueError(
+            "energy has weights that change nothing, alone or together: they have no standard error"
+        )
     return (vectors / values) @ vectors.T / np.outer(scale, scale)
 
 
@@ -216,7 +255,11 @@ def _step(bread: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray
     scale = np.where(scale > 0, scale, 1)
     values, vectors = np.linalg.eigh(bread / np.outer(scale, scale))
     known = values > REDUNDANT
-    return vectors @ (np.where(known, vectors.T @ (gradient / scale), 0) / np.where(known, values + damping, 1)) / scale
+    return (
+        vectors
+        @ (np.where(known, vectors.T @ (gradient / scale), 0) / np.where(known, values + damping, 1))
+        / scale
+    )
 
 
 def _distance(gradient: np.ndarray, covariance: np.ndarray) -> float:
@@ -233,6 +276,8 @@ def _pieces(seen: list, weight: float) -> tuple[np.ndarray, tuple[np.ndarray, np
     bread, scores = np.zeros(2 * seen[0][1].shape[1:]), []
     for (logits, slopes), scale, sign in zip(seen, (1.0, weight), (1, -1), strict=True):
         share = 0.5 * (1 + np.tanh(logits / 2))
-        bread = bread + scale * np.einsum("n,ni,nj->ij", share * (1 - share), slopes, slopes, optimize=True) / len(logits)
+        bread = bread + scale * np.einsum(
+            "n,ni,nj->ij", share * (1 - share), slopes, slopes, optimize=True
+        ) / len(logits)
         scores.append(scale * sign * (1 - share if sign > 0 else share)[:, None] * slopes)
     return bread, (scores[0], scores[1])

@@ -38,23 +38,49 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
     type=click.Choice(KINDS),
     default="words",
     show_default=True,
-    help="words: small letters, without punctuation. whitespace: as they stand, for text cut into words. characters: each by itself.",
+    help="words: small letters, without punctuation. whitespace: as they stand, for text cut into words. "
+    "characters: each by itself.",
 )
 @click.option("--dim", type=count(4096), default=100, show_default=True, help="Length of a vector.")
-@click.option("--window", type=count(1000), default=5, show_default=True, help="Words on either side, at most.")
-@click.option("--negatives", type=count(10_000), default=5, show_default=True, help="Words of noise for each side of a window.")
+@click.option(
+    "--window", type=count(1000), default=5, show_default=True, help="Words on either side, at most."
+)
+@click.option(
+    "--negatives",
+    type=count(10_000),
+    default=5,
+    show_default=True,
+    help="Words of noise for each side of a window.",
+)
 @click.option("--min-count", type=_COUNT, default=5, show_default=True, help="Rarer words are left out.")
-@click.option("--sample", type=FiniteRange(min=0), default=1e-3, show_default=True, help="Share above which a word is thinned out.")
+@click.option(
+    "--sample",
+    type=FiniteRange(min=0),
+    default=1e-3,
+    show_default=True,
+    help="Share above which a word is thinned out.",
+)
 @click.option("--epochs", type=_COUNT, default=5, show_default=True)
 @click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), default=0.025, show_default=True)
-@click.option("--threads", type=count(1024), default=1, show_default=True, help="With one, the same seed gives the same vectors.")
+@click.option(
+    "--threads",
+    type=count(1024),
+    default=1,
+    show_default=True,
+    help="With one, the same seed gives the same vectors.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--near", multiple=True, metavar="WORD", help="Print the words nearest to this one. May be given several times.")
+@click.option(
+    "--near",
+    multiple=True,
+    metavar="WORD",
+    help="Print the words nearest to this one. May be given several times.",
+)
 def embed(corpus: Path, out: Path, tokens: str, near: tuple[str, ...], **settings: Any) -> None:
     """Make vectors of the words of CORPUS, by skip-gram with negative sampling.
 
-    CORPUS has one sentence a line; it may be packed as .gz, and larger than memory. Chinese and other text without spaces is cut into
-    words first, by `partita tag apply`, and read with --tokens whitespace.
+    CORPUS has one sentence a line; it may be packed as .gz, and larger than memory. Chinese and other text
+    without spaces is cut into words first, by `partita tag apply`, and read with --tokens whitespace.
     """
     vectors = SkipGram(**settings).fit(corpus, progress=True, tokens=tokens)
     vectors.save(out)
@@ -62,6 +88,9 @@ def embed(corpus: Path, out: Path, tokens: str, near: tuple[str, ...], **setting
     for asked in near:
         word = asked if asked in vectors else asked.lower()
         if word in vectors:
-            say(f"{word}: " + ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word)))
+            say(
+                f"{word}: "
+                + ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word))
+            )
         else:
             say(f"{asked}: not in the corpus")

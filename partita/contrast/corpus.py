@@ -45,7 +45,8 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
         tokens: What the words of a file are; see `tokens`. Words in lists stay as they are.
 
     Warns:
-        UserWarning: if the words are so long that the text is probably not cut into words, as Chinese has to be.
+        UserWarning: if the words are so long that the text is probably not cut into words, as Chinese has to
+            be.
 
     Raises:
         ValueError: if a sentence is no list of words, no word is left, or the file is no text.
@@ -64,7 +65,9 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
         pending = array("i")
         for sentence in sentences:
             if isinstance(sentence, str | bytes):
-                raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence[:40]!r}: split it")
+                raise ValueError(
+                    f"corpus must hold sentences that are lists of words, got {sentence[:40]!r}: split it"
+                )
             if not isinstance(sentence, Iterable):
                 raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence!r}")
             words = sentence if isinstance(sentence, list) else [*sentence]
@@ -73,7 +76,9 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
                     pending.extend(map(numbers.__getitem__, words[start : start + LONGEST]))
                 except TypeError:
                     stray = next(word for word in words if not isinstance(word, str))
-                    raise ValueError(f"corpus must hold sentences that are lists of words, got the word {stray!r}") from None
+                    raise ValueError(
+                        f"corpus must hold sentences that are lists of words, got the word {stray!r}"
+                    ) from None
                 pending.append(END)
             if len(pending) >= PIECE:
                 pending.tofile(file)
@@ -93,7 +98,10 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
     order = order[counts[order] >= min_count]
     doubt = not_words([*numbers], counts)
     if not len(order):
-        message = f"no word is left: none of {len(numbers)} occurs min_count = {min_count} times, the most frequent {counts.max()}"
+        message = (
+            f"no word is left: none of {len(numbers)} occurs min_count = {min_count} times, the most "
+            f"frequent {counts.max()}"
+        )
         raise ValueError(f"{message}. The corpus may not be cut into words, {doubt}" if doubt else message)
     if doubt:
         warnings.warn(f"the corpus may not be cut into words, {doubt}", stacklevel=3)
@@ -149,13 +157,18 @@ def lines(path: Path, tokens: str = "words") -> Iterator[list[str]]:
         rest = ""
         try:
             while text := file.readline(PIECE):
-                within = len(text) == PIECE and not text[-1].isspace()  # a piece of a line, which may end within a word
+                within = (
+                    len(text) == PIECE and not text[-1].isspace()
+                )  # a piece of a line, which may end within a word
                 text, rest = rest + text, ""
                 if within:
                     *before, rest = text.rsplit(None, 1) if tokens != "characters" else _before_last(text)
                     text = before[0] if before else ""
                     if len(rest) > LONGEST_LINE:
-                        raise ValueError(f"a word has more than {LONGEST_LINE:,} characters, expected white space between words")
+                        raise ValueError(
+                            f"a word has more than {LONGEST_LINE:,} characters, expected white space "
+                            f"between words"
+                        )
                 yield split(text)
         except UnicodeDecodeError as error:
             raise ValueError(f"{path} is no text in UTF-8: {error}") from None

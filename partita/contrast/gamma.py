@@ -2,8 +2,9 @@
 
     f(γ) = mean_data σ(γ − a(x)) − c mean_noise σ(a(x') − γ) = 0
 
-a are the logits of "data, not noise" at γ = 0. f rises from −c to 1: there is one root, however heavy the tails of exp(G) / U are, where
-the average E_U exp(G) / U may have no finite value. The same equation is that of bridge sampling (Bennett 1976; Meng and Wong 1996).
+a are the logits of "data, not noise" at γ = 0. f rises from −c to 1: there is one root, however heavy the
+tails of exp(G) / U are, where the average E_U exp(G) / U may have no finite value. The same equation is that
+of bridge sampling (Bennett 1976; Meng and Wong 1996).
 """
 
 from collections.abc import Iterable
@@ -18,7 +19,9 @@ from partita.contrast.pairing import draw, log_noise, points_of
 POINTS = 10_000  # of data and of noise, at most
 
 
-def some_of(batches: Iterable[tuple[Any, np.ndarray | None]], num_batches: int) -> tuple[Any, np.ndarray | None]:
+def some_of(
+    batches: Iterable[tuple[Any, np.ndarray | None]], num_batches: int
+) -> tuple[Any, np.ndarray | None]:
     """The first points of a dataset, and their weights, as many as γ is found from."""
     points, weights, count = [], [], 0
     for x, weight in islice(batches, num_batches):
@@ -54,7 +57,9 @@ def balanced(model: Any, x: np.ndarray, weight: np.ndarray | None, seed: int) ->
         bad = np.isnan(values) | (values == np.inf)
         if bad.any():
             where = int(np.flatnonzero(bad)[0])
-            raise ValueError(f"energy must be finite where there is {kind}, got {values[where]} at {points[where]}")
+            raise ValueError(
+                f"energy must be finite where there is {kind}, got {values[where]} at {points[where]}"
+            )
         energies.append(values)
     if model.loss_name in ("nce", "ranking"):
         shift = np.log(model.num_noise)
@@ -82,9 +87,14 @@ def root(data: np.ndarray, noise: np.ndarray, weight: float, data_weight: np.nda
     for name, logits in (("data", data), ("noise", noise)):
         bad = np.isnan(logits) | (logits == np.inf)
         if bad.any():
-            raise ValueError(f"log Z needs logits of {name} that are finite, got {logits[bad][0]} for {bad.sum()} of {len(logits)} points")
+            raise ValueError(
+                f"log Z needs logits of {name} that are finite, got {logits[bad][0]} for {bad.sum()} of "
+                f"{len(logits)} points"
+            )
         if not np.isfinite(logits).any():
-            raise ValueError(f"log Z needs logits of {name} that are finite, got −inf for all {len(logits)} points")
+            raise ValueError(
+                f"log Z needs logits of {name} that are finite, got −inf for all {len(logits)} points"
+            )
     if data_weight is None or not data_weight.any():
         data_weight = np.ones(len(data))
     counted = data_weight > 0

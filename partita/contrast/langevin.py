@@ -2,8 +2,8 @@
 
     x' = x + ½ ε² s² ∇G(x) + ε s ξ,   accepted with probability min(1, exp(G(x') − G(x)) q(x|x') / q(x'|x))
 
-s is the spread of the starting points in each dimension, ε follows the acceptance; ∇G is cut where it would lead farther than ε s (Roberts
-and Tweedie 1996; Roberts and Rosenthal 1998).
+s is the spread of the starting points in each dimension, ε follows the acceptance; ∇G is cut where it would
+lead farther than ε s (Roberts and Tweedie 1996; Roberts and Rosenthal 1998).
 """
 
 from collections.abc import Callable
@@ -41,17 +41,22 @@ def mala(
         The points after the last step `(n, d)` float32, and the share of steps accepted in the second half.
 
     Raises:
-        ValueError: if the start is not finite points `(n, d)`, `steps` or `step_size` is out of range, or the energy or its gradient is not
-            finite at the start. Later, a point where one of them is not finite is never accepted.
+        ValueError: if the start is not finite points `(n, d)`, `steps` or `step_size` is out of range, or the
+            energy or its gradient is not finite at the start. Later, a point where one of them is not finite
+            is never accepted.
 
     Example:
-        >>> points, accepted = mala(lambda x: -0.5 * ops.sum(x**2, axis=-1), np.zeros((500, 1)) + 3.0, steps=100, seed=0)
+        >>> points, accepted = mala(
+        ...     lambda x: -0.5 * ops.sum(x**2, axis=-1), np.zeros((500, 1)) + 3.0, steps=100, seed=0
+        ... )
         >>> points.shape, bool(abs(points.mean()) < 0.2), 0.3 < accepted < 0.9
         ((500, 1), True, True)
     """
     x = np.array(start, np.float32)
     if x.ndim != 2 or not x.size or steps < 1 or steps != int(steps):
-        raise ValueError(f"start must be points (n, d) and steps an integer from 1, got the shape {x.shape} and {steps}")
+        raise ValueError(
+            f"start must be points (n, d) and steps an integer from 1, got the shape {x.shape} and {steps}"
+        )
     check_finite("start", x)
     if not 0 < step_size < np.inf:
         raise ValueError(f"step_size must be above 0 and finite, got {step_size}")
@@ -70,11 +75,16 @@ def mala(
     value, slope = look(x)
     if not np.isfinite(value).all():
         where = int(np.flatnonzero(~np.isfinite(value))[0])
-        raise ValueError(f"energy and its gradient must be finite at all points of the start, within the support, got others at {x[where]}")
+        raise ValueError(
+            f"energy and its gradient must be finite at all points of the start, within the support, got "
+            f"others at {x[where]}"
+        )
 
     def drift(slope):
         far = 0.5 * size * np.linalg.norm(spread * slope, axis=1, keepdims=True)
-        return 0.5 * (size * spread) ** 2 * slope / np.maximum(far, 1)  # a steep slope must not throw a point across
+        return (
+            0.5 * (size * spread) ** 2 * slope / np.maximum(far, 1)
+        )  # a steep slope must not throw a point across
 
     for step in range(steps):
         ahead = x + drift(slope)
@@ -105,6 +115,9 @@ def chosen(points: np.ndarray, log_weights: np.ndarray, n: int, seed: int) -> np
     bad = np.isnan(log_weights) | (log_weights == np.inf)
     if bad.any() or not np.isfinite(log_weights).any():
         place = int(np.flatnonzero(bad)[0]) if bad.any() else 0
-        raise ValueError(f"energy and log U must be finite where there is noise, got G − log U = {log_weights[place]} at {points[place]}")
+        raise ValueError(
+            f"energy and log U must be finite where there is noise, got G − log U = {log_weights[place]} at "
+            f"{points[place]}"
+        )
     weights = np.exp(log_weights - log_weights.max())
     return points[np.random.default_rng(seed).choice(len(points), n, p=weights / weights.sum())]

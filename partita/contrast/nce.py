@@ -15,7 +15,15 @@ from keras import ops
 from partita.callbacks import joined
 from partita.contrast import asymptotics, gamma, langevin, objectives, pairing
 from partita.contrast.noise import Noise
-from partita.contrast.pairing import Pairing, as_array, as_arrays, finite_arrays, log_noise, points_of, weights_of
+from partita.contrast.pairing import (
+    Pairing,
+    as_array,
+    as_arrays,
+    finite_arrays,
+    log_noise,
+    points_of,
+    weights_of,
+)
 from partita.convergence import ConvergenceWarning
 from partita.datasets import Keeper, refusals, whole
 from partita.saving import SavedWhole, load_seeds, save_seeds
@@ -37,21 +45,24 @@ class EnergyModel(SavedWhole):
     | `"negative_sampling"` | G | none: G learns log p/U − log ν |
 
     Args:
-        energy: Layer or model that gives G: points `(batch, d)` → `(batch,)`. Or, for a density of points given contexts,
-            `[contexts, points]` → `(batch,)`.
-        noise: Anything with `sample(n, seed)` and `log_prob(x)`; see `Noise`. A Keras model (a flow) stays as it is, and is saved along.
+        energy: Layer or model that gives G: points `(batch, d)` → `(batch,)`. Or, for a density of points
+            given contexts, `[contexts, points]` → `(batch,)`.
+        noise: Anything with `sample(n, seed)` and `log_prob(x)`; see `Noise`. A Keras model (a flow) stays as
+            it is, and is saved along.
         num_noise: ν, points of noise for each point of data, drawn anew in each epoch.
         loss: `"nce"`, `"article"`, `"ranking"` or `"negative_sampling"`.
         learning_rate_factor: γ learns this many times as fast as the optimizer's learning rate says.
-        normalizer: With contexts: a layer or model of them `(batch, ...)` → `(batch,)`, a part of log Z that depends on the context and is
-            added to γ. None: Z is the same in all contexts, which a flexible energy can learn (Mnih and Teh 2012).
+        normalizer: With contexts: a layer or model of them `(batch, ...)` → `(batch,)`, a part of log Z that
+            depends on the context and is added to γ. None: Z is the same in all contexts, which a flexible
+            energy can learn (Mnih and Teh 2012).
 
-    γ starts where it balances data and noise for the energy as it is at first. What it becomes is log Z as far as the energy can be the
-    density of the data: where it cannot, exp(G − γ) is near the data, and need not add up to 1.
+    γ starts where it balances data and noise for the energy as it is at first. What it becomes is log Z as
+    far as the energy can be the density of the data: where it cannot, exp(G − γ) is near the data, and need
+    not add up to 1.
 
     Raises:
-        ValueError: if an argument does not fit. When fitting: if data, weights or noise are not finite, log U of a point is −inf, or the
-            energy is not finite.
+        ValueError: if an argument does not fit. When fitting: if data, weights or noise are not finite, log U
+            of a point is −inf, or the energy is not finite.
 
     Source: Gutmann and Hyvärinen 2012; ranking: Ma and Collins 2018.
 
@@ -82,7 +93,10 @@ class EnergyModel(SavedWhole):
         if not callable(energy):
             raise ValueError(f"energy must be a Keras layer or model, got {energy!r}")
         if missing := [name for name in ("sample", "log_prob") if not callable(getattr(noise, name, None))]:
-            raise ValueError(f"noise must have sample(n, seed) and log_prob(x), got {noise!r} without {' and '.join(missing)}")
+            raise ValueError(
+                f"noise must have sample(n, seed) and log_prob(x), got {noise!r} without "
+                f"{' and '.join(missing)}"
+            )
         if num_noise < 1:
             raise ValueError(f"num_noise must be at least 1, got {num_noise}")
         if loss not in LOSSES:
@@ -92,11 +106,15 @@ class EnergyModel(SavedWhole):
         if normalizer is not None and loss in ("ranking", "negative_sampling"):
             raise ValueError(f"normalizer is for the losses with γ, got loss={loss!r}")
         self.energy, self.num_noise, self.loss_name = energy, num_noise, loss
-        self._noise = lambda: noise  # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
+        self._noise = lambda: (
+            noise
+        )  # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
         self.learning_rate_factor, self.normalizer = learning_rate_factor, normalizer
         self.conditional = False
         trained = loss in ("nce", "article")
-        self._gamma = self.add_weight(name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False, trainable=trained)
+        self._gamma = self.add_weight(
+            name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False, trainable=trained
+        )
 
     def build(self, input_shape):
         shapes = input_shape if isinstance(input_shape[0], list | tuple) else [input_shape]
@@ -109,7 +127,9 @@ class EnergyModel(SavedWhole):
         self.built = True
 
     def call(self, x, training=None):
-        return self._flat(self.energy([*x] if isinstance(x, list | tuple) else x, training=training), "energy")
+        return self._flat(
+            self.energy([*x] if isinstance(x, list | tuple) else x, training=training), "energy"
+        )
 
     def _flat(self, values, name):
         if len(values.shape) == 2 and values.shape[1] == 1:
@@ -127,7 +147,8 @@ class EnergyModel(SavedWhole):
     def gamma(self) -> Tensor:
         """γ, a number."""
         weight = ops.convert_to_tensor(self._gamma)
-        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times its size.
+        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times
+        # its size.
         return weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
 
     def _logits(self, energies, log_noise, contexts):
@@ -189,19 +210,22 @@ class EnergyModel(SavedWhole):
         """Train, as `keras.Model.fit`.
 
         Args:
-            x: Points `(n, d)`, or a pair `[contexts, points]`; or a dataset with a length that gives them in batches.
+            x: Points `(n, d)`, or a pair `[contexts, points]`; or a dataset with a length that gives them in
+                batches.
             y: Nothing.
             batch_size: Points a step; 32 if None.
             epochs, verbose, callbacks, validation_split, shuffle, sample_weight: As in Keras.
-            validation_data: Points, a pair, or a tuple (points or pair, None for the targets, weights). Their noise is the same in every
-                epoch.
+            validation_data: Points, a pair, or a tuple (points or pair, None for the targets, weights). Their
+                noise is the same in every epoch.
             **kwargs: Others of `keras.Model.fit`.
 
         Raises:
             ValueError: if log U of a point is −inf, an energy is not finite, or there are targets.
         """
         if y is not None:
-            raise ValueError("an EnergyModel has no targets, got y: contexts go into x, as [contexts, points]")
+            raise ValueError(
+                "an EnergyModel has no targets, got y: contexts go into x, as [contexts, points]"
+            )
         seed = int(np.random.randint(2**31 - 1))  # so that keras.utils.set_random_seed holds here, too
         if pairing.is_arrays(x):
             x, weight = finite_arrays(x), weights_of(sample_weight)
@@ -250,7 +274,9 @@ class EnergyModel(SavedWhole):
         if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
             x, _, weight = keras.utils.unpack_x_y_sample_weight(x)
         if pairing.is_arrays(x):
-            batches = pairing.from_arrays(finite_arrays(x, name), weights_of(weight), batch_size or 32, False, 0)
+            batches = pairing.from_arrays(
+                finite_arrays(x, name), weights_of(weight), batch_size or 32, False, 0
+            )
         else:
             batches = pairing.from_dataset(x)
         return Pairing(*batches, self.noise, self.num_noise, 0, frozen=True)
@@ -258,7 +284,9 @@ class EnergyModel(SavedWhole):
     def _paired_once(self, x):
         x = finite_arrays(x)
         seed = int(np.random.randint(2**31 - 1))
-        return x, Pairing(*pairing.from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, seed).contrast(x)
+        return x, Pairing(
+            *pairing.from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, seed
+        ).contrast(x)
 
     def _check(self, x: Any) -> None:
         log_noise(self.noise, x)
@@ -266,7 +294,10 @@ class EnergyModel(SavedWhole):
         energies = ops.convert_to_numpy(self(some))
         if not np.isfinite(energies).all():
             where = int(np.flatnonzero(~np.isfinite(energies))[0])
-            raise ValueError(f"energy must be finite where there is data, got {energies[where]} at x[{where}] = {points_of(some)[where]}")
+            raise ValueError(
+                f"energy must be finite where there is data, got {energies[where]} at x[{where}] = "
+                f"{points_of(some)[where]}"
+            )
         if self.loss_name == "article":
             pairing.check_uniform(self.noise)
 
@@ -282,7 +313,10 @@ class EnergyModel(SavedWhole):
             ValueError: where the density is one of points given contexts: it has a Z for each.
         """
         if self.conditional:
-            raise ValueError("log_partition is of a density without contexts; log_prob([contexts, points]) is normalised for each")
+            raise ValueError(
+                "log_partition is of a density without contexts; log_prob([contexts, points]) is normalised "
+                "for each"
+            )
         value = float(ops.convert_to_numpy(self.gamma))
         if self.loss_name == "article":
             value -= float(as_array(self.noise.log_prob(self.noise.sample(1, seed=0)))[0])
@@ -301,8 +335,12 @@ class EnergyModel(SavedWhole):
         if self.loss_name == "negative_sampling":
             energies = energies + np.log(self.num_noise)
         if self.conditional and self.loss_name in ("ranking", "negative_sampling"):
-            raise ValueError(f"the loss {self.loss_name!r} leaves the Z of each context open: take 'nce' with a normalizer")
-        return (energies - ops.convert_to_numpy(self._shift(x[0] if self.conditional else None, 1))).astype(np.float32)
+            raise ValueError(
+                f"the loss {self.loss_name!r} leaves the Z of each context open: take 'nce' with a normalizer"
+            )
+        return (energies - ops.convert_to_numpy(self._shift(x[0] if self.conditional else None, 1))).astype(
+            np.float32
+        )
 
     def sample(self, n: int, seed: int | None = None, steps: int = 500) -> np.ndarray:
         """`n` points `(n, d)` of the density, each the end of a chain of its own: noise drawn by its weight exp(G) / U, then `mala`.
@@ -313,11 +351,15 @@ class EnergyModel(SavedWhole):
             steps: Length of a chain. In a density of several parts, chains seldom cross from one to another.
 
         Raises:
-            ValueError: where exp(G) is no density of points: for the loss `"negative_sampling"`, and for contexts.
+            ValueError: where exp(G) is no density of points: for the loss `"negative_sampling"`, and for
+                contexts.
         """
         if self.conditional or self.loss_name == "negative_sampling":
             what = "a density for each context" if self.conditional else "log p/U, and exp(G) is no density"
-            raise ValueError(f"sample draws from exp(G), but this model learned {what}: partita.contrast.mala takes any function")
+            raise ValueError(
+                f"sample draws from exp(G), but this model learned {what}: partita.contrast.mala takes any "
+                f"function"
+            )
         seeds = [int(number) for number in np.random.default_rng(seed).integers(2**31 - 1, size=3)]
         some, log_u = pairing.draw(self.noise, max(STARTS, 20 * n), seeds[0])
         start = langevin.chosen(some, ops.convert_to_numpy(self(some)).astype(float) - log_u, n, seeds[1])
@@ -327,34 +369,47 @@ class EnergyModel(SavedWhole):
 
         points, accepted = langevin.mala(self, start, steps=steps, seed=seeds[2], log_support=log_support)
         if accepted == 0 and n * steps >= 200:
-            warnings.warn("no Langevin step was accepted: the points are noise, drawn by weight", ConvergenceWarning, stacklevel=2)
+            warnings.warn(
+                "no Langevin step was accepted: the points are noise, drawn by weight",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return points
 
     def estimate(self, x: Any, seed: int = 0, refine: bool = False) -> asymptotics.Estimate:
         """Return the trained weights of a parametric energy and log Z, with their asymptotic standard errors; see `Estimate`.
 
-        The errors are those at the optimum. Where the gradient of the loss, for fresh noise, is larger than chance allows there (1 % of
-        all trainings that have converged), `converged` is False, and a warning says how far the optimum is.
+        The errors are those at the optimum. Where the gradient of the loss, for fresh noise, is larger than
+        chance allows there (1 % of all trainings that have converged), `converged` is False, and a warning
+        says how far the optimum is.
 
         Args:
             x: The data that the model was fitted to.
             seed: Of the noise, ν points for each point of data.
-            refine: First move the weights to the very optimum for this noise, by Newton's method. The errors are of such an optimum;
-                after `fit` alone the weights still tremble by about the learning rate.
+            refine: First move the weights to the very optimum for this noise, by Newton's method. The errors
+                are of such an optimum; after `fit` alone the weights still tremble by about the learning
+                rate.
 
         Warns:
             ConvergenceWarning: if the weights are not at the optimum.
 
         Raises:
-            ValueError: for the losses `"ranking"` and `"negative_sampling"`, for contexts, or for more than 1000 weights.
+            ValueError: for the losses `"ranking"` and `"negative_sampling"`, for contexts, or for more than
+                1000 weights.
         """
         if self.loss_name not in ("nce", "article") or self.conditional:
-            raise ValueError(f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}")
+            raise ValueError(
+                f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}"
+            )
         x = finite_arrays(x)
         self._check(x)
         found = asymptotics.estimate(self, x, seed, refine)
         if not found.converged:
-            advice = "start from other weights" if refine else "fit longer, at a falling learning rate, or take refine=True"
+            advice = (
+                "start from other weights"
+                if refine
+                else "fit longer, at a falling learning rate, or take refine=True"
+            )
             warnings.warn(f"{found.told}: {advice}", ConvergenceWarning, stacklevel=2)
         return found
 
@@ -377,7 +432,8 @@ class EnergyModel(SavedWhole):
         registered = keras.saving.get_registered_object(keras.saving.get_registered_name(type(self.noise)))
         if registered is None and not isinstance(self.noise, keras.layers.Layer):
             raise ValueError(
-                f"noise must be a Keras model or a class registered with keras.saving.register_keras_serializable to be saved, "
+                f"noise must be a Keras model or a class registered with "
+                f"keras.saving.register_keras_serializable to be saved, "
                 f"got {self.noise!r}"
             )
         serialize = keras.saving.serialize_keras_object
@@ -394,7 +450,9 @@ class EnergyModel(SavedWhole):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         parts = {
-            name: None if config[name] is None else keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            name: None
+            if config[name] is None
+            else keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
             for name in ("energy", "noise", "normalizer")
         }
         return cls(**{**config, **parts})

@@ -2,7 +2,8 @@
 
 log U(x),   x' ~ U
 
-Points are `(n, d)`, words are ids `(n,)`. Whatever has the two methods will do: a flow fitted to the data, for instance.
+Points are `(n, d)`, words are ids `(n,)`. Whatever has the two methods will do: a flow fitted to the data,
+for instance.
 """
 
 from typing import Any, Protocol
@@ -55,9 +56,16 @@ class Uniform:
     """
 
     def __init__(self, low: npt.ArrayLike, high: npt.ArrayLike):
-        self.low, self.high = np.broadcast_arrays(np.atleast_1d(np.asarray(low, float)), np.atleast_1d(np.asarray(high, float)))
-        if self.low.ndim != 1 or not (np.isfinite(self.high - self.low).all() and (self.low < self.high).all()):
-            raise ValueError(f"low must lie below high in each dimension, both finite (d,), got {self.low.tolist()}, {self.high.tolist()}.")
+        self.low, self.high = np.broadcast_arrays(
+            np.atleast_1d(np.asarray(low, float)), np.atleast_1d(np.asarray(high, float))
+        )
+        if self.low.ndim != 1 or not (
+            np.isfinite(self.high - self.low).all() and (self.low < self.high).all()
+        ):
+            raise ValueError(
+                f"low must lie below high in each dimension, both finite (d,), got {self.low.tolist()}, "
+                f"{self.high.tolist()}."
+            )
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """`n` points `(n, d)` float32; the same seed gives the same ones."""
@@ -68,7 +76,9 @@ class Uniform:
         """Log-density `(n,)` of points `(n, d)`: −inf outside, NaN where there is one in a point."""
         points = _points(x, len(self.low))
         # float32 may round a corner outwards
-        inside = ((points >= self.low.astype(np.float32)) & (points <= self.high.astype(np.float32))).all(axis=-1)
+        inside = ((points >= self.low.astype(np.float32)) & (points <= self.high.astype(np.float32))).all(
+            axis=-1
+        )
         found = np.where(inside, -np.log(self.high - self.low).sum(), -np.inf)
         return np.where(np.isnan(points).any(axis=-1), np.nan, found)
 
@@ -82,7 +92,9 @@ class Uniform:
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable(package="partita", name="NormalNoise")  # the flows have a Normal, too
+@keras.saving.register_keras_serializable(
+    package="partita", name="NormalNoise"
+)  # the flows have a Normal, too
 class Normal:
     """A normal distribution with any covariance.
 
@@ -91,7 +103,8 @@ class Normal:
         covariance: `(d, d)`, positive definite.
 
     Raises:
-        ValueError: if the shapes do not fit, a number is not finite, or the covariance is not symmetric and positive definite.
+        ValueError: if the shapes do not fit, a number is not finite, or the covariance is not symmetric and
+            positive definite.
 
     Example:
         >>> noise = Normal.fit(np.array([[0.0, 1], [1, 1], [2, 4], [1, 2]]))
@@ -100,13 +113,23 @@ class Normal:
     """
 
     def __init__(self, mean: npt.ArrayLike, covariance: npt.ArrayLike):
-        self.mean, self.covariance = np.atleast_1d(np.asarray(mean, float)), np.atleast_2d(np.asarray(covariance, float))
+        self.mean, self.covariance = (
+            np.atleast_1d(np.asarray(mean, float)),
+            np.atleast_2d(np.asarray(covariance, float)),
+        )
         size = len(self.mean)
         if self.mean.ndim != 1 or self.covariance.shape != (size, size):
-            raise ValueError(f"mean (d,) and covariance (d, d) must fit, got the shapes {self.mean.shape} and {self.covariance.shape}.")
+            raise ValueError(
+                f"mean (d,) and covariance (d, d) must fit, got the shapes {self.mean.shape} and "
+                f"{self.covariance.shape}."
+            )
         if not (np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()):
-            raise ValueError(f"mean and covariance must be finite, got {self.mean.tolist()}, {self.covariance.tolist()}.")
-        if not np.allclose(self.covariance, self.covariance.T, rtol=1e-6, atol=1e-6 * np.abs(self.covariance).max()):
+            raise ValueError(
+                f"mean and covariance must be finite, got {self.mean.tolist()}, {self.covariance.tolist()}."
+            )
+        if not np.allclose(
+            self.covariance, self.covariance.T, rtol=1e-6, atol=1e-6 * np.abs(self.covariance).max()
+        ):
             raise ValueError(f"covariance must be symmetric, got {self.covariance.tolist()}.")
         try:
             self._root = np.linalg.cholesky(self.covariance)
@@ -134,7 +157,9 @@ class Normal:
         centred = np.where(infinite[:, None], 0, points) - self.mean
         unit = solve_triangular(self._root, centred.T, lower=True, check_finite=False)  # (d, n)
         unit[:, infinite] = np.inf
-        return -0.5 * (unit**2).sum(axis=0) - np.log(np.diag(self._root)).sum() - 0.5 * size * np.log(2 * np.pi)
+        return (
+            -0.5 * (unit**2).sum(axis=0) - np.log(np.diag(self._root)).sum() - 0.5 * size * np.log(2 * np.pi)
+        )
 
     def get_config(self):
         """The arguments."""
@@ -166,10 +191,15 @@ class Unigram:
     def __init__(self, counts: npt.ArrayLike, power: float = 0.75):
         counts = np.asarray(counts, float)
         if counts.ndim != 1 or not np.isfinite(counts).all() or (counts < 0).any() or not counts.any():
-            raise ValueError(f"counts must be (size,), finite, none below 0 and some above, got the shape {counts.shape} of {counts}.")
+            raise ValueError(
+                f"counts must be (size,), finite, none below 0 and some above, got the shape {counts.shape} "
+                f"of {counts}."
+            )
         if not np.isfinite(power):
             raise ValueError(f"power must be finite, got {power}.")
-        weights = np.where(counts > 0, (counts / counts.max()) ** power, 0.0)  # a word that was never seen is never drawn
+        weights = np.where(
+            counts > 0, (counts / counts.max()) ** power, 0.0
+        )  # a word that was never seen is never drawn
         self.counts, self.power = counts, power
         self.probabilities = weights / weights.sum()
         self._table = alias_table(self.probabilities)
@@ -217,7 +247,9 @@ class LogUniform:
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """`n` ids `(n,)` int32; the same seed gives the same ones."""
         size = len(self.probabilities)
-        ids = np.exp(np.random.default_rng(seed).random(n) * np.log(size + 1)).astype(np.int32) - 1  # the inverse of the sums
+        ids = (
+            np.exp(np.random.default_rng(seed).random(n) * np.log(size + 1)).astype(np.int32) - 1
+        )  # the inverse of the sums
         return np.minimum(ids, size - 1)
 
     def log_prob(self, x: npt.ArrayLike) -> np.ndarray:

@@ -3,7 +3,8 @@
     binary:    −log σ(s(x)) − c · mean_j log σ(−s(x'_j))
     ranking:   −log exp(s(x)) / (exp(s(x)) + Σ_j exp(s(x'_j)))
 
-s is how much more likely a point is data than noise, on a logarithmic scale; x' are the ν points of noise drawn for x. c is ν, or 1.
+s is how much more likely a point is data than noise, on a logarithmic scale; x' are the ν points of noise
+drawn for x. c is ν, or 1.
 """
 
 from typing import Any
@@ -24,7 +25,9 @@ def binary(data: Tensor, noise: Tensor, weight: float) -> Tensor:
 
 
 def ranking(data: Tensor, noise: Tensor) -> Tensor:
-    """Loss `(batch,)` of logits of data `(batch,)` and noise `(batch, ν)`: which of 1 + ν is the data? A constant in all cancels.
+    """Loss `(batch,)` of logits of data `(batch,)` and noise `(batch, ν)`: which of 1 + ν is the data?
+
+    A constant in all cancels.
 
     Source: Jozefowicz et al. 2016; van den Oord et al. 2018 (InfoNCE).
 

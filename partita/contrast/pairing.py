@@ -28,7 +28,9 @@ def as_arrays(x: Any, name: str = "x") -> Any:
     if isinstance(x, list | tuple):
         if len(x) != 2:
             raise ValueError(f"{name} must be points, or a pair of contexts and points, got {len(x)} of them")
-        x = tuple(as_array(part, f"{name}[{place}]") for place, part in enumerate(x))  # TensorFlow would make one tensor of a list
+        x = tuple(
+            as_array(part, f"{name}[{place}]") for place, part in enumerate(x)
+        )  # TensorFlow would make one tensor of a list
         if len(x[0]) != len(x[1]):
             raise ValueError(f"{name} must have as many contexts as points, got {len(x[0])} and {len(x[1])}")
     else:
@@ -90,11 +92,14 @@ def log_noise(noise: Noise, x: Any) -> np.ndarray:
     points = points_of(x)
     found = as_array(noise.log_prob(points), "noise.log_prob(x)")
     if found.shape != (len(points),):
-        raise ValueError(f"noise.log_prob must give ({len(points)},) for {len(points)} points, got the shape {found.shape}")
+        raise ValueError(
+            f"noise.log_prob must give ({len(points)},) for {len(points)} points, got the shape {found.shape}"
+        )
     if missed := int((~np.isfinite(found)).sum()):
         where = int(np.flatnonzero(~np.isfinite(found))[0])
         raise ValueError(
-            f"noise must reach all data, but log U is {found[where]} at {missed} of {len(points)} points, the first of them x[{where}] = "
+            f"noise must reach all data, but log U is {found[where]} at {missed} of {len(points)} points, "
+            f"the first of them x[{where}] = "
             f"{points[where]}: take noise with a wider support"
         )
     return found
@@ -168,7 +173,11 @@ class Pairing(keras.utils.PyDataset):
         size = len(points_of(x))
         points, logs = self._draw(size * self._num_noise)
         shape = (size, self._num_noise)
-        return {"noise": points.reshape(*shape, *points.shape[1:]), "log_noise": logs.reshape(shape), "log_data": log_noise(self._noise, x)}
+        return {
+            "noise": points.reshape(*shape, *points.shape[1:]),
+            "log_noise": logs.reshape(shape),
+            "log_data": log_noise(self._noise, x),
+        }
 
     def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
         if self._left < n:
@@ -202,7 +211,8 @@ def draw(noise: Noise, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if (bad := ~np.isfinite(logs)).any():
         where = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"noise.log_prob must be finite at the noise's own samples, got {logs[where]} at {bad.sum()} of {n}, the first of them "
+            f"noise.log_prob must be finite at the noise's own samples, got {logs[where]} at {bad.sum()} of "
+            f"{n}, the first of them "
             f"{points[where]}"
         )
     return points, logs
@@ -216,14 +226,25 @@ def check_uniform(noise: Noise) -> None:
     """
     logs = draw(noise, 100, seed=0)[1]
     if np.ptp(logs) > 1e-4:
-        raise ValueError(f"loss 'article' needs uniform noise, got log U from {logs.min():.4g} to {logs.max():.4g}: take 'nce'")
+        raise ValueError(
+            f"loss 'article' needs uniform noise, got log U from {logs.min():.4g} to {logs.max():.4g}: take "
+            f"'nce'"
+        )
 
 
-def split(x: Any, weight: np.ndarray | None, share: float) -> tuple[tuple[Any, np.ndarray | None], tuple[Any, None, np.ndarray | None]]:
+def split(
+    x: Any, weight: np.ndarray | None, share: float
+) -> tuple[tuple[Any, np.ndarray | None], tuple[Any, None, np.ndarray | None]]:
     """Data and weights without the last `share` of them, and that share as `validation_data`."""
     cut = int(len(points_of(x)) * (1 - share))
-    first, last = (tree.map_structure(lambda part, rows=rows: part[rows], x) for rows in (slice(cut), slice(cut, None)))
-    return (first, None if weight is None else weight[:cut]), (last, None, None if weight is None else weight[cut:])
+    first, last = (
+        tree.map_structure(lambda part, rows=rows: part[rows], x) for rows in (slice(cut), slice(cut, None))
+    )
+    return (first, None if weight is None else weight[:cut]), (
+        last,
+        None,
+        None if weight is None else weight[cut:],
+    )
 
 
 @contextmanager
@@ -257,11 +278,14 @@ class StopAstray(keras.callbacks.Callback):
         if not np.isfinite(logs.get("loss", 0)) or np.isnan(logs.get("val_loss", 0)):
             name = "val_loss" if np.isfinite(logs.get("loss", 0)) else "loss"
             raise ValueError(
-                f"energy is no longer finite: the {name} is {logs[name]} after epoch {epoch + 1}; lower the learning rate, or bound G"
+                f"energy is no longer finite: the {name} is {logs[name]} after epoch {epoch + 1}; lower the "
+                f"learning rate, or bound G"
             )
 
 
-def from_arrays(x: Any, weight: np.ndarray | None, batch_size: int, shuffle: bool, seed: int) -> tuple[Callable, int]:
+def from_arrays(
+    x: Any, weight: np.ndarray | None, batch_size: int, shuffle: bool, seed: int
+) -> tuple[Callable, int]:
     """What `Pairing` takes, from all data at once."""
     size = len(points_of(x))
     if weight is not None and weight.shape != (size,):
@@ -271,7 +295,10 @@ def from_arrays(x: Any, weight: np.ndarray | None, batch_size: int, shuffle: boo
         order = np.random.default_rng([seed, 1, epoch]).permutation(size) if shuffle else np.arange(size)
         for start in range(0, size, batch_size):
             rows = order[start : start + batch_size]
-            yield tree.map_structure(lambda part, rows=rows: part[rows], x), None if weight is None else weight[rows]
+            yield (
+                tree.map_structure(lambda part, rows=rows: part[rows], x),
+                None if weight is None else weight[rows],
+            )
 
     return batches, -(-size // batch_size)
 
@@ -285,11 +312,17 @@ def from_dataset(dataset: Any) -> tuple[Callable, int]:
     try:
         length = len(dataset)
     except TypeError:
-        raise ValueError(f"x must be arrays, or a dataset that knows how many batches it has, got {type(dataset).__name__}") from None
+        raise ValueError(
+            f"x must be arrays, or a dataset that knows how many batches it has, got {type(dataset).__name__}"
+        ) from None
 
     def batches(epoch: int) -> Iterator[tuple[Any, np.ndarray | None]]:
-        for batch in (dataset[i] for i in range(length)) if isinstance(dataset, keras.utils.PyDataset) else dataset:
-            x, _, weight = keras.utils.unpack_x_y_sample_weight(tuple(batch) if isinstance(batch, list | tuple) else batch)
+        for batch in (
+            (dataset[i] for i in range(length)) if isinstance(dataset, keras.utils.PyDataset) else dataset
+        ):
+            x, _, weight = keras.utils.unpack_x_y_sample_weight(
+                tuple(batch) if isinstance(batch, list | tuple) else batch
+            )
             yield finite_arrays(x), weights_of(weight)
         if isinstance(dataset, keras.utils.PyDataset):
             dataset.on_epoch_end()

@@ -2,8 +2,8 @@
 
     −log exp(s_y) / (exp(s_y) + Σ_(w in S, w ≠ y) exp(s_w − log k Q(w))),   s_w = ⟨h, v_w⟩ + b_w,   S: k words drawn from Q
 
-The sum has the mean Z − exp(s_y). All positions of a batch share S, so its scores are one product of matrices (Bengio and Senécal 2008;
-Jean et al. 2015; Blanc and Rendle 2018).
+The sum has the mean Z − exp(s_y). All positions of a batch share S, so its scores are one product of matrices
+(Bengio and Senécal 2008; Jean et al. 2015; Blanc and Rendle 2018).
 """
 
 from typing import Any
@@ -26,28 +26,31 @@ _NOT_GIVEN: Any = object()
 class SampledSoftmax(keras.layers.Layer):
     """Scores of every word of a vocabulary, trained on a few at a time.
 
-    Called when training, it hands its input on; called otherwise, it returns log-probabilities of all words `(..., size)`. Its `loss`
-    takes either. A model that ends in it is thus compiled with `loss=layer.loss`, fitted on ids, and evaluated on the full softmax.
+    Called when training, it hands its input on; called otherwise, it returns log-probabilities of all words
+    `(..., size)`. Its `loss` takes either. A model that ends in it is thus compiled with `loss=layer.loss`,
+    fitted on ids, and evaluated on the full softmax.
 
     Args:
         size: Number of words.
         num_sampled: k, words drawn for each batch.
-        noise: Q: what they are drawn from: anything whose `log_prob` takes ids, such as `Unigram(counts)`. None: `LogUniform(size)`, for
-            words sorted by frequency, the most frequent first.
-        loss: `"sampled_softmax"`, `"nce"` (each word a question of its own, against log k Q(w)), or `"negative_sampling"` (the same without
-            log k Q(w); what is learned is log p/Q − log k).
-        learning_rate: None: the weights of the words belong to the model's optimizer, most of which go through the whole table at every
-            step. A number: the layer changes the rows that a batch touches by itself, with Adagrad at this rate (0.1, say), and a step
-            takes as long whatever the size.
+        noise: Q: what they are drawn from: anything whose `log_prob` takes ids, such as `Unigram(counts)`.
+            None: `LogUniform(size)`, for words sorted by frequency, the most frequent first.
+        loss: `"sampled_softmax"`, `"nce"` (each word a question of its own, against log k Q(w)), or
+            `"negative_sampling"` (the same without log k Q(w); what is learned is log p/Q − log k).
+        learning_rate: None: the weights of the words belong to the model's optimizer, most of which go
+            through the whole table at every step. A number: the layer changes the rows that a batch touches
+            by itself, with Adagrad at this rate (0.1, say), and a step takes as long whatever the size.
 
     Calling:
-        Inputs `(..., width)`; labels for `loss` `(...)`, ids. A mask of the inputs, as `Embedding(mask_zero=True)` sends it along, is
-        handed on. What is masked, or has a negative label (−1, −100: unknown), is neither trained nor scored, and does not count in the
+        Inputs `(..., width)`; labels for `loss` `(...)`, ids. A mask of the inputs, as
+        `Embedding(mask_zero=True)` sends it along, is
+        handed on. What is masked, or has a negative label (−1, −100: unknown), is neither trained nor scored,
+            and does not count in the
         mean. A label that is no id makes the loss NaN and leaves the weights as they are.
 
     Raises:
-        ValueError: if an argument does not fit, or the noise cannot draw some word. Of `loss`: if a label is `size` or more, where the
-            numbers are known: not in a compiled step.
+        ValueError: if an argument does not fit, or the noise cannot draw some word. Of `loss`: if a label is
+            `size` or more, where the numbers are known: not in a compiled step.
 
     Source: Bengio and Senécal 2008; Mnih and Teh 2012; Mikolov et al. 2013; Adagrad: Duchi et al. 2011.
 
@@ -75,15 +78,27 @@ class SampledSoftmax(keras.layers.Layer):
     ):
         super().__init__(**kwargs)
         if size < 2 or num_sampled < 1:
-            raise ValueError(f"size must be at least 2 and num_sampled at least 1, got {size} and {num_sampled}")
+            raise ValueError(
+                f"size must be at least 2 and num_sampled at least 1, got {size} and {num_sampled}"
+            )
         if loss not in LOSSES:
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
         if learning_rate is not None and not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
-        self.size, self.num_sampled, self.loss_name, self.learning_rate = size, num_sampled, loss, learning_rate
-        log_q = np.asarray((LogUniform(size) if noise is None else noise).log_prob(np.arange(size)), np.float64)
+        self.size, self.num_sampled, self.loss_name, self.learning_rate = (
+            size,
+            num_sampled,
+            loss,
+            learning_rate,
+        )
+        log_q = np.asarray(
+            (LogUniform(size) if noise is None else noise).log_prob(np.arange(size)), np.float64
+        )
         if log_q.shape != (size,) or not np.isfinite(log_q).all():
-            raise ValueError(f"noise must be able to draw all {size} words, got log_prob {log_q[~np.isfinite(log_q)][:1]} for some")
+            raise ValueError(
+                f"noise must be able to draw all {size} words, got log_prob "
+                f"{log_q[~np.isfinite(log_q)][:1]} for some"
+            )
         probabilities = np.exp(log_q - np.logaddexp.reduce(log_q))
         thresholds, others = alias_table(probabilities)
         self.supports_masking = True
@@ -94,22 +109,33 @@ class SampledSoftmax(keras.layers.Layer):
         announce(self)
 
     def _constant(self, name, values, dtype):
-        weight = self.add_weight(name=name, shape=values.shape, dtype=dtype, initializer="zeros", trainable=False, autocast=False)
+        weight = self.add_weight(
+            name=name, shape=values.shape, dtype=dtype, initializer="zeros", trainable=False, autocast=False
+        )
         weight.assign(values)
         return weight
 
     def build(self, input_shape):
         width = input_shape[-1]
         if width == self.size:
-            raise ValueError(f"inputs of width {width} could not be told from scores of {self.size} words: take another width")
+            raise ValueError(
+                f"inputs of width {width} could not be told from scores of {self.size} words: take another "
+                f"width"
+            )
         owned = self.learning_rate is None
         settings = {"dtype": "float32", "autocast": False, "trainable": owned}
-        self.table = self.add_weight(name="table", shape=(self.size, width), initializer="glorot_uniform", **settings)
+        self.table = self.add_weight(
+            name="table", shape=(self.size, width), initializer="glorot_uniform", **settings
+        )
         self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros", **settings)
         if self.loss_name != "negative_sampling":
-            self.bias.assign(self._log_q + 0.0)  # as if the input said nothing; a copy, for JAX gives a step each array once
+            self.bias.assign(
+                self._log_q + 0.0
+            )  # as if the input said nothing; a copy, for JAX gives a step each array once
         if not owned:
-            self._squares = self.add_weight(name="squares", shape=(self.size,), initializer="zeros", **settings)
+            self._squares = self.add_weight(
+                name="squares", shape=(self.size,), initializer="zeros", **settings
+            )
         self.built = True
 
     def call(self, inputs, training=None):
@@ -122,7 +148,9 @@ class SampledSoftmax(keras.layers.Layer):
     def log_prob(self, inputs: Tensor) -> Tensor:
         """Log-probabilities of all words, `(..., size)`."""
         scores = ops.matmul(ops.cast(inputs, "float32"), ops.transpose(self.table)) + self.bias
-        return ops.log_softmax(scores + self._log_q if self.loss_name == "negative_sampling" else scores, axis=-1)
+        return ops.log_softmax(
+            scores + self._log_q if self.loss_name == "negative_sampling" else scores, axis=-1
+        )
 
     def sample(self, n: int) -> Tensor:
         """`n` ids drawn from the noise, int32."""
@@ -145,16 +173,25 @@ class SampledSoftmax(keras.layers.Layer):
             losses = -ops.take_along_axis(y_pred, ids[..., None], axis=-1)[..., 0]
         else:
             weight = ops.cast(ops.logical_and(known, valid), "float32")
-            inputs = ops.where(known[..., None], ops.cast(y_pred, "float32"), 0.0)  # what is masked may be anything, NaN too
+            inputs = ops.where(
+                known[..., None], ops.cast(y_pred, "float32"), 0.0
+            )  # what is masked may be anything, NaN too
             losses = self._sampled(inputs, ids, weight if sample_weight is None else weight * sample_weight)
         losses = ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
         set_mask(losses, known)
         return losses
 
     def _sampled(self, inputs, ids, weight):
-        shape, inputs, labels = ops.shape(ids), ops.reshape(inputs, (-1, inputs.shape[-1])), ops.reshape(ids, (-1,))  # (rows, width)
+        shape, inputs, labels = (
+            ops.shape(ids),
+            ops.reshape(inputs, (-1, inputs.shape[-1])),
+            ops.reshape(ids, (-1,)),
+        )  # (rows, width)
         drawn = self.sample(self.num_sampled)  # (k,)
-        right, wrong = ops.take(self.table, labels, axis=0), ops.take(self.table, drawn, axis=0)  # (rows, width), (k, width)
+        right, wrong = (
+            ops.take(self.table, labels, axis=0),
+            ops.take(self.table, drawn, axis=0),
+        )  # (rows, width), (k, width)
         s_right = ops.sum(inputs * right, axis=-1) + ops.take(self.bias, labels)  # (rows,)
         s_wrong = ops.matmul(inputs, ops.transpose(wrong)) + ops.take(self.bias, drawn)  # (rows, k)
         log_k = float(np.log(self.num_sampled))
@@ -165,12 +202,18 @@ class SampledSoftmax(keras.layers.Layer):
         if self.loss_name == "sampled_softmax":
             s_wrong = ops.where(drawn == labels[:, None], -1e9, s_wrong)
             total = ops.logaddexp(s_right, ops.logsumexp(s_wrong, axis=-1))
-            losses, at_right, at_wrong = total - s_right, ops.exp(s_right - total) - 1, ops.exp(s_wrong - total[:, None])
+            losses, at_right, at_wrong = (
+                total - s_right,
+                ops.exp(s_right - total) - 1,
+                ops.exp(s_wrong - total[:, None]),
+            )
         else:
             losses = ops.softplus(-s_right) + ops.sum(ops.softplus(s_wrong), axis=-1)
             at_right, at_wrong = ops.sigmoid(s_right) - 1, ops.sigmoid(s_wrong)  # the slopes of the loss
         if self.learning_rate is not None:
-            self._learn(inputs, labels, drawn, at_right, at_wrong, ops.reshape(weight, (-1,)), ops.isfinite(losses))
+            self._learn(
+                inputs, labels, drawn, at_right, at_wrong, ops.reshape(weight, (-1,)), ops.isfinite(losses)
+            )
         return ops.reshape(losses, shape)
 
     def _learn(self, inputs, labels, drawn, at_right, at_wrong, weight, finite):
@@ -179,7 +222,9 @@ class SampledSoftmax(keras.layers.Layer):
         inputs, at_right = ops.where(finite[:, None], inputs, 0.0), ops.where(finite, weight * at_right, 0.0)
         at_wrong = ops.where(finite[:, None], weight[:, None] * at_wrong, 0.0)
         rows = ops.concatenate([labels, drawn])
-        slopes = ops.concatenate([at_right[:, None] * inputs, ops.matmul(ops.transpose(at_wrong), inputs)])  # (rows + k, width)
+        slopes = ops.concatenate(
+            [at_right[:, None] * inputs, ops.matmul(ops.transpose(at_wrong), inputs)]
+        )  # (rows + k, width)
         bias_slopes = ops.concatenate([at_right, ops.sum(at_wrong, axis=0)])
         squares = add_rows(self._squares, rows, ops.mean(slopes**2, axis=-1) + bias_slopes**2)
         rates = self.learning_rate / (ops.sqrt(squares) + 1e-7)  # (rows + k,)
@@ -188,7 +233,12 @@ class SampledSoftmax(keras.layers.Layer):
 
     def get_config(self):
         # The noise is in the weights.
-        config = {"size": self.size, "num_sampled": self.num_sampled, "loss": self.loss_name, "learning_rate": self.learning_rate}
+        config = {
+            "size": self.size,
+            "num_sampled": self.num_sampled,
+            "loss": self.loss_name,
+            "learning_rate": self.learning_rate,
+        }
         return {**super().get_config(), **config}
 
 
@@ -196,9 +246,10 @@ class SampledSoftmax(keras.layers.Layer):
 class SampledLoss(keras.losses.Loss):
     """The loss of a `SampledSoftmax`: what `layer.loss` is. It is saved with a model by the layer's name.
 
-    Called as Keras does, with labels, what the layer gives, and weights or None, it returns the mean: over what is neither masked nor
-    unknown, each label's loss times its weight. Called with labels and what the layer gives alone, it returns the loss of each label.
-    Weights `(batch,)` of sequences are those of all their words. They also reach the updates that the layer makes by itself.
+    Called as Keras does, with labels, what the layer gives, and weights or None, it returns the mean: over
+    what is neither masked nor unknown, each label's loss times its weight. Called with labels and what the
+    layer gives alone, it returns the loss of each label. Weights `(batch,)` of sequences are those of all
+    their words. They also reach the updates that the layer makes by itself.
 
     Args:
         layer: The layer, or the name of one that was announced.
@@ -206,7 +257,8 @@ class SampledLoss(keras.losses.Loss):
         **kwargs: Others of `keras.losses.Loss`.
 
     Raises:
-        ValueError: when called, if there was no layer of that name, or a label is no id; see `SampledSoftmax`.
+        ValueError: when called, if there was no layer of that name, or a label is no id; see
+            `SampledSoftmax`.
 
     Example:
         >>> import numpy as np

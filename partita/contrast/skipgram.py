@@ -38,13 +38,16 @@ class SkipGram:
         epochs: Passes over the text.
         learning_rate: At the start; falls linearly.
         min_learning_rate: At the end.
-        threads: That train at once, on the same vectors. With one the same seed gives the same vectors, with more nearly so.
+        threads: That train at once, on the same vectors. With one the same seed gives the same vectors, with
+            more nearly so.
         seed: Of all that is drawn.
 
     Raises:
-        ValueError: if a setting is out of its range. When fitting: if the vectors diverge, which a learning rate of 1 or more may bring.
+        ValueError: if a setting is out of its range. When fitting: if the vectors diverge, which a learning
+            rate of 1 or more may bring.
 
-    Source: Mikolov et al. 2013; negatives shared by several words: Ji et al. 2016; threads without locks: Recht et al. 2011.
+    Source: Mikolov et al. 2013; negatives shared by several words: Ji et al. 2016; threads without locks:
+    Recht et al. 2011.
 
     Example:
         >>> text = [["the", "cat", "sat"], ["the", "dog", "sat"], ["a", "bird", "flew"]] * 50
@@ -79,28 +82,39 @@ class SkipGram:
         """Return vectors of the words of a corpus.
 
         Args:
-            corpus: Sentences, each a list of words; they are gone through once, so a generator will do. Or the path of a file with one
-                sentence a line, perhaps packed as .gz. The text is kept as numbers in a temporary file, so it
-                may be larger than memory; the words and their vectors must fit.
+            corpus: Sentences, each a list of words; they are gone through once, so a generator will do. Or
+                the path of a file with one sentence a line, perhaps packed as .gz. The text is kept as
+                numbers in a temporary file, so it may be larger than memory; the words and their vectors must
+                fit.
             progress: Show a bar with words/s on standard error.
-            tokens: What the words of a file are: `"words"`, in small letters and without punctuation; `"whitespace"`, what stands between
-                white space, as it is, for text that is cut into words already; or `"characters"`.
+            tokens: What the words of a file are: `"words"`, in small letters and without punctuation;
+                `"whitespace"`, what stands between white space, as it is, for text that is cut into words
+                already; or `"characters"`.
 
         Warns:
-            UserWarning: if the words are so long that the text is probably not cut into words, as Chinese has to be.
+            UserWarning: if the words are so long that the text is probably not cut into words, as Chinese has
+                to be.
 
         Raises:
             ValueError: if no word is left, the corpus is not made of lists of words, or the vectors diverge.
             OSError: if a file cannot be read.
         """
-        return self._train(read(corpus, self.min_count, tokens=tokens), _Bar().show if progress else lambda done, total: None)
+        return self._train(
+            read(corpus, self.min_count, tokens=tokens), _Bar().show if progress else lambda done, total: None
+        )
 
     def _train(self, stream: Stream, tick: Callable[[int, int], None]) -> WordVectors:
         shares = stream.counts / stream.counts.sum()
-        keep = np.minimum(1, np.sqrt(self.sample / shares) + self.sample / shares) if self.sample else np.ones(len(shares))
+        keep = (
+            np.minimum(1, np.sqrt(self.sample / shares) + self.sample / shares)
+            if self.sample
+            else np.ones(len(shares))
+        )
         noise = stream.counts**self.power
         size = len(stream.words)
-        vectors = np.random.default_rng(self.seed).uniform(-0.5, 0.5, (size, self.dim)).astype(np.float32) / np.float32(self.dim)
+        vectors = np.random.default_rng(self.seed).uniform(-0.5, 0.5, (size, self.dim)).astype(
+            np.float32
+        ) / np.float32(self.dim)
         contexts = np.zeros_like(vectors)
         tables = keep.astype(np.float32), *alias_table(noise / noise.sum()), vectors, contexts
         starts = range(0, len(stream.ids), STRETCH)
@@ -115,13 +129,21 @@ class SkipGram:
                     epoch, start = next(queue, (-1, 0))
                     if epoch < 0:
                         return
-                    rate = min(self.learning_rate + (self.min_learning_rate - self.learning_rate) * done / total, LARGEST)
+                    rate = min(
+                        self.learning_rate + (self.min_learning_rate - self.learning_rate) * done / total,
+                        LARGEST,
+                    )
                     end = min(start + STRETCH, len(stream.ids))
                     done += end - start
-                state = np.random.SeedSequence([self.seed, epoch, start]).generate_state(1, np.uint64) | np.uint64(1)
-                if windows.train(stream.ids, start, end, *tables, self.window, self.negatives, np.float32(rate), state):
+                state = np.random.SeedSequence([self.seed, epoch, start]).generate_state(
+                    1, np.uint64
+                ) | np.uint64(1)
+                if windows.train(
+                    stream.ids, start, end, *tables, self.window, self.negatives, np.float32(rate), state
+                ):
                     raise ValueError(
-                        f"vectors diverged in epoch {epoch + 1}, at a learning rate of {rate:.3g}: lower learning_rate, 0.025 is usual"
+                        f"vectors diverged in epoch {epoch + 1}, at a learning rate of {rate:.3g}: lower "
+                        f"learning_rate, 0.025 is usual"
                     )
 
         with ThreadPoolExecutor(self.threads) as pool:
@@ -136,7 +158,9 @@ class SkipGram:
                 halt.set()
                 raise
         if not (np.isfinite(vectors).all() and np.isfinite(contexts).all()):
-            raise ValueError(f"vectors diverged in epoch {self.epochs}, at its end: lower learning_rate, 0.025 is usual")
+            raise ValueError(
+                f"vectors diverged in epoch {self.epochs}, at its end: lower learning_rate, 0.025 is usual"
+            )
         return WordVectors(stream.words, vectors, contexts=contexts, counts=stream.counts)
 
 
@@ -145,7 +169,10 @@ def _is_number(value: object) -> bool:
 
 
 class _Bar:
-    """A line on standard error: how far, and how fast. It fills up where that is a terminal, and else comes once in a while."""
+    """A line on standard error: how far, and how fast.
+
+    It fills up where that is a terminal, and else comes once in a while.
+    """
 
     def __init__(self):
         self._begin = self._shown = time.monotonic()
@@ -157,5 +184,12 @@ class _Bar:
         self._shown = now
         speed = done / max(now - self._begin, 1e-9)
         left = (total - done) / max(speed, 1e-9)
-        line = f"[{'#' * (20 * done // total):<20}] {done / total:4.0%}  {speed:,.0f} words/s  {left:.0f} s left"
-        print(f"\r{line:<79}" if is_terminal else line, end="" if is_terminal and done < total else "\n", file=sys.stderr, flush=True)
+        line = (
+            f"[{'#' * (20 * done // total):<20}] {done / total:4.0%}  {speed:,.0f} words/s  {left:.0f} s left"
+        )
+        print(
+            f"\r{line:<79}" if is_terminal else line,
+            end="" if is_terminal and done < total else "\n",
+            file=sys.stderr,
+            flush=True,
+        )

@@ -16,9 +16,14 @@ import numpy as np
 KINDS = ("words", "whitespace", "characters")
 LOOKED_AT = 20_000  # words of a vocabulary
 
-# Scripts written without spaces, and how many letters words of theirs have on average at most, a generous guess.
+# Scripts written without spaces, and how many letters words of theirs have on average at most, a generous
+# guess.
 _WITHOUT_SPACES = (
-    ("Chinese or Japanese", re.compile("[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"), 3.5),
+    (
+        "Chinese or Japanese",
+        re.compile("[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"),
+        3.5,
+    ),
     ("Thai, Lao, Khmer or Burmese", re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 12),
     ("it", re.compile("."), 25),
 )
@@ -67,7 +72,9 @@ def _normal(text: str) -> str:
 
 @cache
 def _pattern(kind: str, ascii_only: bool) -> re.Pattern[str]:
-    marks = "" if ascii_only else _marks()  # vowel signs of Hindi, accents by themselves: `re` takes them for punctuation
+    marks = (
+        "" if ascii_only else _marks()
+    )  # vowel signs of Hindi, accents by themselves: `re` takes them for punctuation
     if kind == "characters":
         return re.compile(rf"[^\W_][{marks}]*" if marks else r"[^\W_]")
     part = rf"\w[\w{marks}]*"
@@ -77,7 +84,9 @@ def _pattern(kind: str, ascii_only: bool) -> re.Pattern[str]:
 
 def _marks() -> str:
     """All combining marks, for a set of a regular expression."""
-    codes = np.array([code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] == "M"])
+    codes = np.array(
+        [code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] == "M"]
+    )
     runs = np.split(codes, np.flatnonzero(np.diff(codes) > 1) + 1)
     return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
 
@@ -103,6 +112,7 @@ def not_words(words: Sequence[str], counts: np.ndarray) -> str:
         if of_script.sum() >= 0.1 and (mean := float(of_script @ lengths / of_script.sum())) > most:
             return (
                 f"its words have {mean:.3g} letters on average: {script} is probably not cut into words. "
-                "Segment the text first (partita tag apply), or take tokens='characters' (--tokens characters)"
+                "Segment the text first (partita tag apply), or take tokens='characters' (--tokens "
+                "characters)"
             )
     return ""

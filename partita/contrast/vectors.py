@@ -25,11 +25,13 @@ class WordVectors:
     Args:
         words: All different, `(size,)`; those of `SkipGram` come by frequency.
         vectors: `(size, dim)`, float32.
-        contexts: The other vectors of the model, v where `vectors` are u: ⟨u_i, v_j⟩ is the score of j near i. None: not known.
+        contexts: The other vectors of the model, v where `vectors` are u: ⟨u_i, v_j⟩ is the score of j near
+            i. None: not known.
         counts: How often each word was seen, `(size,)`. None: not known.
 
     Raises:
-        ValueError: if the lengths do not fit, a word is no string or is there twice, or a number is not finite in float32.
+        ValueError: if the lengths do not fit, a word is no string or is there twice, or a number is not
+            finite in float32.
 
     Example:
         >>> vectors = WordVectors(["cat", "dog", "tree"], [[1, 0], [1, 0.1], [0, 1]])
@@ -38,10 +40,16 @@ class WordVectors:
     """
 
     def __init__(
-        self, words: Sequence[str], vectors: npt.ArrayLike, contexts: npt.ArrayLike | None = None, counts: npt.ArrayLike | None = None
+        self,
+        words: Sequence[str],
+        vectors: npt.ArrayLike,
+        contexts: npt.ArrayLike | None = None,
+        counts: npt.ArrayLike | None = None,
     ):
         if isinstance(words, str):
-            raise ValueError(f"words must be a list of words: expected strings, got the string {words[:40]!r}")
+            raise ValueError(
+                f"words must be a list of words: expected strings, got the string {words[:40]!r}"
+            )
         self.words = [*words]
         if stray := [word for word in self.words if not isinstance(word, str)]:
             raise ValueError(f"words must be a list of words: expected strings, got {stray[0]!r}")
@@ -50,12 +58,16 @@ class WordVectors:
         self.counts = None if counts is None else np.asarray(counts, np.int64)
         self._rows = {word: row for row, word in enumerate(self.words)}
         if self.vectors.ndim != 2 or len(self.vectors) != len(self.words) or not self.words:
-            raise ValueError(f"vectors must be (size, dim) for {len(self.words)} words, got the shape {self.vectors.shape}")
+            raise ValueError(
+                f"vectors must be (size, dim) for {len(self.words)} words, got the shape {self.vectors.shape}"
+            )
         if len(self._rows) < len(self.words):
             twice = next(word for row, word in enumerate(self.words) if self._rows[word] != row)
             raise ValueError(f"words must differ, got {twice!r} twice")
         if self.contexts is not None and self.contexts.shape != self.vectors.shape:
-            raise ValueError(f"contexts must have the shape {self.vectors.shape} of vectors, got {self.contexts.shape}")
+            raise ValueError(
+                f"contexts must have the shape {self.vectors.shape} of vectors, got {self.contexts.shape}"
+            )
         if self.counts is not None and self.counts.shape != (len(self.words),):
             raise ValueError(f"counts must be ({len(self.words)},), got the shape {self.counts.shape}")
 
@@ -83,24 +95,33 @@ class WordVectors:
             KeyError: if a word has no vector.
         """
         rows = self._row(first), self._row(second)
-        return float(self._unit[rows[0]] @ self._unit[rows[1]]) if self._has_length[[*rows]].all() else float("nan")
+        return (
+            float(self._unit[rows[0]] @ self._unit[rows[1]])
+            if self._has_length[[*rows]].all()
+            else float("nan")
+        )
 
-    def most_similar(self, positive: Words = (), negative: Words = (), n: int = 10) -> list[tuple[str, float]]:
+    def most_similar(
+        self, positive: Words = (), negative: Words = (), n: int = 10
+    ) -> list[tuple[str, float]]:
         """Return the `n` words whose vectors point most nearly in a direction, with the cosines, the nearest first.
 
-        The direction is the sum of what is positive less the sum of what is negative, each times its weight, 1 where none is given. The
-        vectors of words are brought to length 1 first, vectors that are given count as they are: king − man + woman is
-        `most_similar(["king", "woman"], ["man"])`.
+        The direction is the sum of what is positive less the sum of what is negative, each times its weight,
+        1 where none is given. The vectors of words are brought to length 1 first, vectors that are given
+        count as they are: king − man + woman is `most_similar(["king", "woman"], ["man"])`.
 
         Args:
-            positive: A word, a vector `(dim,)`, a pair (word or vector, weight), several vectors `(count, dim)`, or a list that may mix
-                words, vectors and pairs. Words given are not among those found.
+            positive: A word, a vector `(dim,)`, a pair (word or vector, weight), several vectors
+                `(count, dim)`, or a list that may mix words, vectors and pairs. Words given are not among
+                those found.
             negative: The same, taken away.
-            n: How many are returned, at most. Words whose vectors have length 0 have no cosine and are left out.
+            n: How many are returned, at most. Words whose vectors have length 0 have no cosine and are left
+                out.
 
         Raises:
             KeyError: if a word has no vector.
-            ValueError: if nothing is given, a vector does not have `dim` finite numbers, or all of it adds up to 0.
+            ValueError: if nothing is given, a vector does not have `dim` finite numbers, or all of it adds up
+                to 0.
 
         Source: Mikolov et al. 2013; as in gensim.
         """
@@ -115,14 +136,17 @@ class WordVectors:
                 else:
                     parts.append(sign * weight * self._checked(name, item))
         if not parts:
-            raise ValueError("positive and negative must not both be empty: expected a word or a vector, got nothing")
+            raise ValueError(
+                "positive and negative must not both be empty: expected a word or a vector, got nothing"
+            )
         top = np.abs(parts).max()
         summands = np.array(parts) / (top if top > 0 else 1)  # their squares stay within float64
         goal = summands.sum(axis=0)
         length = float(np.linalg.norm(goal))
         if length <= 1e-6 * np.linalg.norm(summands, axis=1).sum():
             raise ValueError(
-                "positive and negative must point somewhere: expected a sum other than 0, got vectors that cancel or have length 0"
+                "positive and negative must point somewhere: expected a sum other than 0, got vectors that "
+                "cancel or have length 0"
             )
         cosines = self._unit @ (goal / length).astype(np.float32)
         left_out = ~self._has_length
@@ -136,10 +160,15 @@ class WordVectors:
         """A vector in float64, if it can be added to others."""
         dim = self.vectors.shape[1]
         if vector.shape != (dim,):
-            raise ValueError(f"{name} must hold words and vectors: expected a vector ({dim},), got the shape {vector.shape}")
+            raise ValueError(
+                f"{name} must hold words and vectors: expected a vector ({dim},), got the shape "
+                f"{vector.shape}"
+            )
         if not np.isfinite(vector).all():
             place = int(np.flatnonzero(~np.isfinite(vector))[0])
-            raise ValueError(f"{name} must hold vectors of finite numbers, got {vector[place]} at index {place}")
+            raise ValueError(
+                f"{name} must hold vectors of finite numbers, got {vector[place]} at index {place}"
+            )
         return vector.astype(float)
 
     def _row(self, word: str) -> int:
@@ -162,8 +191,8 @@ class WordVectors:
         It takes its place when all is written.
 
         Raises:
-            ValueError: if a word cannot be written in word2vec's formats: one that is empty, holds a space or a line feed, or is no
-                text in UTF-8. `.npz` takes them all.
+            ValueError: if a word cannot be written in word2vec's formats: one that is empty, holds a space or
+                a line feed, or is no text in UTF-8. `.npz` takes them all.
             OSError: if it cannot be written.
         """
         path = Path(path)
@@ -171,12 +200,18 @@ class WordVectors:
             word_files.check_words(self.words)
         with replacing(path) as beside, beside.open("wb") as file:
             if path.suffix == ".npz":
-                content: dict[str, Any] = {"contexts": self.contexts, "counts": self.counts, "vectors": self.vectors}
+                content: dict[str, Any] = {
+                    "contexts": self.contexts,
+                    "counts": self.counts,
+                    "vectors": self.vectors,
+                }
                 content = {name: values for name, values in content.items() if values is not None}
                 content |= word_files.pack(self.words)
                 np.savez(file, **content)
             else:
-                (word_files.write_binary if path.suffix == ".bin" else word_files.write_text)(file, self.words, self.vectors)
+                (word_files.write_binary if path.suffix == ".bin" else word_files.write_text)(
+                    file, self.words, self.vectors
+                )
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "WordVectors":
@@ -194,7 +229,9 @@ class WordVectors:
         try:
             size, dim = map(int, header.split())
         except ValueError:
-            raise ValueError(f"{path} holds no word vectors: its first line must be two numbers, got {header[:40]!r}") from None
+            raise ValueError(
+                f"{path} holds no word vectors: its first line must be two numbers, got {header[:40]!r}"
+            ) from None
         if size < 1 or dim < 1:
             raise ValueError(f"{path} holds no word vectors: {size} of length {dim}")
         try:
@@ -209,7 +246,9 @@ class WordVectors:
             words, ends, vectors = found["words"], found.get("ends"), found["vectors"]
             size = words.tobytes().count(0) + 1 if ends is None else ends.size
             if size and vectors.shape[:1] != (size,):  # before a list is made of them
-                raise ValueError(f"vectors must be (size, dim) for {size} words, got the shape {vectors.shape}")
+                raise ValueError(
+                    f"vectors must be (size, dim) for {size} words, got the shape {vectors.shape}"
+                )
             return cls(word_files.unpack(words, ends), vectors, **known)
 
 

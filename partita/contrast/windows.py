@@ -2,8 +2,9 @@
 
     u_c += r Σ_t (y_t − σ(⟨u_c, v_t⟩)) v_t,   v_t += r Σ_c (y_t − σ(⟨u_c, v_t⟩)) u_c,   y = 1 for the word in the middle, 0 for negatives
 
-All words c on one side of a window meet the same targets t: the word in the middle and one set of negatives. So the sums are products of
-small matrices, and a window touches few rows of the tables (Ji et al. 2016). One set for both sides would be faster, but worse vectors.
+All words c on one side of a window meet the same targets t: the word in the middle and one set of negatives.
+So the sums are products of small matrices, and a window touches few rows of the tables (Ji et al. 2016). One
+set for both sides would be faster, but worse vectors.
 """
 
 import numpy as np
@@ -16,7 +17,8 @@ REACH, STEPS = 8.0, 4096  # a table of the logistic function from −8 to 8
 LARGEST = np.float32(1e4)  # score: odds that no text can ask for, long before float32 overflows
 SIGMOID = (1 / (1 + np.exp(REACH - (np.arange(STEPS) + 0.5) * 2 * REACH / STEPS))).astype(np.float32)
 
-# Sums may be taken in any order, which vectorises them; but NaN and infinity are what they are, for they are looked for.
+# Sums may be taken in any order, which vectorises them; but NaN and infinity are what they are, for they are
+# looked for.
 _inner = njit(nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp", "afn"})
 
 
@@ -59,7 +61,9 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
             place += 1
         place += 1
         for middle in range(length):
-            reach = 1 + np.int64((_next(state) >> np.uint64(33)) % np.uint64(window))  # near words are in more windows
+            reach = 1 + np.int64(
+                (_next(state) >> np.uint64(33)) % np.uint64(window)
+            )  # near words are in more windows
             low = middle - reach if middle > reach else 0
             high = middle + reach + 1 if middle + reach < length else length
             if high - low < 2:
@@ -73,7 +77,9 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
                     while targets[t] == targets[0] and size > 1:
                         bits = _next(state)
                         drawn = np.int64(((bits >> np.uint64(32)) * size) >> np.uint64(32))
-                        targets[t] = drawn if _unit(bits << np.uint64(32)) < thresholds[drawn] else others[drawn]
+                        targets[t] = (
+                            drawn if _unit(bits << np.uint64(32)) < thresholds[drawn] else others[drawn]
+                        )
                 for t in range(num_targets):
                     context, row, change = contexts[targets[t]], rows[t], changes[t]
                     for d in range(dim):
@@ -115,8 +121,8 @@ def _unit(bits):
     return np.float32(np.int64(bits >> np.uint64(40))) * np.float32(2.0**-24)
 
 
-# Each of these loops over few arrays at a time: with more, the compiler could not tell that they do not overlap, and would go number by
-# number.
+# Each of these loops over few arrays at a time: with more, the compiler could not tell that they do not
+# overlap, and would go number by number.
 
 
 @_inner

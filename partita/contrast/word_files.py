@@ -3,7 +3,8 @@
     text:    "size dim" LF, then for each word: word SP number SP … number LF
     binary:  "size dim" LF, then for each word: word SP float32 … float32 LF
 
-In both, a word is all that stands before the first space (0x20): it may hold any other white space but a line feed.
+In both, a word is all that stands before the first space (0x20): it may hold any other white space but a line
+feed.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,9 @@ def write_text(file: IO[bytes], words: Sequence[str], vectors: np.ndarray) -> No
     """Write word2vec's text format; vectors `(size, dim)` float32."""
     file.write(f"{len(words)} {vectors.shape[1]}\n".encode())
     for word, row in zip(words, vectors, strict=True):
-        file.write(f"{word} {' '.join(np.char.mod('%.9g', row))}\n".encode())  # nine digits give a float32 back
+        file.write(
+            f"{word} {' '.join(np.char.mod('%.9g', row))}\n".encode()
+        )  # nine digits give a float32 back
 
 
 def write_binary(file: IO[bytes], words: Sequence[str], vectors: np.ndarray) -> None:
@@ -58,8 +61,13 @@ def pack(words: Sequence[str]) -> dict[str, np.ndarray]:
         >>> {name: values.tolist() for name, values in pack(["a", "", "b\0"]).items()}
         {'words': [97, 98, 0], 'ends': [1, 1, 3]}
     """
-    parts = [word.encode("utf-8", "surrogatepass") for word in words]  # what is no text in UTF-8 comes back as it was
-    return {"words": np.frombuffer(b"".join(parts), np.uint8), "ends": np.cumsum([len(part) for part in parts], dtype=np.int64)}
+    parts = [
+        word.encode("utf-8", "surrogatepass") for word in words
+    ]  # what is no text in UTF-8 comes back as it was
+    return {
+        "words": np.frombuffer(b"".join(parts), np.uint8),
+        "ends": np.cumsum([len(part) for part in parts], dtype=np.int64),
+    }
 
 
 def unpack(content: np.ndarray, ends: np.ndarray | None) -> list[str]:
@@ -69,13 +77,24 @@ def unpack(content: np.ndarray, ends: np.ndarray | None) -> list[str]:
         ValueError: if the ends are none, or the bytes between them are no words.
 
     Example:
-        >>> unpack(**{"content" if name == "words" else name: values for name, values in pack(["a", "", "b\0"]).items()})
+        >>> unpack(
+        ...     **{
+        ...         "content" if name == "words" else name: values
+        ...         for name, values in pack(["a", "", "b\0"]).items()
+        ...     }
+        ... )
         ['a', '', 'b\x00']
     """
     letters = content.tobytes()
     if ends is None:
         return letters.decode().split("\0")
-    if ends.ndim != 1 or ends.dtype.kind not in "iu" or not len(ends) or ends[-1] != len(letters) or (np.diff(ends, prepend=0) < 0).any():
+    if (
+        ends.ndim != 1
+        or ends.dtype.kind not in "iu"
+        or not len(ends)
+        or ends[-1] != len(letters)
+        or (np.diff(ends, prepend=0) < 0).any()
+    ):
         raise ValueError("the words do not end where it says")
     places = [0, *ends.tolist()]
     return [letters[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(places)]
@@ -88,7 +107,8 @@ def read(body: bytes, size: int, dim: int, *, binary_first: bool = False) -> tup
         body: What follows the first line.
         size: Number of words.
         dim: Length of a vector.
-        binary_first: Which format it is where the content could be both, as four letters can be a number of four bytes.
+        binary_first: Which format it is where the content could be both, as four letters can be a number of
+            four bytes.
 
     Raises:
         ValueError: if it is neither, or more or less is there than announced.
@@ -139,7 +159,10 @@ def _from_text(body, size, dim):
     for row, line in enumerate(rows):
         word, numbers = _fields(line)
         if len(numbers) != dim or not word:
-            raise ValueError(f"line {row + 2} must have a word and {dim} numbers, got {len(numbers)}{'' if word else ' and no word'}")
+            raise ValueError(
+                f"line {row + 2} must have a word and {dim} numbers, got "
+                f"{len(numbers)}{'' if word else ' and no word'}"
+            )
         words.append(word)
         with np.errstate(over="ignore"):
             vectors[row] = numbers
@@ -153,7 +176,9 @@ def _from_binary(body, size, dim):
         end = space + 1 + 4 * dim
         if space < 0 or end > len(body):
             raise ValueError(f"{size} words are announced and {row} there")
-        words.append(body[place:space].lstrip(b"\n").decode())  # some writers put a line feed after each vector
+        words.append(
+            body[place:space].lstrip(b"\n").decode()
+        )  # some writers put a line feed after each vector
         vectors[row] = np.frombuffer(body[space + 1 : end], "<f4")
         place = end
     if body[place:].strip():

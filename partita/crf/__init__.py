@@ -19,7 +19,15 @@ from partita.crf.recursion import entropy, log_partition, marginals
 from partita.crf.repair import repair_tags
 from partita.crf.tagger import Tagger
 from partita.crf.tagging import tag_files
-from partita.crf.tags import Constraints, Span, legal, spans_to_tags, tags_to_spans, tags_to_words, words_to_tags
+from partita.crf.tags import (
+    Constraints,
+    Span,
+    legal,
+    spans_to_tags,
+    tags_to_spans,
+    tags_to_words,
+    words_to_tags,
+)
 
 __all__ = [
     "CRF",

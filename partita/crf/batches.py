@@ -1,7 +1,7 @@
 """Sentences of all lengths in, batches of few shapes out.
 
-Batches group sentences by length: of all ways to cut the lengths into a few buckets, the one that computes on the fewest cells,
-padding included.
+Batches group sentences by length: of all ways to cut the lengths into a few buckets, the one that computes on
+the fewest cells, padding included.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,17 +14,19 @@ import numpy as np
 class Batches(keras.utils.PyDataset):
     """Sentences of similar length padded to one of few shapes, so that a compiled model compiles few times.
 
-    Every batch of a bucket has the same shape, (rows, time): its last one is filled up with rows of padding. Padding is id 0 and
-    tag 0, so real ids start at 1. The order of sentences and batches is drawn anew after each epoch, the same for the same seed.
+    Every batch of a bucket has the same shape, (rows, time): its last one is filled up with rows of padding.
+    Padding is id 0 and tag 0, so real ids start at 1. The order of sentences and batches is drawn anew after
+    each epoch, the same for the same seed.
 
     Args:
         sequences: Ids of each sentence, int, `(time,)` or `(time, features)`.
         tags: Tag ids of each sentence, int `(time,)`.
         batch_size: Rows of a batch.
         num_shapes: Number of buckets at most, cut so that the fewest cells are computed.
-        lengths: Padded lengths to use instead, ascending, the last one doubled for longer sentences until it holds them. To see
-            the same shapes in any chunk of a stream.
-        max_tokens: Cells of a batch at most, where long sentences would make it larger: it then has fewer rows, down to one.
+        lengths: Padded lengths to use instead, ascending, the last one doubled for longer sentences until it
+            holds them. To see the same shapes in any chunk of a stream.
+        max_tokens: Cells of a batch at most, where long sentences would make it larger: it then has fewer
+            rows, down to one.
         shuffle: Whether to draw the order; else sentences keep theirs within a bucket, and `restore` works.
         seed: Of that order.
         sample_weight: One weight a sentence, `(sentences,)`; rows of padding weigh 0.
@@ -36,10 +38,17 @@ class Batches(keras.utils.PyDataset):
         order: Sentence of each row of the batches in turn, −1 for a row of padding, `(rows,)`.
 
     Raises:
-        ValueError: if there is no sentence, if tags or weights do not fit the sentences, or a size is below 1.
+        ValueError: if there is no sentence, if tags or weights do not fit the sentences, or a size is below
+            1.
 
     Example:
-        >>> batches = Batches([[4, 5, 6], [7], [8, 9], [2]], tags=[[0, 1, 2], [3], [0, 2], [3]], batch_size=2, num_shapes=2, shuffle=False)
+        >>> batches = Batches(
+        ...     [[4, 5, 6], [7], [8, 9], [2]],
+        ...     tags=[[0, 1, 2], [3], [0, 2], [3]],
+        ...     batch_size=2,
+        ...     num_shapes=2,
+        ...     shuffle=False,
+        ... )
         >>> batches.shapes, batches.order
         ([(2, 1), (2, 3)], array([1, 3, 0, 2]))
         >>> x, y = batches[1]
@@ -68,7 +77,10 @@ class Batches(keras.utils.PyDataset):
         if not len(sequences):
             raise ValueError("sequences must hold at least one sentence, got none")
         if min(batch_size, num_shapes, max_tokens) < 1:
-            raise ValueError(f"batch_size, num_shapes and max_tokens must be at least 1, got {batch_size}, {num_shapes}, {max_tokens}")
+            raise ValueError(
+                f"batch_size, num_shapes and max_tokens must be at least 1, got {batch_size}, {num_shapes}, "
+                f"{max_tokens}"
+            )
         if lengths is not None and (min(lengths, default=0) < 1 or sorted(set(lengths)) != list(lengths)):
             raise ValueError(f"lengths must be some, ascending and at least 1, got {list(lengths)}")
         self.sequences = [np.asarray(ids, "int32") for ids in sequences]
@@ -111,10 +123,12 @@ class Batches(keras.utils.PyDataset):
         """Part the rows of a prediction over all batches into sentences, without padding and in their first order.
 
         Args:
-            predictions: `(rows, time, ...)`, one row for each of `order`, at least as long as the longest sentence.
+            predictions: `(rows, time, ...)`, one row for each of `order`, at least as long as the longest
+                sentence.
 
         Raises:
-            ValueError: if `shuffle` is on, because the order has then changed since; or if the shape does not fit.
+            ValueError: if `shuffle` is on, because the order has then changed since; or if the shape does not
+                fit.
         """
         if self.shuffle:
             raise ValueError("restore needs shuffle=False: the order has changed since the prediction")
@@ -136,14 +150,21 @@ class Batches(keras.utils.PyDataset):
         self._batches = []
         for rows, time in self.shapes:
             members = sentences[self._times[sentences] == time]
-            self._batches += [(rows, time, members[start : start + rows]) for start in range(0, len(members), rows)]
+            self._batches += [
+                (rows, time, members[start : start + rows]) for start in range(0, len(members), rows)
+            ]
         if self.shuffle:
             generator.shuffle(self._batches)
         # On TensorFlow Keras takes the shapes of the first two batches for those of all, unless they differ.
         other = next((i for i, batch in enumerate(self._batches) if batch[1] != self._batches[0][1]), 0)
         if other:
             self._batches[1], self._batches[other] = self._batches[other], self._batches[1]
-        self.order = np.concatenate([np.pad(members, (0, rows - len(members)), constant_values=-1) for rows, _, members in self._batches])
+        self.order = np.concatenate(
+            [
+                np.pad(members, (0, rows - len(members)), constant_values=-1)
+                for rows, _, members in self._batches
+            ]
+        )
 
     @staticmethod
     def _pad(sequences: list[np.ndarray], rows: int, time: int, members: np.ndarray) -> np.ndarray:
@@ -156,23 +177,33 @@ class Batches(keras.utils.PyDataset):
     def _check(self) -> None:
         for number, ids in enumerate(self.sequences, 1):
             if ids.ndim != self.sequences[0].ndim or ids.shape[1:] != self.sequences[0].shape[1:]:
-                raise ValueError(f"sequences must be (time,) or (time, features) alike, got {ids.shape} for sentence {number}")
+                raise ValueError(
+                    f"sequences must be (time,) or (time, features) alike, got {ids.shape} for sentence "
+                    f"{number}"
+                )
         num_sentences = len(self.sequences)
         if self.tags is not None:
             if len(self.tags) != num_sentences:
-                raise ValueError(f"tags must be given for each of {num_sentences} sentences, got {len(self.tags)}")
+                raise ValueError(
+                    f"tags must be given for each of {num_sentences} sentences, got {len(self.tags)}"
+                )
             for number, (ids, tags) in enumerate(zip(self.sequences, self.tags, strict=True), 1):
                 if tags.shape != ids.shape[:1]:
                     raise ValueError(f"tags must be ({len(ids)},) for sentence {number}, got {tags.shape}")
-        if self.sample_weight is not None and (self.tags is None or self.sample_weight.shape != (num_sentences,)):
-            raise ValueError(f"sample_weight must be ({num_sentences},) and come with tags, got {self.sample_weight.shape}")
+        if self.sample_weight is not None and (
+            self.tags is None or self.sample_weight.shape != (num_sentences,)
+        ):
+            raise ValueError(
+                f"sample_weight must be ({num_sentences},) and come with tags, got {self.sample_weight.shape}"
+            )
 
 
 def bucket_lengths(lengths: Any, num_shapes: int, rows: Callable[[int], int]) -> list[int]:
     """The padded lengths, at most `num_shapes`, that put sentences into batches of the fewest cells in all.
 
-    Exact, by dynamic programming over the distinct lengths: the best cut up to a length is the best cut up to a shorter one
-    plus a bucket. Past 1024 distinct lengths, 1024 of them, evenly apart in rank, may end a bucket.
+    Exact, by dynamic programming over the distinct lengths: the best cut up to a length is the best cut up to
+    a shorter one plus a bucket. Past 1024 distinct lengths, 1024 of them, evenly apart in rank, may end a
+    bucket.
 
     Args:
         lengths: Length of each sentence, `(sentences,)`.
@@ -184,7 +215,9 @@ def bucket_lengths(lengths: Any, num_shapes: int, rows: Callable[[int], int]) ->
         [4, 10, 30]
     """
     distinct = np.unique(np.maximum(lengths, 1))
-    ends = distinct[np.unique(np.linspace(0, len(distinct) - 1, min(len(distinct), 1024)).round().astype(int))]
+    ends = distinct[
+        np.unique(np.linspace(0, len(distinct) - 1, min(len(distinct), 1024)).round().astype(int))
+    ]
     counts = np.bincount(np.searchsorted(ends, lengths), minlength=len(ends))
     up_to = np.concatenate([[0], np.cumsum(counts)])  # sentences up to each end
     height = np.array([rows(end) for end in ends.tolist()])

@@ -2,8 +2,8 @@
 
     corpus → sentences, tags → Lexicon → Batches → Tagger → model file
 
-Scheme bmes means words: its corpora are segmented text, its tokens characters. The others mean columns, the tag last; scheme none
-takes tags that mark no spans, such as parts of speech.
+Scheme bmes means words: its corpora are segmented text, its tokens characters. The others mean columns, the
+tag last; scheme none takes tags that mark no spans, such as parts of speech.
 """
 
 import os
@@ -54,7 +54,9 @@ def recipe(lexicon: Lexicon, encoder: str, width: int, num_steps: int) -> Tagger
 def schedule(num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
     """A learning rate that rises to 0.002 over the first twentieth of the steps, and falls to 0 as a cosine."""
     warmup = max(1, num_steps // 20)
-    return keras.optimizers.schedules.CosineDecay(0.0, max(1, num_steps - warmup), warmup_target=2e-3, warmup_steps=warmup)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, num_steps - warmup), warmup_target=2e-3, warmup_steps=warmup
+    )
 
 
 @click.group(epilog="Example: partita tag apply words.keras book.txt")
@@ -72,16 +74,34 @@ def _new_model(context: click.Context, parameter: click.Parameter, path: Path) -
     return path
 
 
-@tag.command(short_help="Train a tagger on a corpus.", epilog="Example: partita tag train corpus.txt --scheme bmes --out words.keras")
+@tag.command(
+    short_help="Train a tagger on a corpus.",
+    epilog="Example: partita tag train corpus.txt --scheme bmes --out words.keras",
+)
 @click.argument("corpus", type=_INPUT)
 @click.option(
-    "--scheme", type=click.Choice([*SCHEMES, "none"]), required=True, help="bmes: CORPUS is text cut into words. Others: columns."
+    "--scheme",
+    type=click.Choice([*SCHEMES, "none"]),
+    required=True,
+    help="bmes: CORPUS is text cut into words. Others: columns.",
 )
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, callback=_new_model, help="The model file, *.keras.")
-@click.option("--dev", type=_INPUT, help="Sentences to score after each epoch; without it, the last tenth of CORPUS.")
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    callback=_new_model,
+    help="The model file, *.keras.",
+)
+@click.option(
+    "--dev", type=_INPUT, help="Sentences to score after each epoch; without it, the last tenth of CORPUS."
+)
 @click.option("--encoder", type=click.Choice([*ENCODERS]), default="cnn", show_default=True)
 @click.option("--width", type=count(1024, 2), default=128, show_default=True, help="Channels of the encoder.")
-@click.option("--features", metavar="NAME,...", help="What is known of a token. Default: its characters, or word, affixes and columns.")
+@click.option(
+    "--features",
+    metavar="NAME,...",
+    help="What is known of a token. Default: its characters, or word, affixes and columns.",
+)
 @click.option("--epochs", type=_COUNT, default=5, show_default=True)
 @click.option("--batch-size", type=_COUNT, default=64, show_default=True, help="Sentences.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
@@ -99,35 +119,66 @@ def train(
 ) -> None:
     """Train a tagger on CORPUS (- for standard input).
 
-    Segmented text has one sentence a line, words parted by white space. Columns have one token a line, its word first and its tag
-    last, and a blank line between sentences; with scheme none the tags are plain ones, such as parts of speech. Either may be packed
-    as .gz. The model of the best epoch so far is always in the file: Ctrl-C stops and keeps it.
+    Segmented text has one sentence a line, words parted by white space. Columns have one token a line, its
+    word first and its tag last, and a blank line between sentences; with scheme none the tags are plain ones,
+    such as parts of speech. Either may be packed as .gz. The model of the best epoch so far is always in the
+    file: Ctrl-C stops and keeps it.
     """
     keras.utils.set_random_seed(seed)
-    given = [name.strip() for name in features.split(",")] if features else ["characters" if scheme == "bmes" else "words"]
+    given = (
+        [name.strip() for name in features.split(",")]
+        if features
+        else ["characters" if scheme == "bmes" else "words"]
+    )
     names: Any = given[0] if len(given) == 1 and given[0] in FEATURE_SETS else given
     kind = None if scheme == "none" else scheme
     _check_kind(names, scheme)
-    sentences, tags, notes = _read_tagged(corpus, kind, names, None if kind is None else lambda name: split_tag(name, scheme))
+    sentences, tags, notes = _read_tagged(
+        corpus, kind, names, None if kind is None else lambda name: split_tag(name, scheme)
+    )
     if dev is None:
         if len(sentences) < 2:
-            raise click.ClickException(f"{corpus} holds one sentence: want another to score, there or with --dev")
+            raise click.ClickException(
+                f"{corpus} holds one sentence: want another to score, there or with --dev"
+            )
         end = len(sentences) - max(1, len(sentences) // 10)
-        (sentences, dev_sentences), (tags, dev_tags) = (sentences[:end], sentences[end:]), (tags[:end], tags[end:])
+        (sentences, dev_sentences), (tags, dev_tags) = (
+            (sentences[:end], sentences[end:]),
+            (tags[:end], tags[end:]),
+        )
     lexicon = Lexicon.fit(sentences, tags, kind, names)
     if dev is not None:
         dev_sentences, dev_tags, more = _read_tagged(dev, kind, names, lexicon.tag_id)
         notes += more
-    num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20)  # to compile one takes as long as that many tokens
-    batches = Batches([*map(lexicon.encode, sentences, tags)], [*map(lexicon.encode_tags, tags)], batch_size, num_shapes, seed=seed)
-    known = all(name in lexicon.tag_names for name in {*chain.from_iterable(dev_tags)})  # else there is no loss of what is held out
+    num_shapes = min(
+        MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20
+    )  # to compile one takes as long as that many tokens
+    batches = Batches(
+        [*map(lexicon.encode, sentences, tags)],
+        [*map(lexicon.encode_tags, tags)],
+        batch_size,
+        num_shapes,
+        seed=seed,
+    )
+    known = all(
+        name in lexicon.tag_names for name in {*chain.from_iterable(dev_tags)}
+    )  # else there is no loss of what is held out
     dev_ids = [*map(lexicon.encode_tags, dev_tags)] if known else None
-    dev_batches = Batches([*map(lexicon.encode, dev_sentences)], dev_ids, batch_size, num_shapes, shuffle=False)
-    held_out = HeldOut(dev_batches, lambda ids: _score(kind, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1, path=out)
+    dev_batches = Batches(
+        [*map(lexicon.encode, dev_sentences)], dev_ids, batch_size, num_shapes, shuffle=False
+    )
+    held_out = HeldOut(
+        dev_batches,
+        lambda ids: _score(kind, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1,
+        path=out,
+    )
     scored = f"{len(dev_sentences)} {'held out' if dev is None else 'of ' + dev}"
     for note in notes:
         say(note, err=True)
-    say(f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}", err=True)
+    say(
+        f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}",
+        err=True,
+    )
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
     try:
         with ctrl_c() as check:
@@ -137,7 +188,9 @@ def train(
         if held_out.best_epoch < 0:
             raise
     if held_out.best_epoch < 0:
-        raise click.ClickException(f"the training diverged before a model could be scored: {out} was not written")
+        raise click.ClickException(
+            f"the training diverged before a model could be scored: {out} was not written"
+        )
     say(f"best {_measure(kind)} {held_out.best:.4f} after epoch {held_out.best_epoch + 1}: {out}", err=True)
 
 
@@ -149,12 +202,18 @@ def _check_kind(features: Sequence[str] | str, scheme: str) -> None:
     """Refuse features of words for text that is tagged by characters, and the other way round."""
     if not isinstance(features, str):
         check_features(features)
-    characters = features == "characters" or bool(CHARACTER_FEATURES.intersection([] if isinstance(features, str) else features))
+    characters = features == "characters" or bool(
+        CHARACTER_FEATURES.intersection([] if isinstance(features, str) else features)
+    )
     names = features if isinstance(features, str) else ",".join(features)
     if characters and scheme != "bmes":
-        raise click.UsageError(f"--features '{names}' are of characters, which only --scheme bmes tags: take features of words.")
+        raise click.UsageError(
+            f"--features '{names}' are of characters, which only --scheme bmes tags: take features of words."
+        )
     if not characters and scheme == "bmes":
-        raise click.UsageError(f"--features '{names}' are of words, but --scheme bmes tags characters: add 'character'.")
+        raise click.UsageError(
+            f"--features '{names}' are of words, but --scheme bmes tags characters: add 'character'."
+        )
 
 
 class Progress(keras.callbacks.Callback):
@@ -182,10 +241,18 @@ class Progress(keras.callbacks.Callback):
     def _line(self, logs):
         shown = {"loss": "loss {:.3f}", "accuracy": "accuracy {:.4f}", "val_f1": "F1 {:.4f}"}
         values = [words.format(float(logs[name])) for name, words in shown.items() if name in logs]
-        return "  ".join([f"epoch {self._epoch}/{self.params['epochs']}", *values, f"{time.monotonic() - self._start:.0f} s"])
+        return "  ".join(
+            [
+                f"epoch {self._epoch}/{self.params['epochs']}",
+                *values,
+                f"{time.monotonic() - self._start:.0f} s",
+            ]
+        )
 
 
-@tag.command(short_help="Tag files.", epilog="Example: partita tag apply words.keras book.txt --out book.cut.txt")
+@tag.command(
+    short_help="Tag files.", epilog="Example: partita tag apply words.keras book.txt --out book.cut.txt"
+)
 @click.argument("model", type=_MODEL)
 @click.argument("files", type=_INPUT, nargs=-1, required=True)
 @click.option(
@@ -196,17 +263,35 @@ class Progress(keras.callbacks.Callback):
     help="Where to write, all of a file or nothing; for several FILES a folder.",
 )
 @click.option("--batch-size", type=_COUNT, default=256, show_default=True, help="Sentences at most.")
-@click.option("--confidence", is_flag=True, help="Add the probability of each tag; of a word's tags the least, as in word/0.987.")
+@click.option(
+    "--confidence",
+    is_flag=True,
+    help="Add the probability of each tag; of a word's tags the least, as in word/0.987.",
+)
 @click.option("--separator", default=" ", help="What parts words or columns in the output. Default: a space.")
-@click.option("--dask", metavar="ADDRESS", help="Spread FILES over a Dask cluster: its scheduler's address, or 'local' for this machine.")
-def apply(model: str, files: tuple[str, ...], out: str, batch_size: int, confidence: bool, separator: str, dask: str | None) -> None:
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Spread FILES over a Dask cluster: its scheduler's address, or 'local' for this machine.",
+)
+def apply(
+    model: str,
+    files: tuple[str, ...],
+    out: str,
+    batch_size: int,
+    confidence: bool,
+    separator: str,
+    dask: str | None,
+) -> None:
     """Tag FILES (- for standard input) with MODEL, a piece at a time, so that each may be of any size.
 
-    Where MODEL cuts text into words: one line out for each line in. White space in a line stays a boundary between words; what
-    stands between is cut as a sentence of its own. Otherwise: FILES have columns, the word first, and a column of tags is added.
+    Where MODEL cuts text into words: one line out for each line in. White space in a line stays a boundary
+    between words; what stands between is cut as a sentence of its own. Otherwise: FILES have columns, the
+    word first, and a column of tags is added.
 
-    Several FILES go into the folder --out, each under its own name. Those that are finished are not done again when the same command
-    is given once more; with --dask, a worker that is lost costs no more than the file it was at.
+    Several FILES go into the folder --out, each under its own name. Those that are finished are not done
+    again when the same command is given once more; with --dask, a worker that is lost costs no more than the
+    file it was at.
     """
     if len(files) == 1 and dask is None and not os.path.isdir(out):
         tagger, lexicon = load_tagger(model)
@@ -215,7 +300,9 @@ def apply(model: str, files: tuple[str, ...], out: str, batch_size: int, confide
                 target.write(piece)
         return
     if out == "-" or "-" in files or (os.path.exists(out) and not os.path.isdir(out)):
-        raise click.UsageError("several FILES, or --dask, need a folder: --out FOLDER, and no standard input.")
+        raise click.UsageError(
+            "several FILES, or --dask, need a folder: --out FOLDER, and no standard input."
+        )
     settings: dict[str, Any] = {"batch_size": batch_size, "confidence": confidence, "separator": separator}
     with _cluster(dask) as client:
         tag_files(model, files, out, client, **settings, report=lambda line: say(line, err=True))
@@ -239,7 +326,9 @@ def _cluster(address: str | None) -> Iterator[Any]:
             found = Client(address)
         except Exception as error:  # of Dask's, or of the network's
             reason = str(error) or type(error).__name__
-            raise click.ClickException(f"no Dask scheduler answers at '{shown(address, 200)}': {reason}") from None
+            raise click.ClickException(
+                f"no Dask scheduler answers at '{shown(address, 200)}': {reason}"
+            ) from None
         with found as client:
             yield client
 
@@ -248,11 +337,14 @@ def _cluster(address: str | None) -> Iterator[Any]:
 @click.argument("model", type=_MODEL)
 @click.argument("gold", type=_INPUT)
 @click.option("--batch-size", type=_COUNT, default=256, show_default=True, help="Sentences at most.")
-@click.option("--known", type=_INPUT, help="Words of the training text; the recall of all others is printed, too.")
+@click.option(
+    "--known", type=_INPUT, help="Words of the training text; the recall of all others is printed, too."
+)
 def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     """Tag the text of GOLD (- for standard input) with MODEL, and compare with its own words or tags.
 
-    Precision, recall and F1 count words by the characters they cover, and labelled spans by their ends and label.
+    Precision, recall and F1 count words by the characters they cover, and labelled spans by their ends and
+    label.
     """
     tagger, lexicon = load_tagger(model)
     if known is not None and lexicon.scheme != "bmes":
@@ -262,8 +354,15 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     for note in notes:
         say(note, err=True)
     found = tagged(tagger, lexicon, ((tokens, "") for tokens in sentences), batch_size)
-    result = _score(lexicon.scheme, sentences, tags, (lexicon.decode_tags(ids) for _, ids, _ in found), known_words)
-    shares = {"precision": result.precision, "recall": result.recall, "F1": result.f1, "recall of unknown words": result.oov_recall}
+    result = _score(
+        lexicon.scheme, sentences, tags, (lexicon.decode_tags(ids) for _, ids, _ in found), known_words
+    )
+    shares = {
+        "precision": result.precision,
+        "recall": result.recall,
+        "F1": result.f1,
+        "recall of unknown words": result.oov_recall,
+    }
     if lexicon.scheme is None:
         shares = {"accuracy": result.f1}
     for name, share in shares.items():
@@ -279,26 +378,39 @@ def _read_tagged(
     if scheme == "bmes":
         lines = [words for words in read_segmented(source) if words]
         if len(lines) > 1 and all(len(words) == 1 for words in lines):
-            raise click.ClickException(f"{source}: no line holds two words: expected sentences, their words parted by white space")
+            raise click.ClickException(
+                f"{source}: no line holds two words: expected sentences, their words parted by white space"
+            )
         return ["".join(words) for words in lines], [words_to_tags(words) for words in lines], []
     sentences, tags, broken = [], [], {}
     for name, line, rows in numbered_columns(source, min_columns=columns_needed(features) + 1, check=check):
         sentences.append([row[:-1] for row in rows])
         tags.append([row[-1] for row in rows])
         if scheme is not None and (place := first_break(tags[-1], scheme)) is not None:
-            broken[len(tags) - 1] = f"{name}:{line + min(place, len(rows) - 1)}", describe_break(tags[-1], place)
+            broken[len(tags) - 1] = (
+                f"{name}:{line + min(place, len(rows) - 1)}",
+                describe_break(tags[-1], place),
+            )
     if not broken or scheme is None:
         return sentences, tags, []
     what = name_sentences(broken.values(), len(sentences), f"break scheme {scheme}")
-    repaired = [repair_tags(names, scheme) if number in broken else names for number, names in enumerate(tags)]
+    repaired = [
+        repair_tags(names, scheme) if number in broken else names for number, names in enumerate(tags)
+    ]
     return sentences, repaired, [f"partita: {what}. {advise_scheme(tags, scheme)}"]
 
 
 def _score(
-    scheme: str | None, sentences: list, gold: list, predicted: Iterable[Sequence[str]], known_words: set[str] | None = None
+    scheme: str | None,
+    sentences: list,
+    gold: list,
+    predicted: Iterable[Sequence[str]],
+    known_words: set[str] | None = None,
 ) -> Score:
     if scheme == "bmes":
-        return segmentation_f1(map(tags_to_words, sentences, gold), map(tags_to_words, sentences, predicted), known_words)
+        return segmentation_f1(
+            map(tags_to_words, sentences, gold), map(tags_to_words, sentences, predicted), known_words
+        )
     return tag_accuracy(gold, predicted) if scheme is None else span_f1(gold, predicted)
 
 

@@ -29,21 +29,24 @@ class CorpusError(ValueError):
     """
 
 
-def read_columns(source: Source, min_columns: int = 1, check: Callable[[str], object] | None = None) -> Iterator[list[tuple[str, ...]]]:
+def read_columns(
+    source: Source, min_columns: int = 1, check: Callable[[str], object] | None = None
+) -> Iterator[list[tuple[str, ...]]]:
     r"""Read the sentences of a CoNLL file: one token a line, columns parted by spaces or tabs, a blank line between sentences.
 
     Args:
-        source: Path, `"-"` for standard input, or lines such as an open file's. Utf-8, with or without byte order mark; `.gz`
-            is unpacked. Lines end in LF or CRLF and in nothing else.
-        min_columns: Number of columns the first line must have at least; the others must have as many as the first.
+        source: Path, `"-"` for standard input, or lines such as an open file's. Utf-8, with or without byte
+            order mark; `.gz` is unpacked. Lines end in LF or CRLF and in nothing else.
+        min_columns: Number of columns the first line must have at least; the others must have as many as the
+            first.
         check: Called with the last column of every line; a `ValueError` it raises becomes a `CorpusError`.
 
     Yields:
         The rows of a sentence, a tuple of columns each.
 
     Raises:
-        CorpusError: if a line misses a column or has one too many, fails the check or is not utf-8, no line holds text, or the
-            lines are those of a CSV file.
+        CorpusError: if a line misses a column or has one too many, fails the check or is not utf-8, no line
+            holds text, or the lines are those of a CSV file.
 
     Example:
         >>> list(read_columns(["Confidence NN B-NP", "in IN B-PP", "", "Rockwell NNP B-NP"]))
@@ -71,7 +74,10 @@ def numbered_columns(
         if row:
             if len(row) != (width or max(len(row), min_columns)):
                 wanted = width or min_columns
-                raise CorpusError(f"{place}: want {wanted} columns, got {len(row)}: {shown(' '.join(row))}{_hint(row, rows)}")
+                raise CorpusError(
+                    f"{place}: want {wanted} columns, got {len(row)}: "
+                    f"{shown(' '.join(row))}{_hint(row, rows)}"
+                )
             width = len(row)
             if width == 1:
                 kind.see(place, kind.split(row[0]))
@@ -83,7 +89,10 @@ def numbered_columns(
             first = first if rows else number
             rows.append(row)
             if len(rows) > LONGEST_SENTENCE:
-                raise CorpusError(f"{place}: a sentence has more than {LONGEST_SENTENCE:,} lines: expected blank lines between sentences")
+                raise CorpusError(
+                    f"{place}: a sentence has more than {LONGEST_SENTENCE:,} lines: expected blank lines "
+                    f"between sentences"
+                )
         elif rows:
             yield name, first, rows
             rows = []
@@ -113,13 +122,18 @@ def read_segmented(source: Source) -> Iterator[list[str]]:
         The words of each line, none for a blank line: as many lists as lines.
 
     Raises:
-        CorpusError: if a line is not utf-8, no line holds text, or the lines are the tagged tokens of a file of columns.
+        CorpusError: if a line is not utf-8, no line holds text, or the lines are the tagged tokens of a file
+            of columns.
 
     Example:
         >>> list(read_segmented(["共同  创造\u3000美好", "", "新  世纪"]))
         [['共同', '创造', '美好'], [], ['新', '世纪']]
     """
-    kind = _Kind(None, "a file of columns, a token a line with its tag last: expected sentences of words; see read_columns, or scheme bio")
+    kind = _Kind(
+        None,
+        "a file of columns, a token a line with its tag last: expected sentences of words; see "
+        "read_columns, or scheme bio",
+    )
     for name, number, words in _lines(source, str.split):
         kind.see(f"{name}:{number}", words)
         yield [*words]  # a list of `split` has room for twelve
@@ -159,9 +173,15 @@ class _Kind:
 
     def decide(self) -> None:
         lines, values = self._number_of_lines, len(self._last)
-        tags = self._tagged and lines > 1 and (values > 1 or any(tag == "O" or "-" in tag for tag in self._last))
+        tags = (
+            self._tagged and lines > 1 and (values > 1 or any(tag == "O" or "-" in tag for tag in self._last))
+        )
         few_values = (
-            lines >= _ENOUGH // 2 and self._blank > 0 and self._longest_run > 2 and 2 * values <= lines and values < len(self._first)
+            lines >= _ENOUGH // 2
+            and self._blank > 0
+            and self._longest_run > 2
+            and 2 * values <= lines
+            and values < len(self._first)
         )
         if self._same and lines and (tags or few_values):
             raise CorpusError(f"{self._place}: this looks like {self._what}, got '{shown(self._line)}'")
@@ -177,7 +197,11 @@ def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[
     number, empty = 0, True
     with file_of as file:
         is_path = isinstance(source, str | os.PathLike) and source != "-"
-        given = os.fspath(source) if is_path else getattr(file, "name", "<stdin>" if source == "-" else "<stream>")  # type: ignore[arg-type]
+        given = (
+            os.fspath(source)
+            if is_path
+            else getattr(file, "name", "<stdin>" if source == "-" else "<stream>")
+        )  # type: ignore[arg-type]
         name = shown(str(given), 300)
         for number, line in enumerate(_bounded(name, lines(file) if hasattr(file, "readline") else file), 1):
             text = _decode(line, f"{name}:{number}") if isinstance(line, bytes) else line
@@ -205,4 +229,6 @@ def _decode(line: bytes, place: str) -> str:
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CorpusError(f"{place}: want utf-8, got byte {line[error.start]:#04x} after {error.start} bytes") from error
+        raise CorpusError(
+            f"{place}: want utf-8, got byte {line[error.start]:#04x} after {error.start} bytes"
+        ) from error

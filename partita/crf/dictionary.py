@@ -15,8 +15,9 @@ LENGTHS = range(2, 8)
 class Dictionary:
     """Words by which to mark a text.
 
-    A model trained on sentences whose every word is known would learn to trust the dictionary, and fail where words are new.
-    So the words that one sentence alone holds are kept apart, and are not marked in that sentence.
+    A model trained on sentences whose every word is known would learn to trust the dictionary, and fail where
+    words are new. So the words that one sentence alone holds are kept apart, and are not marked in that
+    sentence.
 
     Args:
         words: Words that occur in several sentences.
@@ -52,7 +53,10 @@ class Dictionary:
     def fit(cls, sentences: Iterable[Sequence[str]]) -> "Dictionary":
         """The words of a corpus, given its sentences as words."""
         counts = Counter(word for words in sentences for word in set(words) if len(word) in LENGTHS)
-        return cls((word for word, count in counts.items() if count > 1), (word for word, count in counts.items() if count == 1))
+        return cls(
+            (word for word, count in counts.items() if count > 1),
+            (word for word, count in counts.items() if count == 1),
+        )
 
     def encode(self, text: str, own_words: Collection[str] = ()) -> np.ndarray:
         """Ids of the characters, int32 `(characters, 3)`; `own_words` are the words of the text, if it was in the corpus."""
@@ -61,9 +65,13 @@ class Dictionary:
             (length, start)
             for start, lengths in enumerate(map(self._lengths.get, map(add, text, text[1:])))
             for length in lengths or ()
-            if (word := text[start : start + length]) in self._known and len(word) == length and word not in hidden
+            if (word := text[start : start + length]) in self._known
+            and len(word) == length
+            and word not in hidden
         ]
-        lengths, starts = np.array(sorted(found), int).reshape(-1, 2).T  # a longer word is written over a shorter
+        lengths, starts = (
+            np.array(sorted(found), int).reshape(-1, 2).T
+        )  # a longer word is written over a shorter
         begins, ends, goes_on = ids = np.ones((3, len(text)), np.int32)
         begins[starts] = lengths
         ends[starts + lengths - 1] = lengths

@@ -2,7 +2,8 @@
 
     tokens (T) → features (T, F), strings
 
-A sentence is a string of characters where a feature is of characters, and otherwise a list of rows: the word, then further columns.
+A sentence is a string of characters where a feature is of characters, and otherwise a list of rows: the word,
+then further columns.
 """
 
 import re
@@ -14,7 +15,9 @@ from typing import Any
 from partita.quoting import shown
 
 _EDGE = "\n"  # stands before and after a sentence, and in none
-_HALF_WIDTH = "".join(map(chr, [*range(0xFF01), *range(0x21, 0x7F)]))  # the character that stands for each code point
+_HALF_WIDTH = "".join(
+    map(chr, [*range(0xFF01), *range(0x21, 0x7F)])
+)  # the character that stands for each code point
 
 
 @lru_cache(maxsize=1)  # the features of a sentence ask one after the other
@@ -36,7 +39,9 @@ def shape(word: str) -> str:
         >>> shape("McDonald's"), shape("Q1-1998"), shape("1,000")
         ("XxXx'x", 'X0-0', '0,0')
     """
-    classes = ("X" if char.isupper() else "x" if char.islower() else "0" if char.isdigit() else char for char in word)
+    classes = (
+        "X" if char.isupper() else "x" if char.islower() else "0" if char.isdigit() else char for char in word
+    )
     return re.sub(r"([Xx0])\1+", r"\1", "".join(classes))
 
 
@@ -64,9 +69,18 @@ def _neighbors(index: int, before: int, after: int) -> Callable[[Sequence[Sequen
 
 
 COLUMNS = ("word", *(f"column{index}" for index in range(1, 10)))
-_SPANS = {"unigram": (0, 0), "bigram": (1, 0), "trigram": (1, 1)}  # tokens before and after that stand in the string
-NGRAMS = {f"{name}_{gram}": _neighbors(index, *span) for index, name in enumerate(COLUMNS) for gram, span in _SPANS.items()}
-# Feature by name: tokens → a string for each. Tokens are the characters of a string, or rows of columns with the word first.
+_SPANS = {
+    "unigram": (0, 0),
+    "bigram": (1, 0),
+    "trigram": (1, 1),
+}  # tokens before and after that stand in the string
+NGRAMS = {
+    f"{name}_{gram}": _neighbors(index, *span)
+    for index, name in enumerate(COLUMNS)
+    for gram, span in _SPANS.items()
+}
+# Feature by name: tokens → a string for each. Tokens are the characters of a string, or rows of columns with
+# the word first.
 FEATURES: dict[str, Callable[[Any], Iterable[str]]] = {
     "character": fold,
     "bigram": _bigrams,
@@ -77,10 +91,12 @@ FEATURES: dict[str, Callable[[Any], Iterable[str]]] = {
     **{name: _column(index) for index, name in enumerate(COLUMNS)},
     **NGRAMS,
 }
-# These give a string for each gap before, between and after tokens: one more, looked up once, to make two columns of ids,
-# of the gap before a token and of the gap after it.
+# These give a string for each gap before, between and after tokens: one more, looked up once, to make two
+# columns of ids, of the gap before a token and of the gap after it.
 GAP_FEATURES = frozenset({"bigram"})
-CHARACTER_FEATURES = frozenset({"character", "bigram"})  # with one of these a sentence is a string, else a list of words or rows
+CHARACTER_FEATURES = frozenset(
+    {"character", "bigram"}
+)  # with one of these a sentence is a string, else a list of words or rows
 FEATURE_SETS = {
     "characters": ("character", "bigram"),
     "words": ("lower", "shape", "prefix3", "suffix2", "suffix3", "word_unigram", "word_bigram"),
@@ -112,13 +128,24 @@ def checked_tokens(tokens: Any, words: bool, features: Any, where: str = "") -> 
     if words:
         if isinstance(tokens, str):
             raise ValueError(
-                f"features '{shown(names)}' are of words: expected a list of words, or of rows (word, column1, ...), got the string "
+                f"features '{shown(names)}' are of words: expected a list of words, or of rows (word, "
+                f"column1, ...), got the string "
                 f"'{shown(tokens)}'{where}; features='characters' takes strings"
             )
         rows = [(token,) if isinstance(token, str) else token for token in tokens]
-        wrong = next((row for row in rows if not (isinstance(row, tuple | list) and row and all(isinstance(c, str) for c in row))), None)
+        wrong = next(
+            (
+                row
+                for row in rows
+                if not (isinstance(row, tuple | list) and row and all(isinstance(c, str) for c in row))
+            ),
+            None,
+        )
         if wrong is not None:
-            raise ValueError(f"a token must be a word or a row (word, column1, ...) of strings, got {shown(repr(wrong))}{where}")
+            raise ValueError(
+                f"a token must be a word or a row (word, column1, ...) of strings, got "
+                f"{shown(repr(wrong))}{where}"
+            )
         return rows
     if isinstance(tokens, str):
         return tokens
@@ -142,8 +169,15 @@ def check_width(features: Sequence[str], width: int | None) -> None:
     """
     needed = columns_needed(features)
     if width is not None and width < needed:
-        characters = "" if not CHARACTER_FEATURES.intersection(features) else "; features of characters and of columns do not go together"
-        raise ValueError(f"features {shown(', '.join(features), 200)} need rows of {needed} columns, got {width}{characters}")
+        characters = (
+            ""
+            if not CHARACTER_FEATURES.intersection(features)
+            else "; features of characters and of columns do not go together"
+        )
+        raise ValueError(
+            f"features {shown(', '.join(features), 200)} need rows of {needed} columns, got "
+            f"{width}{characters}"
+        )
 
 
 def check_features(features: Sequence[str]) -> None:

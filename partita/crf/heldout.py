@@ -18,19 +18,22 @@ from partita.files import replacing
 class HeldOut(keras.callbacks.Callback):
     """Tag held-out sentences after each epoch, score the tags, keep the best weights.
 
-    The score joins the epoch's `logs`, where the progress bar, `History`, `EarlyStopping` and `ModelCheckpoint` find it. When
-    training ends the model gets its best weights back; with `path`, each best model is on disk at once, whole or not at all. Of equal
-    scores the one of lower loss is best: the loss of the batches if they hold tags, else `val_loss`, else that of the training. A model
-    whose scores are NaN is never best: training stops there, with a warning.
+    The score joins the epoch's `logs`, where the progress bar, `History`, `EarlyStopping` and
+    `ModelCheckpoint` find it. When training ends the model gets its best weights back; with `path`, each best
+    model is on disk at once, whole or not at all. Of equal scores the one of lower loss is best: the loss of
+    the batches if they hold tags, else `val_loss`, else that of the training. A model whose scores are NaN is
+    never best: training stops there, with a warning.
 
     Args:
         batches: The sentences, `Batches` with `shuffle=False`, best with their tags.
-        score: Function of the predicted tags, a list of one id array `(time,)` a sentence in the corpus's order; larger is better.
+        score: Function of the predicted tags, a list of one id array `(time,)` a sentence in the corpus's
+            order; larger is better.
         name: What the score is called.
         path: A `.keras` file for the best model so far, or None.
 
     Attributes:
-        best, best_loss, best_epoch: The best score, its loss, and its epoch, counted from 0; −inf, inf and −1 before the first.
+        best, best_loss, best_epoch: The best score, its loss, and its epoch, counted from 0; −inf, inf and −1
+            before the first.
 
     Raises:
         ValueError: if the batches shuffle, or the score is not a number.
@@ -59,7 +62,9 @@ class HeldOut(keras.callbacks.Callback):
     ):
         super().__init__()
         if batches.shuffle:
-            raise ValueError("batches must keep their order for a score by sentence: Batches(..., shuffle=False).")
+            raise ValueError(
+                "batches must keep their order for a score by sentence: Batches(..., shuffle=False)."
+            )
         self.batches, self.score, self.name = batches, score, name
         self.path = None if path is None else Path(path)
         self.best, self.best_loss, self.best_epoch = -math.inf, math.inf, -1
@@ -73,7 +78,9 @@ class HeldOut(keras.callbacks.Callback):
             logs[self.name] = math.nan
             if not self.model.stop_training:
                 self.model.stop_training = True
-                warnings.warn(f"training was stopped after epoch {epoch + 1}: {error}", RuntimeWarning, stacklevel=2)
+                warnings.warn(
+                    f"training was stopped after epoch {epoch + 1}: {error}", RuntimeWarning, stacklevel=2
+                )
             return
         value = float(self.score(predicted))
         if np.isnan(value):

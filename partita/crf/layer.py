@@ -20,17 +20,20 @@ from partita.losses import LayerLoss, announce
 class CRF(keras.layers.Layer):
     """Linear-chain conditional random field over the tag scores that an encoder computes.
 
-    Called on scores, the layer returns them in float32, with −inf at padding: what a loss or a decoder needs to know of the mask
-    travels with them. A functional model may thus end in this layer and train with `loss=layer.loss`. In all methods `mask`
-    `(batch, time)` is True at real steps; None means that padding is where every score of a step is −inf. NaN is no padding: it makes
-    every result of its sequence NaN, and `decode` and `sample` refuse it. In a compiled function, where they cannot, the tags of such a
-    sequence are −2.
+    Called on scores, the layer returns them in float32, with −inf at padding: what a loss or a decoder needs
+    to know of the mask travels with them. A functional model may thus end in this layer and train with
+    `loss=layer.loss`. In all methods `mask` `(batch, time)` is True at real steps; None means that padding is
+    where every score of a step is −inf. NaN is no padding: it makes every result of its sequence NaN, and
+    `decode` and `sample` refuse it. In a compiled function, where they cannot, the tags of such a sequence
+    are −2.
 
     Args:
         num_tags: Number of tags.
-        constraints: What is allowed, as `tags.legal` gives it, or any (transitions `(tags, tags)`, start `(tags,)`,
-            end `(tags,)`) of booleans, True = allowed. What is not has probability zero. None allows everything.
-        learning_rate_factor: The transitions learn this many times as fast as the optimizer's learning rate says.
+        constraints: What is allowed, as `tags.legal` gives it, or any (transitions `(tags, tags)`, start
+            `(tags,)`, end `(tags,)`) of booleans, True = allowed. What is not has probability zero. None
+            allows everything.
+        learning_rate_factor: The transitions learn this many times as fast as the optimizer's learning rate
+            says.
 
     Raises:
         ValueError: if an argument does not fit, or the scores are not `(batch, time, num_tags)`.
@@ -45,7 +48,13 @@ class CRF(keras.layers.Layer):
         [[0, 1]]
     """
 
-    def __init__(self, num_tags: int, constraints: Constraints | None = None, learning_rate_factor: float = 1.0, **kwargs: Any):
+    def __init__(
+        self,
+        num_tags: int,
+        constraints: Constraints | None = None,
+        learning_rate_factor: float = 1.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if num_tags < 1:
             raise ValueError(f"num_tags must be at least 1, got {num_tags}.")
@@ -58,17 +67,25 @@ class CRF(keras.layers.Layer):
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: num_tags})
         shapes = {"transitions": (num_tags, num_tags), "start": (num_tags,), "end": (num_tags,)}
         self._transitions, self._start, self._end = (
-            self.add_weight(name=name, shape=shape, initializer="zeros", dtype="float32", autocast=False) for name, shape in shapes.items()
+            self.add_weight(name=name, shape=shape, initializer="zeros", dtype="float32", autocast=False)
+            for name, shape in shapes.items()
         )
         announce(self)
 
     def _checked(self, constraints):
-        shapes = {"transitions": (self.num_tags, self.num_tags), "start": (self.num_tags,), "end": (self.num_tags,)}
+        shapes = {
+            "transitions": (self.num_tags, self.num_tags),
+            "start": (self.num_tags,),
+            "end": (self.num_tags,),
+        }
         allowed = []
         for (part, shape), values in zip(shapes.items(), constraints, strict=True):
             allowed.append(np.asarray(values, bool))
             if allowed[-1].shape != shape:
-                raise ValueError(f"constraints.{part} must have the shape {shape} for {self.num_tags} tags, got {allowed[-1].shape}.")
+                raise ValueError(
+                    f"constraints.{part} must have the shape {shape} for {self.num_tags} tags, got "
+                    f"{allowed[-1].shape}."
+                )
         return Constraints(*allowed)
 
     @property
@@ -90,7 +107,8 @@ class CRF(keras.layers.Layer):
         return self._transitions, self._start, self._end
 
     def _scaled(self, weight):
-        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times its size.
+        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times
+        # its size.
         weight = ops.convert_to_tensor(weight)
         return weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
 
@@ -112,7 +130,13 @@ class CRF(keras.layers.Layer):
         scores = ops.convert_to_tensor(scores)
         if mask is None:
             mask = ~ops.all(scores == -INFINITY, axis=-1)
-        return {"scores": scores, "transitions": self.transitions, "mask": mask, "start": self.start, "end": self.end}
+        return {
+            "scores": scores,
+            "transitions": self.transitions,
+            "mask": mask,
+            "start": self.start,
+            "end": self.end,
+        }
 
     def log_prob(self, scores: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log-probability `(batch,)` of the paths `tags` `(batch, time)`; −1 = unknown, summed over."""
@@ -129,8 +153,8 @@ class CRF(keras.layers.Layer):
     def loss(self) -> LayerLoss:
         """−log P(tags|scores) `(batch,)`, a function of tags and the layer's output, for `compile(loss=layer.loss)`; saved along.
 
-        Tags that the constraints forbid have no probability: for such a sequence it is the loss of the chain without constraints, so
-        that one mistake in a corpus does not make every epoch's loss infinite.
+        Tags that the constraints forbid have no probability: for such a sequence it is the loss of the chain
+        without constraints, so that one mistake in a corpus does not make every epoch's loss infinite.
         """
         return LayerLoss(self)
 
@@ -140,15 +164,23 @@ class CRF(keras.layers.Layer):
         if self.constraints is None:
             return -log_p
         forbidden = log_p == -INFINITY
-        free = {name: self._scaled(weight) for name, weight in zip(("transitions", "start", "end"), self._parts(), strict=True)}
-        without = ops.cond(ops.any(forbidden), lambda: self._log_prob({**chain, **free}, y_true), lambda: ops.zeros_like(log_p))
+        free = {
+            name: self._scaled(weight)
+            for name, weight in zip(("transitions", "start", "end"), self._parts(), strict=True)
+        }
+        without = ops.cond(
+            ops.any(forbidden),
+            lambda: self._log_prob({**chain, **free}, y_true),
+            lambda: ops.zeros_like(log_p),
+        )
         return -ops.where(forbidden, without, log_p)
 
     def decode(self, scores: Tensor, mask: Tensor | None = None, k: int = 1) -> Tensor:
         """Tags of the best path `(batch, time)` int32, −1 at padding; with k > 1 the k best, `(batch, k, time)`.
 
         Raises:
-            ValueError: if a real step has a score of NaN or +inf. In a compiled function the sequence's tags are then −2.
+            ValueError: if a real step has a score of NaN or +inf. In a compiled function the sequence's tags
+                are then −2.
         """
         return refuse_undefined(self._best(scores, mask, k))
 
@@ -159,7 +191,9 @@ class CRF(keras.layers.Layer):
         """Probability of each tag at each step, `(batch, time, tags)`."""
         return recursion.marginals(**self._chain(scores, mask))
 
-    def sample(self, scores: Tensor, mask: Tensor | None = None, n: int = 1, seed: int | None = None) -> Tensor:
+    def sample(
+        self, scores: Tensor, mask: Tensor | None = None, n: int = 1, seed: int | None = None
+    ) -> Tensor:
         """`n` draws of the path, `(n, batch, time)` int32, −1 at padding; scores of NaN as in `decode`."""
         return refuse_undefined(paths.sample(**self._chain(scores, mask), n=n, seed=seed))
 
@@ -203,7 +237,8 @@ def refuse_undefined(tags: Tensor) -> Tensor:
         rows = undefined.any(axis=-1)
         if rows.any():
             raise DivergedError(
-                f"scores must be numbers, got NaN or +inf in {rows.sum()} of {rows.size} sequences, or in the transitions: has the "
+                f"scores must be numbers, got NaN or +inf in {rows.sum()} of {rows.size} sequences, or in "
+                f"the transitions: has the "
                 "training diverged? Look at its loss, and train again with a lower learning rate."
             )
     return tags

@@ -79,7 +79,8 @@ class Lexicon:
         constraints: What the scheme allows, or None.
 
     Raises:
-        ValueError: if a feature is unknown or has no vocabulary, or a tag comes twice or is not of the scheme.
+        ValueError: if a feature is unknown or has no vocabulary, or a tag comes twice or is not of the
+            scheme.
 
     Example:
         >>> lexicon = Lexicon.fit(["共同创造"], [["b", "e", "b", "e"]], scheme="bmes", min_count=1)
@@ -103,7 +104,9 @@ class Lexicon:
     ):
         check_features(features)
         if len(features) != len(vocabularies):
-            raise ValueError(f"vocabularies must be one for each of {len(features)} features, got {len(vocabularies)}")
+            raise ValueError(
+                f"vocabularies must be one for each of {len(features)} features, got {len(vocabularies)}"
+            )
         if not tag_names or len(set(tag_names)) != len(tag_names):
             raise ValueError(f"tag_names must be at least one, each once, got {list(tag_names)}")
         self.features, self.vocabularies = tuple(features), tuple(vocabularies)
@@ -111,7 +114,9 @@ class Lexicon:
         self.constraints: Constraints | None = None if scheme is None else legal(self.tag_names, scheme)
         widths = [2 if name in GAP_FEATURES else 1 for name in features]
         self.columns = tuple(name for name, width in zip(features, widths, strict=True) for _ in range(width))
-        self.sizes = tuple(len(items) for items, width in zip(vocabularies, widths, strict=True) for _ in range(width))
+        self.sizes = tuple(
+            len(items) for items, width in zip(vocabularies, widths, strict=True) for _ in range(width)
+        )
         self.dictionary = dictionary
         if dictionary is not None:
             self.columns, self.sizes = self.columns + dictionary.columns, self.sizes + dictionary.sizes
@@ -132,38 +137,53 @@ class Lexicon:
         """Collect the vocabularies and the tags of a corpus.
 
         Args:
-            sentences: Where a feature is of characters, strings; otherwise lists of words, or of rows `(word, column1, ...)` without
-                the tag, all of one length.
-            tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the scheme. Sentences whose tags
-                break the scheme are counted in a warning, and read as `repair_tags` reads them.
+            sentences: Where a feature is of characters, strings; otherwise lists of words, or of rows
+                `(word, column1, ...)` without the tag, all of one length.
+            tags: Tags of each sentence, one a token. Each label found gets all tags that it has in the
+                scheme. Sentences whose tags break the scheme are counted in a warning, and read as
+                `repair_tags` reads them.
             scheme: `"bmes"`, `"bioes"`, `"bio"`, or None.
-            features: `"characters"`: with bigrams or, where the scheme is bare bmes, with a dictionary instead; `"words"`:
-                also every further column of the rows, and n-grams; or names out of `FEATURES`.
-            min_count: Items rarer than this are left out and share id 1, which so has something to learn from.
+            features: `"characters"`: with bigrams or, where the scheme is bare bmes, with a dictionary
+                instead; `"words"`: also every further column of the rows, and n-grams; or names out of
+                `FEATURES`.
+            min_count: Items rarer than this are left out and share id 1, which so has something to learn
+                from.
             max_size: Items kept of each feature at most.
 
         Raises:
-            ValueError: if there is no token, if sentences and tags do not match, if a sentence is not what the features are of, or if a
-                tag is not of the scheme.
+            ValueError: if there is no token, if sentences and tags do not match, if a sentence is not what
+                the features are of, or if a tag is not of the scheme.
         """
         sentences, tags = list(sentences), [list(names) for names in tags]
         if isinstance(features, str) and features not in FEATURE_SETS:
             features = (features,)
         if not isinstance(features, str):
             check_features(features)
-        words = features == "words" or not (isinstance(features, str) or CHARACTER_FEATURES.intersection(features))
-        sentences = [checked_tokens(tokens, words, features, f" in sentence {number}") for number, tokens in enumerate(sentences, 1)]
+        words = features == "words" or not (
+            isinstance(features, str) or CHARACTER_FEATURES.intersection(features)
+        )
+        sentences = [
+            checked_tokens(tokens, words, features, f" in sentence {number}")
+            for number, tokens in enumerate(sentences, 1)
+        ]
         if len(tags) != len(sentences):
             raise ValueError(f"tags must be given for each of {len(sentences)} sentences, got {len(tags)}")
         for number, (tokens, names) in enumerate(zip(sentences, tags, strict=True), 1):
             if len(names) != len(tokens):
-                raise ValueError(f"tags must be one a token, got {len(names)} for {len(tokens)} in sentence {number}")
+                raise ValueError(
+                    f"tags must be one a token, got {len(names)} for {len(tokens)} in sentence {number}"
+                )
         widths = {len(row) for row in chain.from_iterable(sentences)} if words else {1}
         if len(widths) > 1:
-            raise ValueError(f"rows must have the same number of columns in all sentences, got {' and '.join(map(str, sorted(widths)))}")
+            raise ValueError(
+                f"rows must have the same number of columns in all sentences, got "
+                f"{' and '.join(map(str, sorted(widths)))}"
+            )
         width = max(widths, default=1)
         if features == "words":
-            further = (f"column{index}{gram}" for index in range(1, width) for gram in ("", "_bigram", "_trigram"))
+            further = (
+                f"column{index}{gram}" for index in range(1, width) for gram in ("", "_bigram", "_trigram")
+            )
             features = (*FEATURE_SETS["words"], *further)
         seen = set().union(*tags)
         words_are_known = features == "characters" and scheme == "bmes" and seen <= set("sbme")
@@ -171,8 +191,13 @@ class Lexicon:
             features = ("character",)  # words say what bigrams would, with a hundredth of the weights
         features = FEATURE_SETS[features] if isinstance(features, str) else features
         check_width(features, width if seen else None)
-        vocabularies = [Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size) for name in features]
-        dictionary = Dictionary.fit(map(tags_to_words, map(fold, sentences), tags)) if words_are_known else None
+        vocabularies = [
+            Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size)
+            for name in features
+        ]
+        dictionary = (
+            Dictionary.fit(map(tags_to_words, map(fold, sentences), tags)) if words_are_known else None
+        )
         tag_names = sorted(seen) if scheme is None else tag_set(seen, scheme)
         lexicon = cls(features, vocabularies, tag_names, scheme, dictionary, width if words else None)
         lexicon._warn_of_broken(tags)
@@ -198,10 +223,12 @@ class Lexicon:
     def encode(self, tokens: Any, tags: Sequence[str] | None = None) -> np.ndarray:
         """Ids of a sentence's features, int32 `(tokens, columns)`; `tokens` as in `fit`.
 
-        With its `tags`, a sentence of the corpus gets the ids that it would get if the corpus lacked it: to train on.
+        With its `tags`, a sentence of the corpus gets the ids that it would get if the corpus lacked it: to
+        train on.
 
         Raises:
-            ValueError: if the features are of characters and the sentence is no string, or the other way round, or a row lacks a column.
+            ValueError: if the features are of characters and the sentence is no string, or the other way
+                round, or a row lacks a column.
         """
         words = not CHARACTER_FEATURES.intersection(self.features)
         tokens = checked_tokens(tokens, words, self.features)
@@ -219,8 +246,8 @@ class Lexicon:
     def encode_tags(self, tags: Iterable[str], *, repair: bool = True) -> np.ndarray:
         """Ids of a sentence's tags, int32 `(tokens,)`.
 
-        Tags that break the scheme are encoded as `repair_tags` reads them, with a warning unless `fit` has counted the sentence;
-        `repair=False` takes them as they are.
+        Tags that break the scheme are encoded as `repair_tags` reads them, with a warning unless `fit` has
+        counted the sentence; `repair=False` takes them as they are.
 
         Raises:
             ValueError: if a tag is unknown.
@@ -231,18 +258,24 @@ class Lexicon:
             return ids
         if tuple(tags) not in self._named:
             why = f"tags must keep to scheme {self.scheme}, got {describe_break(tags, place)}"
-            warnings.warn(f"{why}: they are read as the CoNLL scorer reads them, see repair_tags.", stacklevel=2)
+            warnings.warn(
+                f"{why}: they are read as the CoNLL scorer reads them, see repair_tags.", stacklevel=2
+            )
         return np.fromiter(map(self.tag_id, repair_tags(tags, self.scheme)), np.int32)
 
     def decode_tags(self, ids: Iterable[int]) -> list[str]:
         """Return the tags of ids.
 
         Raises:
-            ValueError: if an id is not one of a tag, such as the −1 of padding or the −2 of scores that are NaN.
+            ValueError: if an id is not one of a tag, such as the −1 of padding or the −2 of scores that are
+                NaN.
         """
         ids = [int(index) for index in ids]
         if wrong := [index for index in ids if not 0 <= index < self.num_tags]:
-            raise ValueError(f"ids must be from 0 to {self.num_tags - 1}, got {wrong[0]}: cut off padding, −1, before they are decoded")
+            raise ValueError(
+                f"ids must be from 0 to {self.num_tags - 1}, got {wrong[0]}: cut off padding, −1, before "
+                f"they are decoded"
+            )
         return [self.tag_names[index] for index in ids]
 
     def tag_id(self, tag: str) -> int:
@@ -259,7 +292,9 @@ class Lexicon:
             "vocabularies": [list(vocabulary.items) for vocabulary in self.vocabularies],
             "tag_names": list(self.tag_names),
             "scheme": self.scheme,
-            "dictionary": None if self.dictionary is None else [list(self.dictionary.words), list(self.dictionary.once)],
+            "dictionary": None
+            if self.dictionary is None
+            else [list(self.dictionary.words), list(self.dictionary.once)],
             **({} if self.num_columns is None else {"num_columns": self.num_columns}),
         }
 
@@ -270,17 +305,32 @@ class Lexicon:
         if not isinstance(config, dict) or set(config) - {"num_columns"} != set(keys):
             raise ValueError(f"config must be a dict of {', '.join(keys)}, got {str(config)[:99]}")
         features, vocabularies, tag_names, scheme, words = (config[key] for key in keys)
-        if not isinstance(vocabularies, list) or not all(map(_is_strings, [features, tag_names, *vocabularies])):
-            raise ValueError("config must hold lists of strings for features, tag_names and each of vocabularies")
+        if not isinstance(vocabularies, list) or not all(
+            map(_is_strings, [features, tag_names, *vocabularies])
+        ):
+            raise ValueError(
+                "config must hold lists of strings for features, tag_names and each of vocabularies"
+            )
         if not isinstance(scheme, str | None):
             raise ValueError(f"config must hold a string or null for scheme, got {scheme!r}")
-        if words is not None and not (isinstance(words, list) and len(words) == 2 and all(map(_is_strings, words))):
+        if words is not None and not (
+            isinstance(words, list) and len(words) == 2 and all(map(_is_strings, words))
+        ):
             raise ValueError("config must hold two lists of strings, or null, for dictionary")
         num_columns = config.get("num_columns")
         if not isinstance(num_columns, int | None):
-            raise ValueError(f"config must hold a whole number or null for num_columns, got {shown(repr(num_columns))}")
+            raise ValueError(
+                f"config must hold a whole number or null for num_columns, got {shown(repr(num_columns))}"
+            )
         dictionary = None if words is None else Dictionary(*words)
-        return cls(features, [Vocabulary(items) for items in vocabularies], tag_names, scheme, dictionary, num_columns)
+        return cls(
+            features,
+            [Vocabulary(items) for items in vocabularies],
+            tag_names,
+            scheme,
+            dictionary,
+            num_columns,
+        )
 
 
 def _is_strings(value: Any) -> bool:

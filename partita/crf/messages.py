@@ -2,11 +2,13 @@
 
     Z_{t+1} = (Z_t G) ⊗ H_{t+1},   G = exp(transitions),   H_t = exp(scores_t)
 
-The recursion is written once. Sums run in `SCALED` (ordinary numbers, rescaled at each step: one matrix product a step) or in
-`LOG`, best paths in `MAX`. Inside, the batch is the last axis: its entries fill the lanes of the processor.
+The recursion is written once. Sums run in `SCALED` (ordinary numbers, rescaled at each step: one matrix
+product a step) or in `LOG`, best paths in `MAX`. Inside, the batch is the last axis: its entries fill the
+lanes of the processor.
 
-All of it can be differentiated any number of times: scales and shifts cancel in every result, so they count as constants, and
-where a weight is zero no infinity meets a zero. A NaN in a real step reaches every sum of its sequence, and no other's.
+All of it can be differentiated any number of times: scales and shifts cancel in every result, so they count
+as constants, and where a weight is zero no infinity meets a zero. A NaN in a real step reaches every sum of
+its sequence, and no other's.
 """
 
 from collections.abc import Callable
@@ -75,7 +77,9 @@ def _log_pairs(left, matrix, right, weight):
 
 
 SCALED = Semiring(0.0, 1.0, ops.exp, _identity, log, ops.multiply, ops.divide, _dot, _scaled_pairs)
-LOG = Semiring(-INFINITY, 0.0, _identity, ops.exp, _identity, ops.add, ops.subtract, _logsumexp_dot, _log_pairs)
+LOG = Semiring(
+    -INFINITY, 0.0, _identity, ops.exp, _identity, ops.add, ops.subtract, _logsumexp_dot, _log_pairs
+)
 MAX = LOG._replace(dot=_max_dot)
 
 
@@ -98,21 +102,42 @@ def standardize(
     """Check the shapes, fill in what is None, and cast to float32 (float64 stays): the same five, as tensors."""
     scores = ops.convert_to_tensor(scores)
     if len(scores.shape) != 3 or 0 in scores.shape[1:]:
-        raise ValueError(f"scores must have the shape (batch, time, tags) with at least one step, got {tuple(scores.shape)}.")
+        raise ValueError(
+            f"scores must have the shape (batch, time, tags) with at least one step, got "
+            f"{tuple(scores.shape)}."
+        )
     num_tags = scores.shape[2]
     dtype = "float64" if keras.backend.standardize_dtype(scores.dtype) == "float64" else "float32"
 
     def weights(name, values, shape):
         values = ops.zeros(shape, dtype) if values is None else ops.cast(ops.convert_to_tensor(values), dtype)
         if tuple(values.shape) != shape:
-            raise ValueError(f"{name} must have the shape {shape} for scores of {num_tags} tags, got {tuple(values.shape)}.")
+            raise ValueError(
+                f"{name} must have the shape {shape} for scores of {num_tags} tags, got "
+                f"{tuple(values.shape)}."
+            )
         return values
 
-    mask = ops.ones(ops.shape(scores)[:2], "bool") if mask is None else ops.cast(ops.convert_to_tensor(mask), "bool")
-    if len(mask.shape) != 2 or any(m != s for m, s in zip(mask.shape, scores.shape, strict=False) if None not in (m, s)):
-        raise ValueError(f"mask must have the shape (batch, time) = {tuple(scores.shape[:2])} of the scores, got {tuple(mask.shape)}.")
+    mask = (
+        ops.ones(ops.shape(scores)[:2], "bool")
+        if mask is None
+        else ops.cast(ops.convert_to_tensor(mask), "bool")
+    )
+    if len(mask.shape) != 2 or any(
+        m != s for m, s in zip(mask.shape, scores.shape, strict=False) if None not in (m, s)
+    ):
+        raise ValueError(
+            f"mask must have the shape (batch, time) = {tuple(scores.shape[:2])} of the scores, got "
+            f"{tuple(mask.shape)}."
+        )
     transitions = weights("transitions", transitions, (num_tags, num_tags))
-    return ops.cast(scores, dtype), transitions, mask, weights("start", start, (num_tags,)), weights("end", end, (num_tags,))
+    return (
+        ops.cast(scores, dtype),
+        transitions,
+        mask,
+        weights("start", start, (num_tags,)),
+        weights("end", end, (num_tags,)),
+    )
 
 
 def link(scores: Tensor, transitions: Tensor, mask: Tensor, start: Tensor, end: Tensor) -> Chain:
@@ -168,8 +193,8 @@ def total(ring: Semiring, chain: Chain, a: Tensor) -> Tensor:
 def backward(ring: Semiring, chain: Chain, a: Tensor, c: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """Return the posterior of tags (time, tags, batch) and of transitions (tags, tags), each sequence times `weight` (batch,).
 
-    Transitions are summed over time and batch. The messages b from the right are scaled so that a_t b_t is the posterior. Where
-    a_t is zero there is none, whatever b_t: it is dropped, and nothing can overflow.
+    Transitions are summed over time and batch. The messages b from the right are scaled so that a_t b_t is
+    the posterior. Where a_t is zero there is none, whatever b_t: it is dropped, and nothing can overflow.
     """
     onward = ring.lift(chain.transitions)
     emissions = ring.lift(chain.emissions)

@@ -51,21 +51,30 @@ def span_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -
     got_tags: list[str] = []
     for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
         if len(wanted) != len(got):
-            raise ValueError(f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence {number}")
-        # One stream with an O after each sentence: some malformed tags make spans that run on past it, in seqeval too.
+            raise ValueError(
+                f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence "
+                f"{number}"
+            )
+        # One stream with an O after each sentence: some malformed tags make spans that run on past it, in
+        # seqeval too.
         wanted_tags += [*wanted, "O"]
         got_tags += [*got, "O"]
     wanted_spans, got_spans = set(tags_to_spans(wanted_tags)), set(tags_to_spans(got_tags))
     return _score(len(wanted_spans & got_spans), len(got_spans), len(wanted_spans))
 
 
-def segmentation_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]], known_words: Container[str] | None = None) -> Score:
+def segmentation_f1(
+    gold: Iterable[Sequence[str]],
+    predicted: Iterable[Sequence[str]],
+    known_words: Container[str] | None = None,
+) -> Score:
     """Score words by the characters they cover, as the SIGHAN 2005 bakeoff does.
 
     Args:
         gold: Words of each sentence.
         predicted: Words of the same sentences, cut otherwise.
-        known_words: Words of the training text; if given, `oov_recall` is the recall of the gold words not among them.
+        known_words: Words of the training text; if given, `oov_recall` is the recall of the gold words not
+            among them.
 
     Raises:
         ValueError: if the numbers of sentences, or the characters of a sentence, differ.
@@ -77,14 +86,23 @@ def segmentation_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[
     correct = num_predicted = num_gold = oov_correct = num_oov = 0
     for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
         if (text := "".join(wanted)) != (other := "".join(got)):
-            raise ValueError(f"predicted must have the characters of gold, got '{shown(other)}' for '{shown(text)}' in sentence {number}")
+            raise ValueError(
+                f"predicted must have the characters of gold, got '{shown(other)}' for '{shown(text)}' in "
+                f"sentence {number}"
+            )
         got_spans = set(_word_spans(got))
         hits = [span in got_spans for span in _word_spans(wanted)]
-        correct, num_predicted, num_gold = correct + sum(hits), num_predicted + len(got), num_gold + len(wanted)
+        correct, num_predicted, num_gold = (
+            correct + sum(hits),
+            num_predicted + len(got),
+            num_gold + len(wanted),
+        )
         if known_words is not None:
             oov_hits = [hit for hit, word in zip(hits, wanted, strict=True) if word not in known_words]
             oov_correct, num_oov = oov_correct + sum(oov_hits), num_oov + len(oov_hits)
-    return _score(correct, num_predicted, num_gold, None if known_words is None else _share(oov_correct, num_oov))
+    return _score(
+        correct, num_predicted, num_gold, None if known_words is None else _share(oov_correct, num_oov)
+    )
 
 
 def tag_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> Score:
@@ -104,7 +122,10 @@ def tag_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str
     correct = total = 0
     for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
         if len(wanted) != len(got):
-            raise ValueError(f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence {number}")
+            raise ValueError(
+                f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence "
+                f"{number}"
+            )
         correct, total = correct + sum(map(eq, wanted, got)), total + len(wanted)
     return _score(correct, total, total)
 
@@ -127,15 +148,21 @@ def illegal_share(tags: Sequence[Sequence[str]], scheme: str) -> float:
     ids = {name: i for i, name in enumerate(names)}
     transitions, start, end = legal(names, scheme)
     paths = [np.array([ids[tag] for tag in sentence]) for sentence in tags if sentence]
-    broken = sum(not (start[path[0]] and end[path[-1]] and transitions[path[:-1], path[1:]].all()) for path in paths)
+    broken = sum(
+        not (start[path[0]] and end[path[-1]] and transitions[path[:-1], path[1:]].all()) for path in paths
+    )
     return _share(broken, len(tags))
 
 
-def _pairs(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+def _pairs(
+    gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]
+) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
     for number, (wanted, got) in enumerate(zip_longest(gold, predicted)):
         if wanted is None or got is None:
             shorter = "gold" if wanted is None else "predicted"
-            raise ValueError(f"gold and predicted must have as many sentences, but {shorter} ends after {number}")
+            raise ValueError(
+                f"gold and predicted must have as many sentences, but {shorter} ends after {number}"
+            )
         yield wanted, got
 
 
@@ -145,7 +172,15 @@ def _word_spans(words: Sequence[str]) -> Iterator[tuple[int, int]]:
 
 def _score(correct: int, predicted: int, gold: int, oov_recall: float | None = None) -> Score:
     precision, recall = _share(correct, predicted), _share(correct, gold)
-    return Score(precision, recall, _share(2 * precision * recall, precision + recall), correct, predicted, gold, oov_recall)
+    return Score(
+        precision,
+        recall,
+        _share(2 * precision * recall, precision + recall),
+        correct,
+        predicted,
+        gold,
+        oov_recall,
+    )
 
 
 def _share(part: float, whole: float) -> float:

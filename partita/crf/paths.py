@@ -2,9 +2,9 @@
 
     score(y) = start[y_1] + Σ_t scores[t, y_t] + Σ_t transitions[y_t, y_{t+1}] + end[y_T]
 
-Paths are int32 with −1 at padding. The best path is the recursion of `recursion.py` in the max-plus semiring; the choice at
-each step is found again on the way back, so that nothing but the messages is kept. Where the scores of a sequence hold NaN no
-path is best and none can be drawn: its tags are `UNDEFINED`.
+Paths are int32 with −1 at padding. The best path is the recursion of `recursion.py` in the max-plus semiring;
+the choice at each step is found again on the way back, so that nothing but the messages is kept. Where the
+scores of a sequence hold NaN no path is best and none can be drawn: its tags are `UNDEFINED`.
 """
 
 import keras
@@ -47,7 +47,10 @@ def path_score(
     scores, transitions, mask, start, end = standardize(scores, transitions, mask, start, end)
     tags = ops.cast(ops.convert_to_tensor(tags), "int32")
     if len(tags.shape) != 2:
-        raise ValueError(f"tags must be integers of the shape (batch, time) = {tuple(scores.shape[:2])}, got {tuple(tags.shape)}.")
+        raise ValueError(
+            f"tags must be integers of the shape (batch, time) = {tuple(scores.shape[:2])}, got "
+            f"{tuple(tags.shape)}."
+        )
     return _path_score(scores, tags, transitions, mask, start, end)
 
 
@@ -60,7 +63,9 @@ def _path_score(scores, tags, transitions, mask, start, end):
 
     def of_all_that_agree():
         agrees = unknown[..., None] | (tags[..., None] == ops.arange(scores.shape[2], dtype="int32"))
-        return log_partition(ops.where(agrees | ops.isnan(scores), scores, -INFINITY), transitions, mask, start, end)
+        return log_partition(
+            ops.where(agrees | ops.isnan(scores), scores, -INFINITY), transitions, mask, start, end
+        )
 
     return ops.cond(ops.any(unknown), of_all_that_agree, of_one_path)
 
@@ -70,7 +75,9 @@ def _known_path_score(scores, tags, transitions, mask, start, end):
     count = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # (batch, time) real steps so far
     gaps = mask[:, 1:] & ~mask[:, :-1] & (count[:, 1:] > 1)
     one_step_earlier = ops.concatenate([tags[:, :1], tags[:, :-1]], axis=1)
-    tags_before = ops.cond(ops.any(gaps), lambda: _tags_of_last_real_steps(tags, mask), lambda: one_step_earlier)
+    tags_before = ops.cond(
+        ops.any(gaps), lambda: _tags_of_last_real_steps(tags, mask), lambda: one_step_earlier
+    )
 
     chosen = tags[..., None] == ops.arange(num_tags, dtype="int32")
     from_steps = ops.sum(ops.where(chosen | ops.isnan(scores), scores, 0.0), axis=2)
@@ -105,9 +112,10 @@ def viterbi(
     """The path of largest score, or the `k` best in falling order (other arguments as for `log_partition`).
 
     Returns:
-        Tags `(batch, time)` int32, −1 at padding, and their scores `(batch,)`. With k > 1: `(batch, k, time)` and `(batch, k)`;
-        where a sequence has fewer than k paths the rest have score −inf and tags −1. A sequence with NaN or +inf among its
-        scores or in the transitions, start or end has score NaN, and tags −2 at its real steps.
+        Tags `(batch, time)` int32, −1 at padding, and their scores `(batch,)`. With k > 1: `(batch, k, time)`
+        and `(batch, k)`; where a sequence has fewer than k paths the rest have score −inf and tags −1. A
+        sequence with NaN or +inf among its scores or in the transitions, start or end has score NaN, and tags
+        −2 at its real steps.
 
     Raises:
         ValueError: if `k` is less than 1, or a shape does not fit `scores`.
@@ -185,13 +193,17 @@ def _k_best(chain, k):
     """Tags (batch, k, time). A slot (tag, rank) is the path of that rank among those that end in that tag."""
     num_tags = chain.transitions.shape[0]
     none = ops.full_like(chain.emissions[0][None], -INFINITY)
-    start = ops.concatenate([(chain.start + ops.zeros_like(none[0]))[None]] + [none] * (k - 1))  # (rank, tags, batch)
+    start = ops.concatenate(
+        [(chain.start + ops.zeros_like(none[0]))[None]] + [none] * (k - 1)
+    )  # (rank, tags, batch)
 
     def step(carry, inputs):
         best, _ = carry  # (rank, tags, batch)
         emission, real, first = inputs
         candidates = best[:, :, None] + chain.transitions[None, :, :, None]  # (rank, from, to, batch)
-        candidates = ops.moveaxis(ops.reshape(candidates, (k * num_tags, num_tags, -1)), 0, -1)  # (to, batch, rank · from)
+        candidates = ops.moveaxis(
+            ops.reshape(candidates, (k * num_tags, num_tags, -1)), 0, -1
+        )  # (to, batch, rank · from)
         value, origin = ops.top_k(candidates, k)
         value = ops.where(first, start, ops.moveaxis(value, -1, 0)) + emission
         top = ops.max(value, axis=(0, 1), keepdims=True)
@@ -232,7 +244,8 @@ def sample(
         seed: Integer; the same seed gives the same paths on a backend. None draws afresh.
 
     Returns:
-        `(n, batch, time)` int32, −1 at padding, −2 at the real steps of a sequence whose scores hold NaN or +inf.
+        `(n, batch, time)` int32, −1 at padding, −2 at the real steps of a sequence whose scores hold NaN or
+        +inf.
 
     Raises:
         ValueError: if `n` is less than 1, or a shape does not fit `scores`.
@@ -247,7 +260,8 @@ def sample(
         raise ValueError(f"n must be at least 1, got {n}.")
     scores, *rest = standardize(scores, transitions, mask, start, end)
     batch, num_steps, _ = ops.shape(scores)
-    # Below 1 by more than rounding: the threshold never reaches the total, so no tag of probability 0 is drawn.
+    # Below 1 by more than rounding: the threshold never reaches the total, so no tag of probability 0 is
+    # drawn.
     uniform = keras.random.uniform((num_steps, n, batch), 0.0, 1.0 - 2.0**-20, dtype=scores.dtype, seed=seed)
     return _sample(uniform, scores, *rest)
 
@@ -259,7 +273,9 @@ def _sample(uniform, *inputs):
 
     def step(tag, inputs):  # (n, batch) the tag one real step later
         a, u, real, last = inputs
-        onward = ops.where(last[:, None], chain.end[:, None], ops.take(chain.transitions, tag, axis=1))  # (tags, n, batch)
+        onward = ops.where(
+            last[:, None], chain.end[:, None], ops.take(chain.transitions, tag, axis=1)
+        )  # (tags, n, batch)
         log_p = a[:, None] + onward
         below = ops.cumsum(ops.exp(log_p - ops.max(log_p, axis=0, keepdims=True)), axis=0)
         drawn = ops.sum(ops.cast(below <= u * below[-1], "int32"), axis=0)

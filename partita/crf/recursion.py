@@ -2,8 +2,9 @@
 
     Z_{t+1} = (Z_t G) ⊗ H_{t+1},   G = exp(transitions),   H_t = exp(scores_t)
 
-Sums run in `SCALED` and, where a path that may count would underflow there, in `LOG`. The gradient of log Z is the
-forward–backward recursion rather than the derivative of the scan; it can be differentiated again, forwards and backwards.
+Sums run in `SCALED` and, where a path that may count would underflow there, in `LOG`. The gradient of log Z
+is the forward–backward recursion rather than the derivative of the scan; it can be differentiated again,
+forwards and backwards.
 """
 
 from keras import ops
@@ -25,18 +26,24 @@ from partita.crf.messages import (
     walk,
 )
 
-# A sum of positive float32 numbers that reaches this has lost nothing that counts: what underflows is below 1.2e-38.
+# A sum of positive float32 numbers that reaches this has lost nothing that counts: what underflows is below
+# 1.2e-38.
 SMALLEST_EXACT = 1e-30
 
 
 def log_partition(
-    scores: Tensor, transitions: Tensor, mask: Tensor | None = None, start: Tensor | None = None, end: Tensor | None = None
+    scores: Tensor,
+    transitions: Tensor,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
 ) -> Tensor:
     """Logarithm of the sum of exp(score) over all tag paths.
 
-    Its gradient in `scores` is the tag marginals, in `transitions` the expected number of each transition. An entry of −inf
-    forbids: a tag at a step, a transition, a start or an end. Exact at any scale of scores; half precision is computed in float32.
-    Derivatives of any order are right, forwards and backwards; the second ones are the covariances of the counts.
+    Its gradient in `scores` is the tag marginals, in `transitions` the expected number of each transition. An
+    entry of −inf forbids: a tag at a step, a transition, a start or an end. Exact at any scale of scores;
+    half precision is computed in float32. Derivatives of any order are right, forwards and backwards; the
+    second ones are the covariances of the counts.
 
     Args:
         scores: `(batch, time, tags)`, log weights of each tag at each step.
@@ -46,8 +53,10 @@ def log_partition(
         end: `(tags,)`, log weights of the last real step's tag; zero if None.
 
     Returns:
-        `(batch,)`, in nats: 0 where a sequence is all padding, −inf where no path is allowed. NaN or +inf at a real step, or in
-        the other weights, makes the sequence's sum NaN, and its gradient; at padding no score counts, whatever it is.
+        `(batch,)`, in nats: 0 where a sequence is all padding, −inf where no path is allowed. NaN or +inf at
+            a real step, or in
+        the other weights, makes the sequence's sum NaN, and its gradient; at padding no score counts,
+        whatever it is.
 
     Raises:
         ValueError: if a shape does not fit `scores`.
@@ -75,17 +84,24 @@ def _value(scores, transitions, real, start, end):
 
 def _gradient(weight, inputs, kept):
     scores, transitions, real, start, end = inputs
-    by_scores, by_transitions, *by_ends = _counts(weight, link(scores, transitions, real > 0, start, end), *kept)
+    by_scores, by_transitions, *by_ends = _counts(
+        weight, link(scores, transitions, real > 0, start, end), *kept
+    )
     return by_scores, by_transitions, ops.zeros_like(real), *by_ends
 
 
 def marginals(
-    scores: Tensor, transitions: Tensor, mask: Tensor | None = None, start: Tensor | None = None, end: Tensor | None = None
+    scores: Tensor,
+    transitions: Tensor,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
 ) -> Tensor:
     """Probability of each tag at each step, given all scores (arguments as for `log_partition`).
 
     Returns:
-        `(batch, time, tags)`; rows sum to 1 where the mask is True and are 0 at padding. All zero where no path is allowed.
+        `(batch, time, tags)`; rows sum to 1 where the mask is True and are 0 at padding. All zero where no
+        path is allowed.
 
     Example:
         >>> import numpy as np
@@ -106,11 +122,16 @@ def _marginals(scores, transitions, mask, start, end):
 
 
 def entropy(
-    scores: Tensor, transitions: Tensor, mask: Tensor | None = None, start: Tensor | None = None, end: Tensor | None = None
+    scores: Tensor,
+    transitions: Tensor,
+    mask: Tensor | None = None,
+    start: Tensor | None = None,
+    end: Tensor | None = None,
 ) -> Tensor:
     """Entropy of the distribution over paths (arguments as for `log_partition`).
 
-    With p(i|j) the probability of tag i before tag j, H_t(j) = Σ_i p(i|j) (H_{t-1}(i) − log p(i|j)): no large numbers cancel.
+    With p(i|j) the probability of tag i before tag j, H_t(j) = Σ_i p(i|j) (H_{t-1}(i) − log p(i|j)): no large
+    numbers cancel.
 
     Returns:
         `(batch,)`, in nats.
@@ -132,7 +153,9 @@ def _entropy(scores, transitions, mask, start, end):
 
     def spread(h, log_weights):  # (tags, 1 or tags, batch) entropies and log weights of what came before
         none = log_weights == -INFINITY
-        log_p = ops.where(none, 0.0, log_weights - logsumexp(log_weights, axis=0))  # of at most 0: its exponential is finite
+        log_p = ops.where(
+            none, 0.0, log_weights - logsumexp(log_weights, axis=0)
+        )  # of at most 0: its exponential is finite
         p = ops.where(none, 0.0, ops.exp(log_p))
         return ops.sum(ops.where(p == 0, 0.0, p * (h - log_p)), axis=0)
 
@@ -175,8 +198,8 @@ def _log_total(ring, chain, a, c):
 def _nothing_lost(chain, a, c):
     """Return whether every message in `SCALED` that is not zero by the chain's own constraints is far from underflow.
 
-    By induction over the steps: if so up to a step, then a tag is reachable there exactly if a message above zero leads to it.
-    NaN loses nothing: it goes on in either semiring.
+    By induction over the steps: if so up to a step, then a tag is reachable there exactly if a message above
+    zero leads to it. NaN loses nothing: it goes on in either semiring.
     """
     small = chain.real & (a * c < SMALLEST_EXACT)  # (time, tags, batch)
 
@@ -192,6 +215,10 @@ def _nothing_lost(chain, a, c):
 
 def _counts(weight, chain, exact, a, c):
     """Gradients of Σ weight · log Z in scores (batch, time, tags), transitions (tags, tags), start and end (tags,)."""
-    posterior, pairs = ops.cond(exact, lambda: backward(SCALED, chain, a, c, weight), lambda: backward(LOG, chain, a, c, weight))
-    at_start, at_end = (ops.sum(ops.where(flag, posterior, 0.0), axis=(0, 2)) for flag in (chain.first, chain.last))
+    posterior, pairs = ops.cond(
+        exact, lambda: backward(SCALED, chain, a, c, weight), lambda: backward(LOG, chain, a, c, weight)
+    )
+    at_start, at_end = (
+        ops.sum(ops.where(flag, posterior, 0.0), axis=(0, 2)) for flag in (chain.first, chain.last)
+    )
     return ops.transpose(posterior, (2, 0, 1)), pairs, at_start, at_end

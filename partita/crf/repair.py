@@ -1,7 +1,7 @@
 """Sentences whose tags break their scheme: found, named, and read as the CoNLL scorer reads them.
 
-In scheme bio `O I-PER I-PER` is read as `O B-PER I-PER`: an I with nothing to go on from begins a span. In scheme bioes `B-PER O` is
-read as `S-PER O`: a span that does not end is over where another tag follows.
+In scheme bio `O I-PER I-PER` is read as `O B-PER I-PER`: an I with nothing to go on from begins a span. In
+scheme bioes `B-PER O` is read as `S-PER O`: a span that does not end is over where another tag follows.
 """
 
 from collections.abc import Iterable, Sequence
@@ -55,7 +55,10 @@ def first_break(tags: Sequence[str], scheme: str) -> int | None:
         (1, 1, None)
     """
     edges = pairwise([None, *tags, None])
-    return next((position for position, (before, tag) in enumerate(edges) if not _may_follow(before, tag, scheme)), None)
+    return next(
+        (position for position, (before, tag) in enumerate(edges) if not _may_follow(before, tag, scheme)),
+        None,
+    )
 
 
 def first_break_of_ids(ids: np.ndarray, constraints: Constraints) -> int | None:
@@ -68,7 +71,10 @@ def first_break_of_ids(ids: np.ndarray, constraints: Constraints) -> int | None:
         return None
     num_tags = len(constraints.start)
     if ids.max() >= num_tags:
-        raise ValueError(f"tags must be ids: expected integers from 0 to {num_tags - 1}, or negative ones for unknown, got {ids.max()}")
+        raise ValueError(
+            f"tags must be ids: expected integers from 0 to {num_tags - 1}, or negative ones for unknown, "
+            f"got {ids.max()}"
+        )
     known = ids >= 0
     ids = np.where(known, ids, 0)
     broken = np.zeros(len(ids) + 1, bool)
@@ -87,7 +93,10 @@ def describe_break(tags: Sequence[object], position: int) -> str:
     """
     if position == len(tags):
         return f"{_quoted(tags[-1])} at the end"
-    return f"{_quoted(tags[position])} {'at the beginning' if position == 0 else 'after ' + _quoted(tags[position - 1])}"
+    return (
+        f"{_quoted(tags[position])} "
+        f"{'at the beginning' if position == 0 else 'after ' + _quoted(tags[position - 1])}"
+    )
 
 
 def name_sentences(found: Iterable[tuple[str, str]], total: int, what: str) -> str:
@@ -111,7 +120,10 @@ def advise_scheme(tags: Iterable[Sequence[str]], scheme: str) -> str:
         'They are read as the CoNLL scorer reads them. All sentences keep to scheme bio: is it that?'
     """
     other = next((name for name in SCHEMES if name != scheme and _all_keep_to(tags, name)), None)
-    return f"They are read as the CoNLL scorer reads them.{f' All sentences keep to scheme {other}: is it that?' if other else ''}"
+    return (
+        f"They are read as the CoNLL scorer reads "
+        f"them.{f' All sentences keep to scheme {other}: is it that?' if other else ''}"
+    )
 
 
 def _all_keep_to(tags: Iterable[Sequence[str]], scheme: str) -> bool:

@@ -26,21 +26,25 @@ from partita.saving import SavedWithSeeds
 class Tagger(SavedWithSeeds):
     """A Keras model that tags sequences: `compile`, `fit`, `evaluate` and `predict` as ever.
 
-    Targets are integer tags `(batch, time)`; −1 = unknown, summed over. The loss is the mean over sequences of
-    −log P(tags|x) in nats, with `sample_weight` `(batch,)`; "accuracy" counts the best path's tags at real, known steps.
+    Targets are integer tags `(batch, time)`; −1 = unknown, summed over. The loss is the mean over sequences
+    of −log P(tags|x) in nats, with `sample_weight` `(batch,)`; "accuracy" counts the best path's tags at
+    real, known steps.
 
     Args:
-        encoder: Model or layer, inputs `(batch, time, ...)` → `(batch, time, width)`. Where `width` is not the number of
-            tags, a dense layer between computes the scores.
+        encoder: Model or layer, inputs `(batch, time, ...)` → `(batch, time, width)`. Where `width` is not
+            the number of tags, a dense layer between computes the scores.
         crf: The `CRF`.
-        padding: In integer inputs, the id that marks padding: a step is real unless all its ids are this one. None: no id
-            does, and the mask is whatever the encoder propagates (as it is for inputs that are not integers).
+        padding: In integer inputs, the id that marks padding: a step is real unless all its ids are this one.
+            None: no id does, and the mask is whatever the encoder propagates (as it is for inputs that are
+            not integers).
         lexicon: The `Lexicon` that turned text into ids, to be saved with the model; or None.
 
-    `fit` stops with a warning when the loss is no longer finite, and warns of targets that the constraints forbid.
+    `fit` stops with a warning when the loss is no longer finite, and warns of targets that the constraints
+    forbid.
 
     Raises:
-        ValueError: if an argument is of another kind, or targets or sample weights do not have the shape of a batch of sequences.
+        ValueError: if an argument is of another kind, or targets or sample weights do not have the shape of a
+            batch of sequences.
 
     Example:
         >>> import keras
@@ -53,10 +57,19 @@ class Tagger(SavedWithSeeds):
         (2, 3)
     """
 
-    def __init__(self, encoder: keras.layers.Layer, crf: CRF, padding: int | None = 0, lexicon: Lexicon | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        encoder: keras.layers.Layer,
+        crf: CRF,
+        padding: int | None = 0,
+        lexicon: Lexicon | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if not isinstance(encoder, keras.layers.Layer) or not isinstance(crf, CRF):
-            raise ValueError(f"encoder must be a Keras layer or model and crf a CRF, got {encoder!r} and {crf!r}")
+            raise ValueError(
+                f"encoder must be a Keras layer or model and crf a CRF, got {encoder!r} and {crf!r}"
+            )
         self.encoder = encoder
         self.crf = crf
         self.padding = padding
@@ -81,20 +94,30 @@ class Tagger(SavedWithSeeds):
         return self.crf._best(scores) if self._decoding else scores
 
     def _mask(self, inputs):
-        ids = next((x for x in tree.flatten(inputs) if "int" in keras.backend.standardize_dtype(x.dtype)), None)
+        ids = next(
+            (x for x in tree.flatten(inputs) if "int" in keras.backend.standardize_dtype(x.dtype)), None
+        )
         if ids is None or self.padding is None:
             return {}  # Keras hands over the mask that the encoder propagates
         return {"mask": ops.any(ops.reshape(ids, (*ops.shape(ids)[:2], -1)) != self.padding, axis=-1)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if y is None or len(y.shape) != 2:
-            raise ValueError(f"tags must be integers of the shape (batch, time), got {None if y is None else tuple(y.shape)}.")
+            raise ValueError(
+                f"tags must be integers of the shape (batch, time), got "
+                f"{None if y is None else tuple(y.shape)}."
+            )
         loss = self.crf.loss(y, y_pred)  # (batch,)
         if sample_weight is not None:
             if len(sample_weight.shape) != 1:
-                raise ValueError(f"sample_weight must weigh sequences, (batch,), got the shape {tuple(sample_weight.shape)}.")
+                raise ValueError(
+                    f"sample_weight must weigh sequences, (batch,), got the shape "
+                    f"{tuple(sample_weight.shape)}."
+                )
             loss = loss * ops.cast(sample_weight, loss.dtype)
-        rows = ops.sum(ops.cast(~ops.all(y_pred == -INFINITY, axis=(1, 2)), loss.dtype))  # rows of padding alone fill up a batch
+        rows = ops.sum(
+            ops.cast(~ops.all(y_pred == -INFINITY, axis=(1, 2)), loss.dtype)
+        )  # rows of padding alone fill up a batch
         # Here rather than in `compute_metrics`, where JAX has no weights to decode with.
         best, y = self.crf._best(y_pred), ops.cast(y, "int32")
         self._right.update_state(best == y, sample_weight=ops.cast((best != -1) & (y >= 0), "float32"))
@@ -103,7 +126,9 @@ class Tagger(SavedWithSeeds):
     def fit(self, *args, **options):
         given = signature(super().fit).bind_partial(*args, **options).arguments
         if isinstance(given.get("x"), Batches):
-            given.setdefault("shuffle", False)  # they are, by themselves: what Keras draws besides would be another in a resumed training
+            given.setdefault(
+                "shuffle", False
+            )  # they are, by themselves: what Keras draws besides would be another in a resumed training
             given["callbacks"] = joined(self, given.get("callbacks"), _Follow(given["x"]))
         self._look_for_forbidden(given.get("x"), given.get("y"), "training")
         held_out = given.get("validation_data")
@@ -124,22 +149,29 @@ class Tagger(SavedWithSeeds):
             sentences = [tags[mask] for tags, mask in zip(y.astype("int32"), real, strict=False)]
         else:
             return
-        breaks = [(number, tags, first_break_of_ids(tags, constraints)) for number, tags in enumerate(sentences, 1)]
+        breaks = [
+            (number, tags, first_break_of_ids(tags, constraints)) for number, tags in enumerate(sentences, 1)
+        ]
         names = None if self.lexicon is None else self.lexicon.tag_names
         found = [
-            (f"sentence {number}", describe_break([tag if names is None or tag < 0 else names[tag] for tag in tags], place))
+            (
+                f"sentence {number}",
+                describe_break([tag if names is None or tag < 0 else names[tag] for tag in tags], place),
+            )
             for number, tags, place in breaks
             if place is not None
         ]
         if found:
             warnings.warn(
-                f"{name_sentences(found, len(sentences), f'the constraints forbid, in the {which} data')}. Their loss is that of the chain "
+                f"{name_sentences(found, len(sentences), f'the constraints forbid, in the {which} data')}. "
+                f"Their loss is that of the chain "
                 "without constraints; repair_tags, which Lexicon.encode_tags uses, makes them fit.",
                 stacklevel=3,
             )
 
     def predict_step(self, *args):
-        # Where Keras traces the step of `predict`, whatever the backend's arguments, `call` goes on to the best path.
+        # Where Keras traces the step of `predict`, whatever the backend's arguments, `call` goes on to the
+        # best path.
         self._decoding = True
         try:
             return super().predict_step(*args)
@@ -147,17 +179,29 @@ class Tagger(SavedWithSeeds):
             self._decoding = False
 
     def predict(
-        self, x: Any, batch_size: int | None = None, verbose: Any = "auto", steps: int | None = None, callbacks: Any = None
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
     ) -> np.ndarray:
         """Tags of the best paths, `(sequences, time)` int32, −1 at padding.
 
-        Batches of different lengths, as `Batches` gives, come padded to the longest, in the order of the batches.
+        Batches of different lengths, as `Batches` gives, come padded to the longest, in the order of the
+        batches.
 
         Raises:
             ValueError: if the scores of a sequence hold NaN or +inf, as those of a model that diverged.
         """
-        if not isinstance(x, keras.utils.PyDataset | Iterable) or hasattr(x, "shape") or isinstance(x, dict | list | tuple):
-            return refuse_undefined(super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks))
+        if (
+            not isinstance(x, keras.utils.PyDataset | Iterable)
+            or hasattr(x, "shape")
+            or isinstance(x, dict | list | tuple)
+        ):
+            return refuse_undefined(
+                super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
+            )
         batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else iter(x)
         rows = [self.predict_on_batch(batch[0] if isinstance(batch, tuple) else batch) for batch in batches]
         longest = max((row.shape[1] for row in rows), default=0)
@@ -179,8 +223,13 @@ class Tagger(SavedWithSeeds):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         if missing := {"encoder", "crf", "lexicon"} - config.keys():
-            raise ValueError(f"config must hold encoder, crf and lexicon, got no {', '.join(sorted(missing))}")
-        parts = {part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects) for part in ("encoder", "crf")}
+            raise ValueError(
+                f"config must hold encoder, crf and lexicon, got no {', '.join(sorted(missing))}"
+            )
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
+            for part in ("encoder", "crf")
+        }
         lexicon = None if config["lexicon"] is None else Lexicon.from_config(config["lexicon"])
         return cls(**{**config, **parts, "lexicon": lexicon})
 
@@ -216,7 +265,8 @@ class _StopWhenDiverged(keras.callbacks.Callback):
         if not math.isfinite(loss) and not self.model.stop_training:
             self.model.stop_training = True
             warnings.warn(
-                f"training was stopped: the loss became {loss} {when}. Try a lower learning rate, or `clipnorm` in the optimizer; and see "
+                f"training was stopped: the loss became {loss} {when}. Try a lower learning rate, or "
+                f"`clipnorm` in the optimizer; and see "
                 "that inputs and sample weights are numbers.",
                 RuntimeWarning,
                 stacklevel=2,

@@ -47,8 +47,8 @@ def tag_files(
 ) -> list[Path]:
     """Tag files into a folder, each under its own name; a file that is finished, and older than what is there, is not done again.
 
-    Each appears when all of it is written. So after a kill the same call goes on where it was, and a worker that is lost costs the file
-    that it was at. On a cluster, the workers must see the same files.
+    Each appears when all of it is written. So after a kill the same call goes on where it was, and a worker
+    that is lost costs the file that it was at. On a cluster, the workers must see the same files.
 
     Args:
         model: Path of a tagger with a lexicon.
@@ -64,14 +64,16 @@ def tag_files(
         The path of each result.
 
     Raises:
-        ValueError: if the model or a file cannot be read, two files have one name, the folder was tagged in another way, or a file
-            costs one worker after the other.
+        ValueError: if the model or a file cannot be read, two files have one name, the folder was tagged in
+            another way, or a file costs one worker after the other.
 
     Example:
         >>> from tempfile import TemporaryDirectory
         >>> from partita.crf import CRF, cnn
         >>> lexicon = Lexicon.fit(["ab"], [["b", "e"]], scheme="bmes", min_count=1)
-        >>> tagger = Tagger(cnn(lexicon.sizes, width=4, depth=1), CRF(4, lexicon.constraints), lexicon=lexicon)
+        >>> tagger = Tagger(
+        ...     cnn(lexicon.sizes, width=4, depth=1), CRF(4, lexicon.constraints), lexicon=lexicon
+        ... )
         >>> _ = tagger(lexicon.encode("ab")[None])
         >>> with TemporaryDirectory() as folder:
         ...     tagger.save(f"{folder}/words.keras")
@@ -91,7 +93,10 @@ def tag_files(
     todo = [pair for pair in zip(sources, targets, strict=True) if not _is_done(*pair)]
     say = report or (lambda line: None)
     say(f"{len(todo)} of {len(sources)} files to be tagged")
-    jobs = {str(source): (os.fspath(model), str(source), str(target), batch_size, confidence, separator) for source, target in todo}
+    jobs = {
+        str(source): (os.fspath(model), str(source), str(target), batch_size, confidence, separator)
+        for source, target in todo
+    }
     if client is None:
         for source, job in jobs.items():
             tag_file(*job)
@@ -116,8 +121,15 @@ def tag_files(
 
 
 def tag_file(model: str, source: str, target: str, batch_size: int, confidence: bool, separator: str) -> None:
-    """Tag one file into another: what a worker of a cluster does. The model stays loaded for the next file."""
-    with _one_at_a_time, replacing(target) as beside, beside.open("w", encoding="utf-8", newline="\n") as file:
+    """Tag one file into another: what a worker of a cluster does.
+
+    The model stays loaded for the next file.
+    """
+    with (
+        _one_at_a_time,
+        replacing(target) as beside,
+        beside.open("w", encoding="utf-8", newline="\n") as file,
+    ):
         tagger, lexicon = _kept(model, os.stat(model).st_mtime_ns)
         for piece in tagged_text(tagger, lexicon, source, batch_size, confidence, separator):
             file.write(piece)
@@ -132,7 +144,10 @@ def _note(folder: Path, settings: dict[str, Any]) -> None:
         except ValueError:
             earlier = {}
         if earlier != settings:
-            raise ValueError(f"{folder} holds what another model or other settings gave, as {path} says: take another folder")
+            raise ValueError(
+                f"{folder} holds what another model or other settings gave, as {path} says: take another "
+                f"folder"
+            )
     with replacing(path) as beside:
         beside.write_text(json.dumps(settings), encoding="utf-8")
 
@@ -154,7 +169,9 @@ def load_tagger(path: str | os.PathLike[str]) -> tuple[Tagger, Lexicon]:
     return model, model.lexicon
 
 
-def tagged_text(tagger: Tagger, lexicon: Lexicon, source: Source, batch_size: int, confidence: bool, separator: str) -> Iterator[str]:
+def tagged_text(
+    tagger: Tagger, lexicon: Lexicon, source: Source, batch_size: int, confidence: bool, separator: str
+) -> Iterator[str]:
     """The text or the columns of a file with their tags, sentence by sentence."""
     sentences: Iterable[tuple[Any, str]]
     if lexicon.scheme == "bmes":
@@ -174,8 +191,10 @@ def _rows_to_tag(source: Source, lexicon: Lexicon) -> Iterator[list[tuple[str, .
         if number == 0 and extra > 0 and not tagged_already:
             name = getattr(source, "name", source if isinstance(source, str | os.PathLike) else "<stream>")
             raise CorpusError(
-                f"{shown(os.fspath(name), 300)}: expected one token a line in {width} column{'s' * (width != 1)}, with or without a tag "
-                f"behind, and a blank line between sentences, got '{shown(' '.join(rows[0]))}'; raw sentences have to be split up first"
+                f"{shown(os.fspath(name), 300)}: expected one token a line in {width} "
+                f"column{'s' * (width != 1)}, with or without a tag "
+                f"behind, and a blank line between sentences, got '{shown(' '.join(rows[0]))}'; raw "
+                f"sentences have to be split up first"
             )
         yield rows
 
@@ -189,7 +208,11 @@ def _pieces(lines: Iterable[list[str]], separator: str) -> Iterator[tuple[str, s
 
 
 def tagged(
-    tagger: Tagger, lexicon: Lexicon, sentences: Iterable[tuple[Any, str]], batch_size: int, confidence: bool = False
+    tagger: Tagger,
+    lexicon: Lexicon,
+    sentences: Iterable[tuple[Any, str]],
+    batch_size: int,
+    confidence: bool = False,
 ) -> Iterator[tuple[tuple[Any, str], np.ndarray, np.ndarray | None]]:
     """Each sentence with the ids of its tags and, if asked for, their probabilities."""
     lengths: list[int] | None = None
@@ -215,8 +238,13 @@ def _chunks(sentences: Iterable[tuple[Any, str]]) -> Iterator[list[tuple[Any, st
         yield chunk
 
 
-def _decoded(tagger: Tagger, batches: Batches, confidence: bool, check: Callable[[], None]) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    """Tag ids and probabilities of each sentence, `(time,)`. Batch by batch: one long sentence does not pad all others."""
+def _decoded(
+    tagger: Tagger, batches: Batches, confidence: bool, check: Callable[[], None]
+) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Tag ids and probabilities of each sentence, `(time,)`.
+
+    Batch by batch: one long sentence does not pad all others.
+    """
     found: list[Any] = [None] * len(batches.sequences)
     order = iter(batches.order.tolist())
     for (ids,) in (batches[index] for index in range(len(batches))):
@@ -225,7 +253,9 @@ def _decoded(tagger: Tagger, batches: Batches, confidence: bool, check: Callable
             scores = tagger(ids, training=False)
             tags = keras.ops.convert_to_numpy(tagger.crf.decode(scores))
             marginals = keras.ops.convert_to_numpy(tagger.crf.marginals(scores))
-            sure = np.take_along_axis(marginals, np.maximum(tags, 0)[..., None], axis=-1)[..., 0]  # (rows, time)
+            sure = np.take_along_axis(marginals, np.maximum(tags, 0)[..., None], axis=-1)[
+                ..., 0
+            ]  # (rows, time)
         else:
             tags, sure = tagger.predict_on_batch(ids), None
         for row, sentence in zip(range(len(ids)), order, strict=False):
@@ -239,10 +269,16 @@ def _show_words(characters: str, tags: list[str], sure: np.ndarray | None, separ
     words = tags_to_words(characters, tags)
     if sure is not None:
         spans = pairwise(accumulate(map(len, words), initial=0))
-        words = [f"{word}/{sure[start:end].min():.3f}" for word, (start, end) in zip(words, spans, strict=True)]
+        words = [
+            f"{word}/{sure[start:end].min():.3f}" for word, (start, end) in zip(words, spans, strict=True)
+        ]
     return separator.join(words)
 
 
 def _show_rows(rows: list[tuple[str, ...]], tags: list[str], sure: np.ndarray | None, separator: str) -> str:
-    ends = [(name,) for name in tags] if sure is None else [(name, f"{p:.3f}") for name, p in zip(tags, sure, strict=True)]
+    ends = (
+        [(name,) for name in tags]
+        if sure is None
+        else [(name, f"{p:.3f}") for name, p in zip(tags, sure, strict=True)]
+    )
     return "".join(separator.join(row + end) + "\n" for row, end in zip(rows, ends, strict=True))

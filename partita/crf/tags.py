@@ -17,7 +17,11 @@ import numpy as np
 
 from partita.quoting import shown
 
-SCHEMES = {"bmes": ("B", "M", "E", "S"), "bioes": ("B", "I", "E", "S"), "bio": ("B", "I", "I", "B")}  # first, inner, last, only
+SCHEMES = {
+    "bmes": ("B", "M", "E", "S"),
+    "bioes": ("B", "I", "E", "S"),
+    "bio": ("B", "I", "I", "B"),
+}  # first, inner, last, only
 _STARTS, _ENDS = frozenset("bsBS"), frozenset("esES")
 
 
@@ -54,13 +58,16 @@ def words_to_tags(words: Iterable[str]) -> list[str]:
         >>> words_to_tags(["迈向", "新", "世纪", "的", "大门口"])
         ['b', 'e', 's', 'b', 'e', 's', 'b', 'm', 'e']
     """
-    return list("".join("s" if len(word) == 1 else "b" + "m" * (len(word) - 2) + "e" for word in words if word))
+    return list(
+        "".join("s" if len(word) == 1 else "b" + "m" * (len(word) - 2) + "e" for word in words if word)
+    )
 
 
 def tags_to_words(characters: str, tags: Sequence[str]) -> list[str]:
     """Cut a sentence before every tag that begins a word and after every tag that ends one.
 
-    So any tags whatever give words that join to the sentence again, and tags from `words_to_tags` give its words.
+    So any tags whatever give words that join to the sentence again, and tags from `words_to_tags` give its
+    words.
 
     Args:
         characters: The sentence.
@@ -77,7 +84,9 @@ def tags_to_words(characters: str, tags: Sequence[str]) -> list[str]:
         raise ValueError(f"tags must be as many as characters, got {len(tags)} for {len(characters)}")
     if not tags:
         return []
-    cuts = [i for i, (before, tag) in enumerate(pairwise(tags), 1) if before[:1] in _ENDS or tag[:1] in _STARTS]
+    cuts = [
+        i for i, (before, tag) in enumerate(pairwise(tags), 1) if before[:1] in _ENDS or tag[:1] in _STARTS
+    ]
     return [characters[start:end] for start, end in pairwise([0, *cuts, len(characters)])]
 
 
@@ -100,7 +109,10 @@ def spans_to_tags(spans: Iterable[Span], length: int, scheme: str) -> list[str]:
     tags, reached = ["O"] * length, 0
     for label, start, end in sorted(spans, key=lambda span: span[1]):
         if not (label and reached <= start < end <= length):
-            raise ValueError(f"spans must be labelled, not empty, apart and within {length} tokens, got {label!r} from {start} to {end}")
+            raise ValueError(
+                f"spans must be labelled, not empty, apart and within {length} tokens, got {label!r} from "
+                f"{start} to {end}"
+            )
         letters = [only] if end == start + 1 else [first, *[inner] * (end - start - 2), last]
         tags[start:end] = [f"{letter}-{label}" for letter in letters]
         reached = end
@@ -150,7 +162,9 @@ def split_tag(tag: str, scheme: str) -> tuple[str, str]:
     letter, dash, label = tag.partition("-")
     if letter in _letters_of_tags(scheme, bool(dash)) and bool(dash) == bool(label):
         return letter.upper(), label
-    raise ValueError(f"tag '{shown(tag)}' is not of scheme {scheme!r}: expected {expected_tags(scheme)}; {_advice(tag)}")
+    raise ValueError(
+        f"tag '{shown(tag)}' is not of scheme {scheme!r}: expected {expected_tags(scheme)}; {_advice(tag)}"
+    )
 
 
 def _letters_of_tags(scheme: str, labelled: bool) -> tuple[str, ...]:
@@ -188,7 +202,8 @@ def _advice(tag: str) -> str:
 def tag_set(tags: Iterable[str], scheme: str) -> list[str]:
     """All tags that the labels among `tags` have in a scheme, so that one rare tag's absence from a corpus does no harm.
 
-    They come label by label in alphabetical order, O first if it is among `tags`; bare bmes tags come as s, b, m, e.
+    They come label by label in alphabetical order, O first if it is among `tags`; bare bmes tags come as s,
+    b, m, e.
 
     Raises:
         ValueError: if a tag is not one of the scheme's.
@@ -224,9 +239,15 @@ def legal(tags: Sequence[str], scheme: str) -> Constraints:
     first, inner, last, only = letters_of(scheme)
     parts = [split_tag(tag, scheme) for tag in tags]
     labels = np.array([label for _, label in parts], dtype=object)
-    goes_on = np.array([letter in (inner, last) for letter, _ in parts], dtype=bool)  # (K,) needs a span that is open
-    leaves_open = np.array([letter in (first, inner) for letter, _ in parts], dtype=bool)  # (K,) a span may go on
-    complete = np.array([letter in (last, only, "O") for letter, _ in parts], dtype=bool)  # (K,) a span may be over
+    goes_on = np.array(
+        [letter in (inner, last) for letter, _ in parts], dtype=bool
+    )  # (K,) needs a span that is open
+    leaves_open = np.array(
+        [letter in (first, inner) for letter, _ in parts], dtype=bool
+    )  # (K,) a span may go on
+    complete = np.array(
+        [letter in (last, only, "O") for letter, _ in parts], dtype=bool
+    )  # (K,) a span may be over
     same_span = leaves_open[:, None] & (labels[:, None] == labels)
     return Constraints(np.where(goes_on, same_span, complete[:, None]), ~goes_on, complete)
 

@@ -18,8 +18,9 @@ from partita.flows.context import joined, joined_shape
 class MaskedAutoregressive(Bijection):
     """Scale and shift every feature by functions of those before it (MAF); x `(batch, features)`.
 
-    The inverse has to find the features one after another: it takes as many passes as there are features. `Inverse` of this one draws
-    fast and trains slowly. A `Reverse` or a `Permutation` between two of them lets every feature depend on every other.
+    The inverse has to find the features one after another: it takes as many passes as there are features.
+    `Inverse` of this one draws fast and trains slowly. A `Reverse` or a `Permutation` between two of them
+    lets every feature depend on every other.
 
     Args:
         hidden: Widths of the hidden layers, at least one.
@@ -40,7 +41,13 @@ class MaskedAutoregressive(Bijection):
         True
     """
 
-    def __init__(self, hidden: Sequence[int] = (64, 64), activation: Any = "relu", max_log_scale: float = 2.0, **kwargs: Any):
+    def __init__(
+        self,
+        hidden: Sequence[int] = (64, 64),
+        activation: Any = "relu",
+        max_log_scale: float = 2.0,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         if not hidden or min(hidden) < 1:
             raise ValueError(f"hidden must be one width or more, each at least 1, got {hidden}")
@@ -56,12 +63,17 @@ class MaskedAutoregressive(Bijection):
         features = x_shape[1]
         self._context_shape = context_shape
         inputs = joined_shape(x_shape, context_shape)[1]
-        # A unit of degree k sees the features before k, so all see the context; an output of degree k sees units up to k.
+        # A unit of degree k sees the features before k, so all see the context; an output of degree k sees
+        # units up to k.
         degrees = np.concatenate([np.arange(1, features + 1), np.zeros(inputs - features, int)])
         self._masks, self.kernels, self.biases = [], [], []
         for number, width in enumerate([*self.hidden, 2 * features]):
             is_last = number == len(self.hidden)
-            after = np.tile(np.arange(1, features + 1), 2) if is_last else np.arange(width) % max(1, features - 1) + 1
+            after = (
+                np.tile(np.arange(1, features + 1), 2)
+                if is_last
+                else np.arange(width) % max(1, features - 1) + 1
+            )
             seen = degrees[:, None] < after if is_last else degrees[:, None] <= after
             self._masks.append(seen.astype(self.compute_dtype))
             start = "zeros" if is_last else "glorot_uniform"
@@ -71,7 +83,9 @@ class MaskedAutoregressive(Bijection):
 
     def _scale_and_shift(self, x, context):
         h = joined(x, context, self._context_shape)
-        for number, (mask, kernel, bias) in enumerate(zip(self._masks, self.kernels, self.biases, strict=True)):
+        for number, (mask, kernel, bias) in enumerate(
+            zip(self._masks, self.kernels, self.biases, strict=True)
+        ):
             h = ops.matmul(h, kernel * mask) + bias
             if number < len(self.hidden):
                 h = self.activation(h)
@@ -92,4 +106,9 @@ class MaskedAutoregressive(Bijection):
 
     def get_config(self):
         activation = keras.activations.serialize(self.activation)
-        return {**super().get_config(), "hidden": self.hidden, "activation": activation, "max_log_scale": self.max_log_scale}
+        return {
+            **super().get_config(),
+            "hidden": self.hidden,
+            "activation": activation,
+            "max_log_scale": self.max_log_scale,
+        }

@@ -22,18 +22,20 @@ Shape = tuple[Any, ...]  # None is a size that is not known yet
 class Bijection(keras.layers.Layer, ABC):
     """An invertible map from data to latent space: the contract of every piece of a flow.
 
-    A new one is a class with two methods; weights, if any, are made in `build(x_shape)` or `build(x_shape, context_shape=None)` as in any
-    Keras layer. Either method may leave out `context` if it has no use for it. One that changes the shape also overrides
-    `compute_output_shape(x_shape)`. Tensors come in, and log-determinants go out, in float32 whatever the policy of mixed precision
-    says (in float64 if the layer's dtype is float64, on JAX whatever `jax_enable_x64` says); nets inside keep to the policy they were made
-    with.
+    A new one is a class with two methods; weights, if any, are made in `build(x_shape)` or
+    `build(x_shape, context_shape=None)` as in any Keras layer. Either method may leave out `context` if it
+    has no use for it. One that changes the shape also overrides `compute_output_shape(x_shape)`. Tensors come
+    in, and log-determinants go out, in float32 whatever the policy of mixed precision says (in float64 if the
+    layer's dtype is float64, on JAX whatever `jax_enable_x64` says); nets inside keep to the policy they were
+    made with.
 
-    Calling `bijection(x, context)` is `forward_and_log_det`. An unbuilt bijection is built on the first x it sees. `domain` is the
-    interval that data must lie in, and `image` the one of what they are mapped to: all numbers unless the constructor sets others.
-    `rearranges` says that the numbers of x only change places.
+    Calling `bijection(x, context)` is `forward_and_log_det`. An unbuilt bijection is built on the first x it
+    sees. `domain` is the interval that data must lie in, and `image` the one of what they are mapped to: all
+    numbers unless the constructor sets others. `rearranges` says that the numbers of x only change places.
 
     Raises:
-        ValueError: if x has no axis of features, or a bijection that changes the shape is to invert before it was built.
+        ValueError: if x has no axis of features, or a bijection that changes the shape is to invert before it
+            was built.
 
     Example:
         >>> class Doubling(Bijection):
@@ -103,10 +105,15 @@ def _prepared(method: Callable) -> Callable:
         x = ops.cast(ops.convert_to_tensor(x), self.compute_dtype)
         context = None if context is None else ops.cast(ops.convert_to_tensor(context), self.compute_dtype)
         if len(x.shape) < 2:
-            raise ValueError(f"{type(self).__name__} wants (batch, ...) with one axis of features or more, got the shape {tuple(x.shape)}")
+            raise ValueError(
+                f"{type(self).__name__} wants (batch, ...) with one axis of features or more, got the shape "
+                f"{tuple(x.shape)}"
+            )
         if not self.built:
             if method.__name__ == "inverse_and_log_det" and _changes_shape(self):
-                raise ValueError(f"{type(self).__name__} changes the shape: build it on that of x before it inverts")
+                raise ValueError(
+                    f"{type(self).__name__} changes the shape: build it on that of x before it inverts"
+                )
             build(self, x.shape, None if context is None else context.shape)
         y, log_det = method(self, x, context) if takes_context else method(self, x)
         return y, ops.cast(log_det, self.compute_dtype)
@@ -203,11 +210,17 @@ class Chain(Bijection):
         return y, total
 
     def get_config(self):
-        return {**super().get_config(), "bijections": [keras.saving.serialize_keras_object(link) for link in self.bijections]}
+        return {
+            **super().get_config(),
+            "bijections": [keras.saving.serialize_keras_object(link) for link in self.bijections],
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        links = [keras.saving.deserialize_keras_object(link, custom_objects=custom_objects) for link in config["bijections"]]
+        links = [
+            keras.saving.deserialize_keras_object(link, custom_objects=custom_objects)
+            for link in config["bijections"]
+        ]
         return cls(**{**config, "bijections": links})
 
 
@@ -236,7 +249,10 @@ class Inverse(Bijection):
 
     def build(self, x_shape, context_shape=None):
         if build(self.bijection, x_shape, context_shape) != (None, *x_shape[1:]):
-            raise ValueError(f"bijection must keep the shape to be run backwards, got {type(self.bijection).__name__} on {x_shape}")
+            raise ValueError(
+                f"bijection must keep the shape to be run backwards, got {type(self.bijection).__name__} on "
+                f"{x_shape}"
+            )
 
     def forward_and_log_det(self, x, context=None):
         return self.bijection.inverse_and_log_det(x, context)

@@ -34,15 +34,41 @@ def flow() -> None:
     """Fit a normalizing flow, draw from it, score with it."""
 
 
-@flow.command(short_help="Fit a flow to data.", epilog="Example: partita flow fit table.csv --out table.keras")
+@flow.command(
+    short_help="Fit a flow to data.", epilog="Example: partita flow fit table.csv --out table.keras"
+)
 @click.argument("data", type=_INPUT)
-@click.option("--out", type=click.Path(path_type=Path), required=True, callback=ending(".keras"), help="The model file, *.keras.")
-@click.option("--recipe", type=click.Choice([*_DEPTHS, "glow"]), help="Default: neural_spline for a table, nice for images.")
-@click.option("--width", type=count(1024), help="Units of each hidden layer of the nets. Default: the recipe's.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    required=True,
+    callback=ending(".keras"),
+    help="The model file, *.keras.",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice([*_DEPTHS, "glow"]),
+    help="Default: neural_spline for a table, nice for images.",
+)
+@click.option(
+    "--width", type=count(1024), help="Units of each hidden layer of the nets. Default: the recipe's."
+)
 @click.option("--epochs", type=_COUNT, default=30, show_default=True)
 @click.option("--batch-size", type=count(2**24), default=128, show_default=True)
-@click.option("--learning-rate", type=FiniteRange(0, min_open=True), default=1e-3, show_default=True, help="Falls to 0 as a cosine.")
-@click.option("--held-out", type=FiniteRange(0.01, 0.9), default=0.1, show_default=True, help="Share that chooses the epoch.")
+@click.option(
+    "--learning-rate",
+    type=FiniteRange(0, min_open=True),
+    default=1e-3,
+    show_default=True,
+    help="Falls to 0 as a cosine.",
+)
+@click.option(
+    "--held-out",
+    type=FiniteRange(0.01, 0.9),
+    default=0.1,
+    show_default=True,
+    help="Share that chooses the epoch.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True)
 def fit(
     data: Path,
@@ -57,8 +83,9 @@ def fit(
 ) -> None:
     """Fit a flow to DATA: a table (*.csv) or images (*.npz, *.npy, idx), each also packed as .gz.
 
-    A table may begin with a line of names; its columns are standardised inside the model, so that densities are those of the table.
-    Images are bytes, or numbers from 0 to 1. The model of the best epoch so far is always in the file: Ctrl-C stops and keeps it.
+    A table may begin with a line of names; its columns are standardised inside the model, so that densities
+    are those of the table. Images are bytes, or numbers from 0 to 1. The model of the best epoch so far is
+    always in the file: Ctrl-C stops and keeps it.
     """
     keras.utils.set_random_seed(seed)
     rows = read_rows(data)
@@ -69,28 +96,45 @@ def fit(
     train, validation = rows.values[order[count:]], rows.values[order[:count]]
     model = _model(recipe, width, rows._replace(values=train))
     steps = epochs * -(-len(train) // batch_size)
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=100.0))
+    model.compile(
+        keras.optimizers.Adam(
+            keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=100.0
+        )
+    )
     say(f"fitting to {len(train)} rows, choosing by {len(validation)} held out", err=True)
     said = Progress(out)
     try:
         with ctrl_c() as said.check:
-            model.fit(train, validation_data=validation, batch_size=batch_size, epochs=epochs, verbose=0, callbacks=[said])
+            model.fit(
+                train,
+                validation_data=validation,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=0,
+                callbacks=[said],
+            )
     except KeyboardInterrupt:
         say("\nstopped", err=True)
         if not np.isfinite(said.best):
             raise
     except FloatingPointError as error:
         if not np.isfinite(said.best):
-            raise click.ClickException(f"{str(error).partition(';')[0]}: try a smaller --learning-rate") from None
+            raise click.ClickException(
+                f"{str(error).partition(';')[0]}: try a smaller --learning-rate"
+            ) from None
         say(f"stopped: {str(error).partition(';')[0]}", err=True)
     if not np.isfinite(said.best):
         raise click.ClickException("the loss is no finite number: try a smaller --learning-rate")
-    say(f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}")
+    say(
+        f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}"
+    )
 
 
 def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
     shape = rows.values.shape[1:]
-    nets: dict[str, dict[str, Any]] = {name: {"hidden": (width,) * depth} for name, depth in _DEPTHS.items()} | {"glow": {"width": width}}
+    nets: dict[str, dict[str, Any]] = {
+        name: {"hidden": (width,) * depth} for name, depth in _DEPTHS.items()
+    } | {"glow": {"width": width}}
     if len(shape) == 3 or rows.levels:
         recipe = recipe or "nice"
         if recipe == "neural_spline" or (recipe == "glow" and len(shape) != 3):
@@ -106,7 +150,10 @@ def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
 
 
 class Progress(keras.callbacks.Callback):
-    """One line an epoch on standard error; the model of the best one goes into the file. `check` ends the training."""
+    """One line an epoch on standard error; the model of the best one goes into the file.
+
+    `check` ends the training.
+    """
 
     check: Callable[[], None]
 
@@ -120,7 +167,11 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         better = logs["val_loss"] < self.best
         if better:
-            self.best, self.bits, self.epoch = float(logs["val_loss"]), float(logs["val_bits_per_dim"]), epoch + 1
+            self.best, self.bits, self.epoch = (
+                float(logs["val_loss"]),
+                float(logs["val_bits_per_dim"]),
+                epoch + 1,
+            )
             with replacing(self.path) as beside:
                 self.model.save(beside)
         say(
@@ -130,12 +181,22 @@ class Progress(keras.callbacks.Callback):
         )
 
 
-@flow.command(short_help="Draw from a flow.", epilog="Example: partita flow sample table.keras --rows 1000 --out drawn.csv")
+@flow.command(
+    short_help="Draw from a flow.",
+    epilog="Example: partita flow sample table.keras --rows 1000 --out drawn.csv",
+)
 @click.argument("model", type=_INPUT)
 @click.option("--rows", type=_COUNT, default=64, show_default=True)
-@click.option("--temperature", type=FiniteRange(0), default=1.0, show_default=True, help="Below 1: only what is likely.")
+@click.option(
+    "--temperature", type=FiniteRange(0), default=1.0, show_default=True, help="Below 1: only what is likely."
+)
 @click.option("--seed", type=SEED, help="The same seed gives the same rows.")
-@click.option("--out", type=click.Path(path_type=Path), callback=ending(".csv", ".npz", ".png"), help="Default: standard output.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=ending(".csv", ".npz", ".png"),
+    help="Default: standard output.",
+)
 def sample(model: str, rows: int, temperature: float, seed: int | None, out: Path | None) -> None:
     """Draw rows from the flow in MODEL: as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png)."""
     if out is not None and out.suffix == ".png":
@@ -144,7 +205,8 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
     most = MOST_NUMBERS // int(np.prod(fitted.data_shape))
     if out is not None and out.suffix != ".csv" and rows > most:
         raise click.UsageError(
-            f"--rows: expected at most {most:,} of this model in one array, got {rows:,}: a table (*.csv) may hold more."
+            f"--rows: expected at most {most:,} of this model in one array, got {rows:,}: a table (*.csv) "
+            f"may hold more."
         )
     pieces = _drawn(fitted, rows, temperature, seed)
     if out is None:
@@ -164,7 +226,11 @@ def _drawn(fitted: Flow, rows: int, temperature: float, seed: int | None) -> Ite
     """The rows, in pieces: the first is what `fitted.sample` draws with this seed, the others have seeds that follow from it."""
     size = max(1, _PIECE // int(np.prod(fitted.data_shape)))
     for first in range(0, rows, size):
-        follows = seed if seed is None or not first else int(np.random.SeedSequence((seed, first)).generate_state(1)[0])
+        follows = (
+            seed
+            if seed is None or not first
+            else int(np.random.SeedSequence((seed, first)).generate_state(1)[0])
+        )
         yield fitted.sample(min(size, rows - first), temperature, follows)
 
 
@@ -180,18 +246,34 @@ def _write_array(out: Path, beside: Path, fitted: Flow, drawn: np.ndarray) -> No
         image_grid(drawn, path=beside)
     else:
         is_bytes = fitted.dequantize is not None
-        np.savez_compressed(beside, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn)
+        np.savez_compressed(
+            beside, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn
+        )
 
 
-@flow.command(short_help="Score data with a flow.", epilog="Example: partita flow score table.keras new.csv --lowest 10")
+@flow.command(
+    short_help="Score data with a flow.", epilog="Example: partita flow score table.keras new.csv --lowest 10"
+)
 @click.argument("model", type=_INPUT)
 @click.argument("data", type=_INPUT)
-@click.option("--lowest", type=click.IntRange(min=0), default=5, show_default=True, help="Print so many rows of the lowest density.")
-@click.option("--out", type=click.Path(path_type=Path), callback=ending(".csv"), help="Write the log-density of every row: *.csv.")
+@click.option(
+    "--lowest",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Print so many rows of the lowest density.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=ending(".csv"),
+    help="Write the log-density of every row: *.csv.",
+)
 def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
     """Print how likely DATA is under the flow in MODEL: mean log-density in nats, bits per dimension, and the rows that fit least.
 
-    Rows are counted from 1, a line of names left out. Images are scored with the noise of the training, the same in every call.
+    Rows are counted from 1, a line of names left out. Images are scored with the noise of the training, the
+    same in every call.
     """
     fitted = _load(model)
     rows = read_rows(data)
@@ -201,11 +283,19 @@ def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
             raise click.ClickException(f"{data} has no column '{missing[0]}', which the model was fitted to")
         values = values[:, [rows.names.index(name) for name in names]]
     if values.shape[1:] != fitted.data_shape:
-        raise click.ClickException(f"{data} holds rows of the shape {values.shape[1:]}, and the model was fitted to {fitted.data_shape}")
+        raise click.ClickException(
+            f"{data} holds rows of the shape {values.shape[1:]}, and the model was fitted to "
+            f"{fitted.data_shape}"
+        )
     bits = fitted.bits_per_dim(values, seed=0)
-    log_prob = (np.log2(fitted.levels) - bits) * np.log(2) * values[0].size  # of the density, as the loss of the training
+    log_prob = (
+        (np.log2(fitted.levels) - bits) * np.log(2) * values[0].size
+    )  # of the density, as the loss of the training
     error = log_prob.std() / np.sqrt(len(log_prob))
-    say(f"{len(log_prob)} rows: {log_prob.mean():.4f} ± {error:.4f} nats, {bits.mean():.4f} bits per dimension")
+    say(
+        f"{len(log_prob)} rows: {log_prob.mean():.4f} ± {error:.4f} nats, {bits.mean():.4f} bits per "
+        f"dimension"
+    )
     for row in np.argsort(log_prob)[:lowest]:
         say(f"row {row + 1}: {log_prob[row]:.4f}")
     if out is not None:

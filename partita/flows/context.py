@@ -20,7 +20,10 @@ def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
     if context_shape is None:
         return tuple(shape)
     if len(context_shape) not in (2, len(shape)) or context_shape[-1] is None:
-        raise ValueError(f"context must be (batch, features) or have the axes of x, got {tuple(context_shape)} beside {tuple(shape)}")
+        raise ValueError(
+            f"context must be (batch, features) or have the axes of x, got {tuple(context_shape)} beside "
+            f"{tuple(shape)}"
+        )
     return (*shape[:-1], shape[-1] + context_shape[-1])
 
 
@@ -37,7 +40,10 @@ def joined(x: Tensor, context: Tensor, context_shape: Shape | None) -> Tensor:
     if context is None:
         raise ValueError(f"context is missing: this flow was built with one of {context_shape[-1]} features")
     if tuple(context.shape[1:]) != tuple(context_shape[1:]):
-        raise ValueError(f"context has the shape {tuple(context.shape)}, but this flow was built with one of {tuple(context_shape)}")
+        raise ValueError(
+            f"context has the shape {tuple(context.shape)}, but this flow was built with one of "
+            f"{tuple(context_shape)}"
+        )
     if len(context.shape) < len(x.shape):
         ones = (1,) * (len(x.shape) - 2)
         context = ops.reshape(context, (-1, *ones, context.shape[-1]))

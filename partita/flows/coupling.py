@@ -19,14 +19,15 @@ class Coupling(Bijection):
     """What the couplings share; a new one says how a feature moves, and how many numbers that takes.
 
     Args:
-        net: Model or layer, features that stay (and behind them those of a context) → parameters of those that move. It is never
-            inverted, so it may be anything; vectors `(batch, kept)` → `(batch, wanted)`, images
-            `(batch, height, width, kept)` → `(batch, height, width, wanted)`.
-        split: The features that stay: `"even"` or `"odd"` ones, the `"first"` or `"second"` half (of the channels, for an image), or the
-            `"black"` or `"white"` squares of a checkerboard on an image.
+        net: Model or layer, features that stay (and behind them those of a context) → parameters of those
+            that move. It is never inverted, so it may be anything; vectors `(batch, kept)` →
+            `(batch, wanted)`, images `(batch, height, width, kept)` → `(batch, height, width, wanted)`.
+        split: The features that stay: `"even"` or `"odd"` ones, the `"first"` or `"second"` half (of the
+            channels, for an image), or the `"black"` or `"white"` squares of a checkerboard on an image.
 
     Raises:
-        ValueError: if the features cannot be split so, or the net gives more or fewer parameters than it takes.
+        ValueError: if the features cannot be split so, or the net gives more or fewer parameters than it
+            takes.
 
     Example:
         >>> class Doubling(Coupling):
@@ -72,7 +73,9 @@ class Coupling(Bijection):
         wanted = (*shape[1:-1], self.per_feature() * self._split.num_moved)
         given = tuple(self.net(keras.KerasTensor(shape, dtype=self.compute_dtype)).shape)
         if given[1:] != wanted:
-            raise ValueError(f"net must map {shape} to {(None, *wanted)} for this {type(self).__name__}, got {given}")
+            raise ValueError(
+                f"net must map {shape} to {(None, *wanted)} for this {type(self).__name__}, got {given}"
+            )
 
     def forward_and_log_det(self, x, context=None):
         return self._through(self.move, x, context)
@@ -88,11 +91,21 @@ class Coupling(Bijection):
         return self._split.join(kept, moved), log_det
 
     def get_config(self):
-        return {**super().get_config(), "net": keras.saving.serialize_keras_object(self.net), "split": self.split, **self.settings}
+        return {
+            **super().get_config(),
+            "net": keras.saving.serialize_keras_object(self.net),
+            "split": self.split,
+            **self.settings,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(**{**config, "net": keras.saving.deserialize_keras_object(config["net"], custom_objects=custom_objects)})
+        return cls(
+            **{
+                **config,
+                "net": keras.saving.deserialize_keras_object(config["net"], custom_objects=custom_objects),
+            }
+        )
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -133,7 +146,8 @@ class AffineCoupling(Coupling):
     Args:
         net: Gives two numbers for each moved feature, all scales before all shifts; see `Coupling`.
         split: The features that stay; see `Coupling`.
-        max_log_scale: The bound on |s|: s = bound · tanh(raw / bound). Without one, a flow's densities overflow sooner or later.
+        max_log_scale: The bound on |s|: s = bound · tanh(raw / bound). Without one, a flow's densities
+            overflow sooner or later.
 
     Raises:
         ValueError: if the bound is not above 0; else see `Coupling`.
@@ -145,11 +159,16 @@ class AffineCoupling(Coupling):
         >>> coupling = AffineCoupling(keras.layers.Dense(4), split="first")
         >>> y, log_det = coupling.forward_and_log_det(np.ones((3, 4)))
         >>> x, back = coupling.inverse_and_log_det(y)
-        >>> np.allclose(ops.convert_to_numpy(x), 1, atol=1e-5), np.allclose(ops.convert_to_numpy(log_det + back), 0, atol=1e-5)
+        >>> (
+        ...     np.allclose(ops.convert_to_numpy(x), 1, atol=1e-5),
+        ...     np.allclose(ops.convert_to_numpy(log_det + back), 0, atol=1e-5),
+        ... )
         (True, True)
     """
 
-    def __init__(self, net: keras.layers.Layer, split: str = "even", max_log_scale: float = 2.0, **kwargs: Any):
+    def __init__(
+        self, net: keras.layers.Layer, split: str = "even", max_log_scale: float = 2.0, **kwargs: Any
+    ):
         super().__init__(net, split, **kwargs)
         if not max_log_scale > 0:
             raise ValueError(f"max_log_scale must be above 0, got {max_log_scale}")
@@ -176,11 +195,13 @@ class AffineCoupling(Coupling):
 class SplineCoupling(Coupling):
     """Move each feature by a monotone spline of its own; outside [−bound, bound] it stays where it is.
 
-    Whatever the net gives, float32 inverts the spline: for the default bound x comes back to 1e-4, and the log-slope to 1e-3. For this a
-    bin rises by a sixth to six times its width, and a slope at a knot is a third to three times the mean of the bins beside it.
+    Whatever the net gives, float32 inverts the spline: for the default bound x comes back to 1e-4, and the
+    log-slope to 1e-3. For this a bin rises by a sixth to six times its width, and a slope at a knot is a
+    third to three times the mean of the bins beside it.
 
     Args:
-        net: Gives 3 · bins − 1 numbers for each moved feature, those of one feature side by side; see `Coupling`.
+        net: Gives 3 · bins − 1 numbers for each moved feature, those of one feature side by side; see
+            `Coupling`.
         split: The features that stay; see `Coupling`.
         bins: Pieces of a spline, 2 to 50.
         bound: The domain.
@@ -198,7 +219,9 @@ class SplineCoupling(Coupling):
         (True, array([0., 0., 0.], dtype=float32))
     """
 
-    def __init__(self, net: keras.layers.Layer, split: str = "even", bins: int = 8, bound: float = 4.0, **kwargs: Any):
+    def __init__(
+        self, net: keras.layers.Layer, split: str = "even", bins: int = 8, bound: float = 4.0, **kwargs: Any
+    ):
         super().__init__(net, split, **kwargs)
         if not 2 <= bins <= splines.MAX_BINS:
             raise ValueError(f"bins must be 2 to {splines.MAX_BINS}, got {bins}")

@@ -19,7 +19,8 @@ class Distribution(keras.layers.Layer, ABC):
     """A law on latent space: the contract of what a `Flow` begins with.
 
     Args:
-        trained_scale: Whether each feature has a scale of its own, trained with the flow. Without, all scales are 1.
+        trained_scale: Whether each feature has a scale of its own, trained with the flow. Without, all scales
+            are 1.
 
     Example:
         >>> import numpy as np
@@ -148,7 +149,9 @@ class StudentT(Distribution):
         return constant - half * ops.where(is_far, 2 * ops.log(ops.maximum(size, _FAR)), near)
 
     def draw(self, shape, seed):
-        seeds = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed  # two draws must not repeat each other
+        seeds = (
+            keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed
+        )  # two draws must not repeat each other
         normal = keras.random.normal(shape, dtype=self.compute_dtype, seed=seeds)
         chi_squared = 2 * keras.random.gamma(shape, self.degrees / 2, dtype=self.compute_dtype, seed=seeds)
         return normal * ops.sqrt(self.degrees / ops.maximum(chi_squared, 1e-30))

@@ -42,7 +42,10 @@ def interpolate(flow: Flow, start: Any, end: Any, steps: int = 9, context: Any =
     rows = None if context is None else np.broadcast_to(context, (2, np.size(context)))
     z = flow.encode(ends, rows)
     weights = np.linspace(0.0, 1.0, steps).reshape(-1, *[1] * (z.ndim - 1))
-    return flow.decode((1 - weights) * z[:1] + weights * z[1:], None if rows is None else np.broadcast_to(rows[0], (steps, rows.shape[1])))
+    return flow.decode(
+        (1 - weights) * z[:1] + weights * z[1:],
+        None if rows is None else np.broadcast_to(rows[0], (steps, rows.shape[1])),
+    )
 
 
 class Importance(NamedTuple):
@@ -89,12 +92,14 @@ def links(bijection: Bijection) -> Iterator[Bijection]:
         yield bijection
 
 
-def image_grid(images: Any, columns: int | None = None, path: str | Path | None = None, gap: int = 0) -> np.ndarray:
+def image_grid(
+    images: Any, columns: int | None = None, path: str | Path | None = None, gap: int = 0
+) -> np.ndarray:
     """Images side by side on one sheet, `(height, width)` or `(height, width, 3)` bytes; written as PNG if a path is given.
 
     Args:
-        images: `(n, height, width)`, or with 1 or 3 channels behind, or square ones as vectors `(n, height · width)`; values from 0
-            to 1, others are cut.
+        images: `(n, height, width)`, or with 1 or 3 channels behind, or square ones as vectors
+            `(n, height · width)`; values from 0 to 1, others are cut.
         columns: Images in a row; by default the sheet is about square.
         path: Where to write, `*.png`; this needs Matplotlib.
         gap: Pixels of zeros between two images.
@@ -115,7 +120,10 @@ def image_grid(images: Any, columns: int | None = None, path: str | Path | None 
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim != 4 or images.shape[-1] not in (1, 3) or not len(images):
-        raise ValueError(f"images must be (n, height, width), with 1 or 3 channels, or square as vectors, got {images.shape}")
+        raise ValueError(
+            f"images must be (n, height, width), with 1 or 3 channels, or square as vectors, got "
+            f"{images.shape}"
+        )
     n, height, width, channels = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = -(-n // columns)
@@ -124,7 +132,9 @@ def image_grid(images: Any, columns: int | None = None, path: str | Path | None 
     tiles = np.zeros((rows * columns, height + gap, width + gap, channels))
     tiles[:n, :height, :width] = np.clip(np.nan_to_num(images), 0.0, 1.0)
     tiles = tiles.reshape(rows, columns, height + gap, width + gap, channels).transpose(0, 2, 1, 3, 4)
-    sheet = np.round(255 * tiles.reshape(rows * (height + gap), columns * (width + gap), channels)).astype("uint8")
+    sheet = np.round(255 * tiles.reshape(rows * (height + gap), columns * (width + gap), channels)).astype(
+        "uint8"
+    )
     sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
     sheet = sheet[..., 0] if channels == 1 else sheet
     if path is not None:

@@ -39,9 +39,9 @@ class Rows(NamedTuple):
 def read_rows(path: str | Path) -> Rows:
     """The rows of a file `*.csv`, `*.tsv` or `*.txt`, `*.npz`, `*.npy` or idx, each also packed as `.gz`.
 
-    Bytes become numbers from 0 to 1. Numbers in a table stand between commas, semicolons, tabs or spaces; a first line without numbers
-    has the names. A packed file may unpack to 16 MiB or 10 times its size, arrays to 40 times; the environment
-    variable PARTITA_MAX_BYTES sets another limit.
+    Bytes become numbers from 0 to 1. Numbers in a table stand between commas, semicolons, tabs or spaces; a
+    first line without numbers has the names. A packed file may unpack to 16 MiB or 10 times its size, arrays
+    to 40 times; the environment variable PARTITA_MAX_BYTES sets another limit.
 
     Raises:
         ValueError: with file and line, or what the file holds and what was wanted.
@@ -59,7 +59,9 @@ def read_rows(path: str | Path) -> Rows:
         values = _read_idx(path)
     levels = 256 if values.dtype == np.uint8 else None
     if values.dtype.kind not in "fiu" or values.ndim < 2 or not len(values):
-        raise ValueError(f"{path}: want rows of numbers, got an array of {values.dtype} of the shape {values.shape}")
+        raise ValueError(
+            f"{path}: want rows of numbers, got an array of {values.dtype} of the shape {values.shape}"
+        )
     with np.errstate(all="ignore"):
         values = values.astype("float32")
         if levels:
@@ -79,7 +81,9 @@ def _read_npz(path: Path) -> np.ndarray:
     with reading(path), arrays(path) as found:
         names = [*found] if len(found) == 1 else [name for name in ("x", "images") if name in found]
         if not names:
-            raise ValueError(f"holds {', '.join(found) or 'nothing'}, want one array, or one named x or images")
+            raise ValueError(
+                f"holds {', '.join(found) or 'nothing'}, want one array, or one named x or images"
+            )
         return found[names[0]]
 
 
@@ -87,13 +91,17 @@ def _read_idx(path: Path) -> np.ndarray:
     with reading(path), opened(path, RATIO_OF_NUMBERS) as file:
         start = file.read(4)
         if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES or start[3] > _MOST_AXES:
-            raise ValueError("want a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them")
+            raise ValueError(
+                "want a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them"
+            )
         dtype, axes = np.dtype(_IDX_TYPES[start[2]]), file.read(4 * start[3])
         shape = tuple(int.from_bytes(axes[place : place + 4]) for place in range(0, len(axes), 4))
         size = dtype.itemsize * math.prod(shape)
         content = read(file, min(size, _most(path)) + 1)
         if len(axes) != 4 * start[3] or len(content) != size:
-            raise ValueError(f"want {math.prod(shape)} numbers of the shape {shape}, and the file is not that long")
+            raise ValueError(
+                f"want {math.prod(shape)} numbers of the shape {shape}, and the file is not that long"
+            )
         return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
@@ -120,7 +128,10 @@ def _read_table(path: Path) -> Rows:
     if names is None:
         values.extend(_numbers(f"{path}:{first}", cells, width, names))
     elif len({*names}) < width:
-        raise ValueError(f"{path}:{first}: want each name once, got {next(name for name in names if names.count(name) > 1)!r:.80} twice")
+        raise ValueError(
+            f"{path}:{first}: want each name once, got "
+            f"{next(name for name in names if names.count(name) > 1)!r:.80} twice"
+        )
     for number, line in rows:
         values.extend(_numbers(f"{path}:{number}", _cells(path, number, line, mark), width, names))
     if not values:
@@ -137,7 +148,9 @@ def _numbers(where: str, cells: list[str], width: int, names: list[str] | None) 
             return values
     except ValueError:
         pass
-    place = next(place for place, cell in enumerate(cells) if not _is_number(cell) or not abs(float(cell)) <= _LARGEST)
+    place = next(
+        place for place, cell in enumerate(cells) if not _is_number(cell) or not abs(float(cell)) <= _LARGEST
+    )
     column = f"column {place + 1}" if names is None else f"column {names[place]!r:.80}"
     raise ValueError(f"{where}: want a finite number in {column}, got {cells[place]!r:.80}")
 

@@ -39,27 +39,31 @@ class LostInverseWarning(RuntimeWarning):
 class Flow(SavedWithSeeds):
     """A Keras model of a density: `compile("adam")`, `fit(x)`, then `log_prob`, `sample`, `encode`, `decode`.
 
-    The loss is the mean of −log q(x) in nats, and "bits_per_dim" a metric. Training takes no targets. With a context, to learn q(x|c), a
-    batch is a pair: `fit((x, context))`, `evaluate((x, context))`, `validation_data=((x, context),)`; sample weights are `(batch,)`. A
-    `StopOnNonFinite` comes along: where the loss becomes NaN, `fit` puts the weights of the last good epoch back and raises.
+    The loss is the mean of −log q(x) in nats, and "bits_per_dim" a metric. Training takes no targets. With a
+    context, to learn q(x|c), a batch is a pair: `fit((x, context))`, `evaluate((x, context))`,
+    `validation_data=((x, context),)`; sample weights are `(batch,)`. A `StopOnNonFinite` comes along: where
+    the loss becomes NaN, `fit` puts the weights of the last good epoch back and raises.
 
-    The methods below take rows of data and give NumPy arrays, in compiled batches whatever the number of rows. Given a tensor of the
-    backend they give a tensor that can be differentiated. `data_shape` is that of a row; `levels` is one over the width of the noise, 1
-    without. `log_prob` of a tensor outside the bijection's domain is −inf; of an array it is an error.
+    The methods below take rows of data and give NumPy arrays, in compiled batches whatever the number of
+    rows. Given a tensor of the backend they give a tensor that can be differentiated. `data_shape` is that of
+    a row; `levels` is one over the width of the noise, 1 without. `log_prob` of a tensor outside the
+    bijection's domain is −inf; of an array it is an error.
 
-    When weights are new, `sample` and `decode` look whether 16 draws come back from their latents, and warn where they do not: a deep chain
-    can lose more digits than its dtype has. `log_prob` needs no inverse, and does not look.
+    When weights are new, `sample` and `decode` look whether 16 draws come back from their latents, and warn
+    where they do not: a deep chain can lose more digits than its dtype has. `log_prob` needs no inverse, and
+    does not look.
 
     Args:
         bijection: From data to latent space.
         base: The law of the latent; by default `Normal()`.
-        dequantize: What makes continuous numbers of discrete ones, in training and evaluation: an integer is a number of levels, for
-            data k / (levels − 1), which become (k + u) / levels with u uniform in [0, 1); a pair (low, high) adds noise that is uniform
-            between the two. None adds nothing. `log_prob` and `encode` take x as it is.
+        dequantize: What makes continuous numbers of discrete ones, in training and evaluation: an integer is
+            a number of levels, for data k / (levels − 1), which become (k + u) / levels with u uniform in [0,
+            1); a pair (low, high) adds noise that is uniform between the two. None adds nothing. `log_prob`
+            and `encode` take x as it is.
 
     Raises:
-        ValueError: if an argument does not fit; if data are no numbers, not finite or outside the bijection's domain (the row is named); if
-            a context is missing, or given to a flow that was built without.
+        ValueError: if an argument does not fit; if data are no numbers, not finite or outside the bijection's
+            domain (the row is named); if a context is missing, or given to a flow that was built without.
         FloatingPointError: out of `fit`, where a training diverges.
         LostInverseWarning: a warning, see above.
 
@@ -85,17 +89,26 @@ class Flow(SavedWithSeeds):
         **kwargs: Any,
     ):
         if not isinstance(bijection, Bijection) or not isinstance(base, Distribution | None):
-            raise ValueError(f"bijection must be a Bijection and base a Distribution, got {bijection!r} and {base!r}")
+            raise ValueError(
+                f"bijection must be a Bijection and base a Distribution, got {bijection!r} and {base!r}"
+            )
         super().__init__(dtype=bijection.compute_dtype if dtype is None else dtype, **kwargs)
         self.bijection = bijection
         self.base = Normal(dtype=bijection.compute_dtype) if base is None else base
-        self.dequantize = dequantize if dequantize is None or isinstance(dequantize, int) else tuple(dequantize)
+        self.dequantize = (
+            dequantize if dequantize is None or isinstance(dequantize, int) else tuple(dequantize)
+        )
         if isinstance(self.dequantize, int):
             fits = self.dequantize >= 2
         else:
-            fits = self.dequantize is None or (len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1])
+            fits = self.dequantize is None or (
+                len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1]
+            )
         if not fits:
-            raise ValueError(f"dequantize must be a number of levels, at least 2, or a pair of rising numbers, got {dequantize}")
+            raise ValueError(
+                f"dequantize must be a number of levels, at least 2, or a pair of rising numbers, got "
+                f"{dequantize}"
+            )
         self.levels = self.dequantize if isinstance(self.dequantize, int) else 1.0
         if isinstance(self.dequantize, tuple):
             self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
@@ -110,7 +123,9 @@ class Flow(SavedWithSeeds):
 
     @in_own_precision
     def build(self, input_shape):
-        x_shape, context_shape = input_shape if isinstance(input_shape[0], (list, tuple)) else (input_shape, None)
+        x_shape, context_shape = (
+            input_shape if isinstance(input_shape[0], (list, tuple)) else (input_shape, None)
+        )
         latent_shape = build(self.bijection, x_shape, context_shape)
         if not self.base.built:
             self.base.build(latent_shape)
@@ -119,12 +134,17 @@ class Flow(SavedWithSeeds):
 
     def call(self, inputs, training=None):
         x, context = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
-        z, log_det = self.bijection(self._with_noise(x, self._noise), context=context, training=training)  # which reaches nets and ActNorm
+        z, log_det = self.bijection(
+            self._with_noise(x, self._noise), context=context, training=training
+        )  # which reaches nets and ActNorm
         return self.base.log_prob(z) + log_det  # (batch,)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if y is not None and y.shape[-1]:
-            raise ValueError(f"fit takes no targets, got some of the shape {tuple(y.shape)}: a context goes in as fit((x, context))")
+            raise ValueError(
+                f"fit takes no targets, got some of the shape {tuple(y.shape)}: a context goes in as "
+                f"fit((x, context))"
+            )
         self._bits.update_state(self._to_bits(y_pred), sample_weight=sample_weight)
         weight = 1.0 if sample_weight is None else ops.cast(sample_weight, y_pred.dtype)
         return -ops.mean(weight * y_pred) + sum(self.losses)
@@ -137,13 +157,21 @@ class Flow(SavedWithSeeds):
         validation = given.get("validation_data")
         if validation is not None and is_data(validation):
             rows = parts(validation)[0] is validation  # bare rows, and no tuple of x, y and weights
-            names = dict(zip(("x", "y", "sample_weight"), (validation,) if rows else validation, strict=False))
+            names = dict(
+                zip(("x", "y", "sample_weight"), (validation,) if rows else validation, strict=False)
+            )
             self._look_at(names, "validation_data")
-            given["validation_data"] = tuple(names.get(name) for name in ("x", "y", "sample_weight")[: 3 if "y" in names else 1])
+            given["validation_data"] = tuple(
+                names.get(name) for name in ("x", "y", "sample_weight")[: 3 if "y" in names else 1]
+            )
         elif validation is not None:
             given["validation_data"] = self._watched(validation)
         callbacks = given.get("callbacks")
-        own = [] if any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks)) else [StopOnNonFinite()]
+        own = (
+            []
+            if any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks))
+            else [StopOnNonFinite()]
+        )
         with refusals(keeper := Keeper()):
             given["callbacks"] = joined(self, callbacks, keeper, *own)
             return super().fit(*call.args, **call.kwargs)
@@ -169,8 +197,8 @@ class Flow(SavedWithSeeds):
     def bits_per_dim(self, x: Any, context: Any = None, seed: int | None = None) -> np.ndarray:
         """−log₂ of the probability of each row, a feature `(rows,)`; lower is better.
 
-        With `dequantize`, noise is added (the same for the same seed), and the probability is that of a cell as wide as the noise, so for
-        256 levels that of the discrete x, at least. Without, it is the density.
+        With `dequantize`, noise is added (the same for the same seed), and the probability is that of a cell
+        as wide as the noise, so for 256 levels that of the discrete x, at least. Without, it is the density.
         """
         x = checked_rows("x", x, self.bijection.compute_dtype, self._limits())
         with precision(self.compute_dtype):
@@ -185,14 +213,17 @@ class Flow(SavedWithSeeds):
         """Data x = f⁻¹(z) of latents."""
         return self._run("decode", z, context, self.bijection.image)
 
-    def sample(self, n: int, temperature: float = 1.0, seed: int | None = None, context: Any = None) -> np.ndarray:
+    def sample(
+        self, n: int, temperature: float = 1.0, seed: int | None = None, context: Any = None
+    ) -> np.ndarray:
         """`n` draws of x, `(n, ...)`.
 
         Args:
             n: At least 1.
             temperature: What the latent is multiplied by: below 1, draws keep to where the density is high.
             seed: The same seed gives the same draws. None draws afresh.
-            context: For a conditional flow: one row for all, `(features,)`, or one for each draw, `(n, features)`.
+            context: For a conditional flow: one row for all, `(features,)`, or one for each draw,
+                `(n, features)`.
         """
         self._check_built()
         if n < 1:
@@ -202,13 +233,19 @@ class Flow(SavedWithSeeds):
         if self.bijection.image != (-math.inf, math.inf):
             low, high = self.bijection.image
             raise ValueError(
-                f"sample needs a bijection onto all numbers, which the base draws, got one onto those from {low:g} to {high:g}"
+                f"sample needs a bijection onto all numbers, which the base draws, got one onto those from "
+                f"{low:g} to {high:g}"
             )
         if context is not None:
             context = as_numbers("context", context)
-            if self._context_shape is not None and context.shape in (self._context_shape, (1, *self._context_shape)):
+            if self._context_shape is not None and context.shape in (
+                self._context_shape,
+                (1, *self._context_shape),
+            ):
                 context = np.broadcast_to(context, (n, *self._context_shape))
-        z = self.base.sample((n, *self._latent_shape), keras.random.SeedGenerator() if seed is None else seed, temperature)
+        z = self.base.sample(
+            (n, *self._latent_shape), keras.random.SeedGenerator() if seed is None else seed, temperature
+        )
         return self._run("decode", ops.convert_to_numpy(z), context, self.bijection.image)
 
     def _log_prob(self, x, context):
@@ -244,7 +281,11 @@ class Flow(SavedWithSeeds):
     def _run(self, name, x, context, limits):
         if not self.built:
             x = x if ops.is_tensor(x) else as_numbers("x", x)
-            self.build((None, *x.shape[1:]) if context is None else ((None, *x.shape[1:]), (None, *np.shape(context)[1:])))
+            self.build(
+                (None, *x.shape[1:])
+                if context is None
+                else ((None, *x.shape[1:]), (None, *np.shape(context)[1:]))
+            )
         if ops.is_tensor(x) and not is_known(x):
             return getattr(self, f"_{name}")(x, context)
         shape = self._latent_shape if name == "decode" else self.data_shape
@@ -262,7 +303,9 @@ class Flow(SavedWithSeeds):
         if name not in self._pieces:
             function = getattr(self, f"_{name}")
 
-            def piece(x, context, values):  # weights as arguments: what is compiled would otherwise keep today's
+            def piece(
+                x, context, values
+            ):  # weights as arguments: what is compiled would otherwise keep today's
                 with keras.StatelessScope([*zip(self.weights, values, strict=True)]):
                     return function(x, context)
 
@@ -276,8 +319,14 @@ class Flow(SavedWithSeeds):
     def _look_at_inverse(self, context):
         """Warn if draws do not come back from their latents; once for the same weights."""
         if "weights" not in self._pieces:
-            self._pieces["weights"] = compiled(lambda values: sum(ops.sum(ops.cast(value, "float32")) for value in values))
-        numbers = [weight.value for weight in self.weights if "float" in keras.backend.standardize_dtype(weight.dtype)]
+            self._pieces["weights"] = compiled(
+                lambda values: sum(ops.sum(ops.cast(value, "float32")) for value in values)
+            )
+        numbers = [
+            weight.value
+            for weight in self.weights
+            if "float" in keras.backend.standardize_dtype(weight.dtype)
+        ]
         found = float(ops.convert_to_numpy(self._pieces["weights"](numbers))) if numbers else 0.0
         if found == self._looked_at or self.bijection.image != (-math.inf, math.inf):
             return
@@ -290,9 +339,14 @@ class Flow(SavedWithSeeds):
             resolution = 64 * np.finfo(x.dtype).eps * np.abs(x).max(axis=0)
             lost = np.abs(again - x) / (x.std(axis=0) + resolution + np.finfo(x.dtype).tiny)
         if not (lost <= _ALLOWED).all():
-            worst = "beyond all numbers" if np.isnan(lost).any() else f"by up to {lost.max():.2g} standard deviations"
+            worst = (
+                "beyond all numbers"
+                if np.isnan(lost).any()
+                else f"by up to {lost.max():.2g} standard deviations"
+            )
             warnings.warn(
-                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) is off {worst}, so draws do not follow log_prob. "
+                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) is off {worst}, so draws "
+                f"do not follow log_prob. "
                 "Try fewer couplings, a smaller max_log_scale, a lower learning rate, or dtype='float64'",
                 LostInverseWarning,
                 stacklevel=2,
@@ -302,12 +356,20 @@ class Flow(SavedWithSeeds):
         size = 1 << max(6, (_NUMBERS_AT_ONCE // math.prod(x.shape[1:])).bit_length() - 1)
         for start in range(0, len(x), size):
             count = min(size, len(x) - start)
-            padding = min(size, 1 << (count - 1).bit_length()) - count  # few shapes to compile for, whatever the number of rows
-            rows = (None if part is None else self._padded(part[start : start + size], padding) for part in (x, context))
+            padding = (
+                min(size, 1 << (count - 1).bit_length()) - count
+            )  # few shapes to compile for, whatever the number of rows
+            rows = (
+                None if part is None else self._padded(part[start : start + size], padding)
+                for part in (x, context)
+            )
             yield ops.convert_to_numpy(piece(*rows, values))[:count]
 
     def _padded(self, rows, padding):
-        return ops.convert_to_tensor(np.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1), mode="edge"), self.bijection.compute_dtype)
+        return ops.convert_to_tensor(
+            np.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1), mode="edge"),
+            self.bijection.compute_dtype,
+        )
 
     def _check_built(self):
         if not self.built:
@@ -325,7 +387,11 @@ class Flow(SavedWithSeeds):
         rows = checked_rows(name, rows, self.bijection.compute_dtype, self._limits())
         context = self._checked_context(context)
         if not self.built:
-            self.build((None, *rows.shape[1:]) if context is None else ((None, *rows.shape[1:]), (None, *context.shape[1:])))
+            self.build(
+                (None, *rows.shape[1:])
+                if context is None
+                else ((None, *rows.shape[1:]), (None, *context.shape[1:]))
+            )
         self._check_shapes(rows, context, self.data_shape)
         given["x"] = rows if context is None else (rows, context)
         if weight is not None:
@@ -359,22 +425,36 @@ class Flow(SavedWithSeeds):
 
     def _check_shapes(self, x, context, shape):
         if tuple(x.shape[1:]) != tuple(shape):
-            raise ValueError(f"rows must have the shape {tuple(shape)} that this flow was built for, got {tuple(x.shape[1:])}")
+            raise ValueError(
+                f"rows must have the shape {tuple(shape)} that this flow was built for, got "
+                f"{tuple(x.shape[1:])}"
+            )
         if context is None and self._context_shape is not None:
-            raise ValueError(f"context is missing: this flow was built with one of the shape {self._context_shape}")
-        if context is not None and (self._context_shape is None or tuple(context.shape) != (x.shape[0], *self._context_shape)):
+            raise ValueError(
+                f"context is missing: this flow was built with one of the shape {self._context_shape}"
+            )
+        if context is not None and (
+            self._context_shape is None or tuple(context.shape) != (x.shape[0], *self._context_shape)
+        ):
             wanted = "none" if self._context_shape is None else f"{(x.shape[0], *self._context_shape)}"
-            raise ValueError(f"context must have the shape {wanted} beside {x.shape[0]} rows, got {tuple(context.shape)}")
+            raise ValueError(
+                f"context must have the shape {wanted} beside {x.shape[0]} rows, got {tuple(context.shape)}"
+            )
 
     def get_config(self):
         return {
             **super().get_config(),
             "bijection": keras.saving.serialize_keras_object(self.bijection),
             "base": keras.saving.serialize_keras_object(self.base),
-            "dequantize": self.dequantize if self.dequantize is None or isinstance(self.dequantize, int) else list(self.dequantize),
+            "dequantize": self.dequantize
+            if self.dequantize is None or isinstance(self.dequantize, int)
+            else list(self.dequantize),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects) for part in ("bijection", "base")}
+        parts = {
+            part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
+            for part in ("bijection", "base")
+        }
         return cls(**{**config, **parts})

@@ -33,8 +33,13 @@ def parts(x: Any) -> tuple[Any, Any]:
         (2, 1)
     """
     if isinstance(x, dict):
-        raise ValueError(f"x must be rows of data, or a pair (x, context), got a dict with the keys {', '.join(map(repr, x))}")
-    if isinstance(x, list) and all(isinstance(leaf, (bool, int, float, np.generic)) for leaf in keras.tree.flatten(x)):
+        raise ValueError(
+            f"x must be rows of data, or a pair (x, context), got a dict with the keys "
+            f"{', '.join(map(repr, x))}"
+        )
+    if isinstance(x, list) and all(
+        isinstance(leaf, (bool, int, float, np.generic)) for leaf in keras.tree.flatten(x)
+    ):
         return x, None
     if isinstance(x, list | tuple):
         if len(x) not in (1, 2):
@@ -58,20 +63,39 @@ def checked_rows(name: str, x: Any, dtype: str, limits: Limits = (-math.inf, mat
     """
     given = as_numbers(name, x)
     if given.ndim < 2 or not len(given):
-        raise ValueError(f"{name} must hold rows (rows, features) or (rows, height, width, channels), got the shape {given.shape}")
+        raise ValueError(
+            f"{name} must hold rows (rows, features) or (rows, height, width, channels), got the shape "
+            f"{given.shape}"
+        )
     if given.dtype.kind == "c":
-        raise ValueError(f"{name} must hold real numbers, got {given.dtype}: give the real and imaginary parts as two features")
+        raise ValueError(
+            f"{name} must hold real numbers, got {given.dtype}: give the real and imaginary parts as two "
+            f"features"
+        )
     with np.errstate(over="ignore"):
         x = given.astype(dtype, copy=False)
     low, high = limits
-    if np.isfinite(ends := (x.min(initial=math.inf), x.max(initial=-math.inf))).all() and low <= ends[0] and ends[1] <= high:
+    if (
+        np.isfinite(ends := (x.min(initial=math.inf), x.max(initial=-math.inf))).all()
+        and low <= ends[0]
+        and ends[1] <= high
+    ):
         return x
     good = np.isfinite(x)
     good &= (x >= low) & (x <= high)
     if not good.all():
         row, *place = (int(i) for i in np.argwhere(~good)[0])
-        wanted = "finite numbers" + (f" from {low:g} to {high:g}" if math.isfinite(low) or math.isfinite(high) else "")
-        beyond = f", which is beyond {dtype}" if np.isfinite(given[row, *place]) and not np.isfinite(x[row, *place]) else ""
+        wanted = "finite numbers" + (
+            f" from {low:g} to {high:g}" if math.isfinite(low) or math.isfinite(high) else ""
+        )
+        beyond = (
+            f", which is beyond {dtype}"
+            if np.isfinite(given[row, *place]) and not np.isfinite(x[row, *place])
+            else ""
+        )
         value = f"{float(given[row, *place]):g}"
-        raise ValueError(f"{name} must hold {wanted}, got {value} in row {row}, feature {', '.join(map(str, place))}{beyond}")
+        raise ValueError(
+            f"{name} must hold {wanted}, got {value} in row {row}, feature "
+            f"{', '.join(map(str, place))}{beyond}"
+        )
     return x

@@ -68,7 +68,11 @@ class Permutation(Bijection):
 
     def build(self, x_shape):
         features = x_shape[-1]
-        order = np.random.default_rng(self.seed).permutation(features) if self.order is None else np.array(self.order)
+        order = (
+            np.random.default_rng(self.seed).permutation(features)
+            if self.order is None
+            else np.array(self.order)
+        )
         if sorted(order.tolist()) != list(range(features)):
             raise ValueError(f"order must hold 0 to {features - 1} once each, got {order.tolist()}")
         self._order, self._back = order.astype("int32"), np.argsort(order).astype("int32")
@@ -110,7 +114,10 @@ class Linear(Bijection):
 
     def _weight(self, name, value, trainable=True):
         return self.add_weight(
-            name=name, shape=value.shape, trainable=trainable, initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype)
+            name=name,
+            shape=value.shape,
+            trainable=trainable,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype),
         )
 
     def _rotation(self, features):
@@ -122,7 +129,9 @@ class Linear(Bijection):
 
 @keras.saving.register_keras_serializable(package="partita")
 class InvertibleConv1x1(Linear):
-    """A 1×1 convolution that can be inverted, W = P L (U + diag(s)), trained from a random rotation. On vectors it is a dense layer.
+    """A 1×1 convolution that can be inverted, W = P L (U + diag(s)), trained from a random rotation.
+
+    On vectors it is a dense layer.
 
     Args:
         seed: Integer, of the rotation; None takes one from Keras's global seed.
@@ -196,12 +205,13 @@ class InvertibleDense(Linear):
 class Scaling(Bijection):
     """Scale every feature by a trained factor: y = x · exp(log_scale).
 
-    After training on a standard latent, 1 / exp(log_scale) is how far the data reach along each latent dimension: see `importance`.
+    After training on a standard latent, 1 / exp(log_scale) is how far the data reach along each latent
+    dimension: see `importance`.
 
     Args:
-        learning_rate_factor: The logarithms of the scales learn this many times as fast as the optimizer's learning rate says. They have
-            a long way to go, about log 1/0.003 for a pixel that is always black but for noise, and at a thousandth a step would take most
-            of a training to get there.
+        learning_rate_factor: The logarithms of the scales learn this many times as fast as the optimizer's
+            learning rate says. They have a long way to go, about log 1/0.003 for a pixel that is always black
+            but for noise, and at a thousandth a step would take most of a training to get there.
 
     Raises:
         ValueError: if the factor is not above 0.
@@ -227,7 +237,8 @@ class Scaling(Bijection):
     @property
     def log_scale(self) -> Tensor:
         """Logarithms of the factors, of the shape of a row of x."""
-        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times its size.
+        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times
+        # its size.
         weight = ops.cast(self._weight, self.compute_dtype)
         return weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
 
@@ -249,7 +260,8 @@ class _FirstBatch(keras.layers.Layer):
     def build(self, x_shape):
         features = (x_shape[-1],)
         self.mean, self.deviation = (
-            self.add_weight(name=name, shape=features, initializer=name, trainable=False) for name in ("zeros", "ones")
+            self.add_weight(name=name, shape=features, initializer=name, trainable=False)
+            for name in ("zeros", "ones")
         )
         self.seen = self.add_weight(name="seen", shape=(), initializer="zeros", trainable=False)
 
@@ -273,7 +285,8 @@ class _FirstBatch(keras.layers.Layer):
 class ActNorm(Bijection):
     """Activation normalisation: scale and shift each feature (each channel, for an image) by trained numbers.
 
-    The first batch of the training decides where they start: it leaves with mean 0 and standard deviation 1. Before, this is the identity.
+    The first batch of the training decides where they start: it leaves with mean 0 and standard deviation 1.
+    Before, this is the identity.
 
     Source: Glow, Kingma and Dhariwal 2018, section 3.1.
 
@@ -291,7 +304,8 @@ class ActNorm(Bijection):
     def build(self, x_shape):
         self.first_batch.build(x_shape)
         self.log_scale, self.shift = (
-            self.add_weight(name=name, shape=(x_shape[-1],), initializer="zeros") for name in ("log_scale", "shift")
+            self.add_weight(name=name, shape=(x_shape[-1],), initializer="zeros")
+            for name in ("log_scale", "shift")
         )
 
     def forward_and_log_det(self, x, context=None):
@@ -301,4 +315,6 @@ class ActNorm(Bijection):
 
     def inverse_and_log_det(self, y, context=None):
         log_scale = ops.cast(self.log_scale, y.dtype) - ops.log(ops.cast(self.first_batch.deviation, y.dtype))
-        return (y - self.shift) * ops.exp(-log_scale) + self.first_batch.mean, _for_all(-ops.sum(log_scale), y)
+        return (y - self.shift) * ops.exp(-log_scale) + self.first_batch.mean, _for_all(
+            -ops.sum(log_scale), y
+        )

@@ -21,13 +21,15 @@ _STEPS = 16  # of a dtype's resolution: what the standard deviation of a column 
 class Logit(Bijection):
     """From [0, 1] to the line, as the first step of a flow for images: y = logit(α + (1 − 2α) x).
 
-    It reaches y from logit α to logit(1 − α) only. The inverse maps what lies beyond to 0 and 1, with the log-determinant there.
+    It reaches y from logit α to logit(1 − α) only. The inverse maps what lies beyond to 0 and 1, with the
+    log-determinant there.
 
     Args:
         alpha: Keeps 0 and 1 from infinity; above 0 and below ½.
 
     Raises:
-        ValueError: if `alpha` is out of range. A `Flow` that begins with this names the row of data outside [0, 1].
+        ValueError: if `alpha` is out of range. A `Flow` that begins with this names the row of data outside
+            [0, 1].
 
     Source: RealNVP, Dinh et al. 2016, section 4.1.
 
@@ -45,10 +47,15 @@ class Logit(Bijection):
         self.domain = (0.0, 1.0)
 
     def forward_and_log_det(self, x, context=None):
-        # From both ends, for 1 − u loses a small alpha; and no less than alpha, for a compiler may take the sum apart.
-        numbers = (within(self.alpha + (1 - 2 * self.alpha) * part, self.alpha, math.inf) for part in (x, 1 - x))
+        # From both ends, for 1 − u loses a small alpha; and no less than alpha, for a compiler may take the
+        # sum apart.
+        numbers = (
+            within(self.alpha + (1 - 2 * self.alpha) * part, self.alpha, math.inf) for part in (x, 1 - x)
+        )
         far = max(self.alpha, 1e-6)
-        log_u, log_rest = (ops.log(ops.where((x < -far) | (x > 1 + far), float("nan"), number)) for number in numbers)
+        log_u, log_rest = (
+            ops.log(ops.where((x < -far) | (x > 1 + far), float("nan"), number)) for number in numbers
+        )
         return log_u - log_rest, sum_features(math.log(1 - 2 * self.alpha) - log_u - log_rest)
 
     def inverse_and_log_det(self, y, context=None):
@@ -65,8 +72,9 @@ class Logit(Bijection):
 class Sigmoid(Bijection):
     """From the line to (0, 1): y = 1 / (1 + exp(−x)).
 
-    Where y would be rounded to 0 or 1 it is the number next to it, so that the inverse is finite; the log-determinant is that of x. The
-    inverse takes 0 and 1 for these numbers, too, and gives NaN for what lies outside [0, 1].
+    Where y would be rounded to 0 or 1 it is the number next to it, so that the inverse is finite; the
+    log-determinant is that of x. The inverse takes 0 and 1 for these numbers, too, and gives NaN for what
+    lies outside [0, 1].
 
     Example:
         >>> import numpy as np
@@ -103,8 +111,8 @@ class Standardize(Bijection):
         names: Of the features, kept with a saved flow; or None.
 
     Raises:
-        ValueError: if the numbers of features differ, a number is not finite, or a deviation is not above 0 or so small beside the mean
-            that the layer's dtype cannot tell the numbers of the column apart.
+        ValueError: if the numbers of features differ, a number is not finite, or a deviation is not above 0
+            or so small beside the mean that the layer's dtype cannot tell the numbers of the column apart.
 
     Example:
         >>> import numpy as np
@@ -114,23 +122,36 @@ class Standardize(Bijection):
         (array([[-1., -1.], [ 1.,  1.]], dtype=float32), array([-2.303, -2.303], dtype=float32))
     """
 
-    def __init__(self, mean: Sequence[float], deviation: Sequence[float], names: Sequence[str] | None = None, **kwargs: Any):
+    def __init__(
+        self,
+        mean: Sequence[float],
+        deviation: Sequence[float],
+        names: Sequence[str] | None = None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         self.mean, self.deviation = [float(m) for m in mean], [float(s) for s in deviation]
         self.names = None if names is None else [*names]
         if len(self.mean) != len(self.deviation) or (names is not None and len(names) != len(self.mean)):
-            raise ValueError(f"mean, deviation and names must belong to the same features, got {len(self.mean)} and {len(self.deviation)}")
+            raise ValueError(
+                f"mean, deviation and names must belong to the same features, got {len(self.mean)} and "
+                f"{len(self.deviation)}"
+            )
         check_finite("mean", self.mean)
         check_finite("deviation", self.deviation)
         if constant := [place for place, deviation in enumerate(self.deviation) if not deviation > 0]:
             name = f"'{names[constant[0]]}'" if names else str(constant[0])
-            raise ValueError(f"deviation must be above 0, got {self.deviation[constant[0]]} for feature {name}: leave it out of the table")
+            raise ValueError(
+                f"deviation must be above 0, got {self.deviation[constant[0]]} for feature {name}: leave it "
+                f"out of the table"
+            )
         least = _STEPS * float(np.finfo(self.compute_dtype).eps)
         for place, (m, s) in enumerate(zip(self.mean, self.deviation, strict=True)):
             if s < least * abs(m):
                 name = f"'{names[place]}'" if names else str(place)
                 raise ValueError(
-                    f"deviation must be at least {least:.1g} of the mean in {self.compute_dtype}, got {s:g} around {m:g} for feature "
+                    f"deviation must be at least {least:.1g} of the mean in {self.compute_dtype}, got {s:g} "
+                    f"around {m:g} for feature "
                     f"{name}: subtract a number near {m:g} from that column beforehand"
                 )
 
@@ -140,12 +161,16 @@ class Standardize(Bijection):
         check_finite("table", table)
         table = as_numbers("table", table).astype("float64")
         if table.ndim != 2 or len(table) < 2:
-            raise ValueError(f"table must be (rows, features) with 2 rows or more, got the shape {table.shape}")
+            raise ValueError(
+                f"table must be (rows, features) with 2 rows or more, got the shape {table.shape}"
+            )
         return cls(table.mean(axis=0).tolist(), table.std(axis=0).tolist(), names, dtype=dtype)
 
     def build(self, x_shape):
         if tuple(x_shape[1:]) != (len(self.mean),):
-            raise ValueError(f"Standardize holds the means of {len(self.mean)} features, got x of the shape {x_shape}")
+            raise ValueError(
+                f"Standardize holds the means of {len(self.mean)} features, got x of the shape {x_shape}"
+            )
 
     def _numbers(self):
         return (ops.convert_to_tensor(numbers, self.compute_dtype) for numbers in (self.mean, self.deviation))

@@ -41,8 +41,8 @@ def nice(
         net: Instead of `hidden`: number of outputs → a Keras model or layer on vectors.
         first: A bijection in front.
         base: The law of the latent; by default `Normal()`. The paper takes `Logistic()`.
-        dequantize: See `Flow`. By default uniform noise in [−0.01, 0], for images with values in [0, 1]; 256 for bits per dimension
-            that compare with the paper's; None for a table of real numbers.
+        dequantize: See `Flow`. By default uniform noise in [−0.01, 0], for images with values in [0, 1]; 256
+            for bits per dimension that compare with the paper's; None for a table of real numbers.
         context: Number of features of a context, for a conditional flow.
 
     Raises:
@@ -82,8 +82,10 @@ def real_nvp(
 
     Args:
         features: Number of features, at least 2; or the shape of an image, (height, width, channels).
-        couplings: How many, by default 8 for a table; for images at each scale as many on checkerboards and on channels, by default 3.
-        hidden: Widths of the hidden layers of each coupling's net, by default (128, 128); for images channels of convolutions, (64, 64).
+        couplings: How many, by default 8 for a table; for images at each scale as many on checkerboards and
+            on channels, by default 3.
+        hidden: Widths of the hidden layers of each coupling's net, by default (128, 128); for images channels
+            of convolutions, (64, 64).
         scales: For images, how often they are halved.
         net: Instead of `hidden`: number of outputs → a Keras model or layer on vectors, or on images.
         first: A bijection in front, `Standardize.fit(table)` say; for images by default `Logit()`.
@@ -113,17 +115,29 @@ def real_nvp(
                 links.append(Permutation(seed=k))
     else:
         links = [first or Logit()]
-        links += _scales_of_real_nvp(_image(shape), couplings or 3, scales, net or _convolutions(hidden or (64, 64)))
+        links += _scales_of_real_nvp(
+            _image(shape), couplings or 3, scales, net or _convolutions(hidden or (64, 64))
+        )
     return _built(Flow(Chain(links), base, dequantize), shape, context)
 
 
 def _scales_of_real_nvp(shape: tuple[int, ...], couplings: int, scales: int, make: Net) -> list[Bijection]:
     height, width, channels = shape
-    links: list[Bijection] = [AffineCoupling(make(2 * channels), ("black", "white")[k % 2]) for k in range(couplings)]
+    links: list[Bijection] = [
+        AffineCoupling(make(2 * channels), ("black", "white")[k % 2]) for k in range(couplings)
+    ]
     if scales == 0:
         return [*links, AffineCoupling(make(2 * channels), ("black", "white")[couplings % 2]), Flatten()]
-    links += [Squeeze(), *(AffineCoupling(make(4 * channels), ("first", "second")[k % 2]) for k in range(couplings))]
-    return [*links, FactorOut(Chain(_scales_of_real_nvp((height // 2, width // 2, 2 * channels), couplings, scales - 1, make)))]
+    links += [
+        Squeeze(),
+        *(AffineCoupling(make(4 * channels), ("first", "second")[k % 2]) for k in range(couplings)),
+    ]
+    return [
+        *links,
+        FactorOut(
+            Chain(_scales_of_real_nvp((height // 2, width // 2, 2 * channels), couplings, scales - 1, make))
+        ),
+    ]
 
 
 def glow(
@@ -165,9 +179,13 @@ def glow(
     links: list[Bijection] = []
     for scale in reversed(range(scales)):  # from the inside out
         outputs = 4 * channels * 2**scale  # a scale and a shift for half of the channels there
-        steps_here = [(ActNorm(), InvertibleConv1x1(), AffineCoupling(make(outputs), "first")) for _ in range(steps)]
+        steps_here = [
+            (ActNorm(), InvertibleConv1x1(), AffineCoupling(make(outputs), "first")) for _ in range(steps)
+        ]
         links = [Squeeze(), *chain.from_iterable(steps_here), FactorOut(Chain(links)) if links else Flatten()]
-    return _built(Flow(Chain([first or Logit(), *links]), base, dequantize), (height, columns, channels), context)
+    return _built(
+        Flow(Chain([first or Logit(), *links]), base, dequantize), (height, columns, channels), context
+    )
 
 
 def neural_spline(
@@ -190,7 +208,8 @@ def neural_spline(
         couplings: How many.
         hidden: Widths of the hidden layers of each coupling's net, with ReLU.
         bins: Pieces of each spline.
-        bound: Splines act on [−bound, bound]: data should be standardised, by `first=Standardize.fit(table)` or beforehand.
+        bound: Splines act on [−bound, bound]: data should be standardised, by `first=Standardize.fit(table)`
+            or beforehand.
         net: Instead of `hidden`: number of outputs → a Keras model or layer on vectors.
         first: A bijection in front.
         base: The law of the latent; by default `Normal()`.
@@ -255,7 +274,12 @@ def _convolutions(hidden: Sequence[int], kernels: Sequence[int] | None = None) -
 
     def make(outputs):
         sizes = kernels or (3,) * len(hidden)
-        layers = [keras.layers.Conv2D(w, size, padding="same", activation="relu") for w, size in zip(hidden, sizes, strict=True)]
-        return keras.Sequential([*layers, keras.layers.Conv2D(outputs, 3, padding="same", kernel_initializer="zeros")])
+        layers = [
+            keras.layers.Conv2D(w, size, padding="same", activation="relu")
+            for w, size in zip(hidden, sizes, strict=True)
+        ]
+        return keras.Sequential(
+            [*layers, keras.layers.Conv2D(outputs, 3, padding="same", kernel_initializer="zeros")]
+        )
 
     return make

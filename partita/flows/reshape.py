@@ -33,9 +33,14 @@ class Squeeze(Bijection):
 
     def build(self, x_shape):
         if len(x_shape) != 4:
-            raise ValueError(f"Squeeze wants images (batch, height, width, channels), got the shape {x_shape}")
+            raise ValueError(
+                f"Squeeze wants images (batch, height, width, channels), got the shape {x_shape}"
+            )
         if x_shape[1] % 2 or x_shape[2] % 2:
-            raise ValueError(f"Squeeze needs an even height and width, got {x_shape[1]} × {x_shape[2]}: pad or crop the images")
+            raise ValueError(
+                f"Squeeze needs an even height and width, got {x_shape[1]} × {x_shape[2]}: pad or crop the "
+                f"images"
+            )
 
     def compute_output_shape(self, x_shape):
         batch, height, width, channels = x_shape
@@ -85,8 +90,8 @@ class Flatten(Bijection):
 class FactorOut(Bijection):
     """Half the channels go to the latent as they are, the others through further bijections; together they come out as vectors.
 
-    `(batch, ..., c)` → `(batch, features)`: first what the bijections made of the first half, then the second half. A multi-scale flow is
-    a chain that ends in one of these, whose bijections end in another, and so on.
+    `(batch, ..., c)` → `(batch, features)`: first what the bijections made of the first half, then the second
+    half. A multi-scale flow is a chain that ends in one of these, whose bijections end in another, and so on.
 
     Args:
         bijection: What the first half goes through.

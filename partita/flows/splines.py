@@ -4,13 +4,13 @@ y = y_k + h (s ξ² + d_k ξ(1 − ξ)) / (s + (d_k + d_{k+1} − 2s) ξ(1 − �
 
 Outside [−bound, bound] it is the identity, and its slopes there are 1.
 
-Durkan's splines can be so flat or so steep that float32 does not invert them. Here it inverts every one, whatever the parameters. With
-shares a, b = m + (1 − K m) softmax(raw) of K bins, m = min(0.02, 1/(2 K)),
+Durkan's splines can be so flat or so steep that float32 does not invert them. Here it inverts every one,
+whatever the parameters. With shares a, b = m + (1 − K m) softmax(raw) of K bins, m = min(0.02, 1/(2 K)),
 
     w_k = 2 bound ((1 − λ) a_k + λ b_k),   h_k = 2 bound ((1 − λ) b_k + λ a_k),   d_k = √(s_{k−1} s_k) D^tanh(raw / log D)
 
-so that a bin rises by λ/(1 − λ), about 1/6, to 6 times its width, and a slope at a knot is 1/D = 1/3 to 3 times the mean of the bins
-beside it.
+so that a bin rises by λ/(1 − λ), about 1/6, to 6 times its width, and a slope at a knot is 1/D = 1/3 to 3
+times the mean of the bins beside it.
 """
 
 import math
@@ -52,12 +52,16 @@ def forward(x: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Te
 
     Example:
         >>> import numpy as np
-        >>> y, log_slope = forward(np.array([0.5, 9.0], "float32"), np.zeros((2, 5), "float32"), bins=2, bound=3.0)
+        >>> y, log_slope = forward(
+        ...     np.array([0.5, 9.0], "float32"), np.zeros((2, 5), "float32"), bins=2, bound=3.0
+        ... )
         >>> ops.convert_to_numpy(y), np.array(log_slope)
         (array([0.5, 9. ], dtype=float32), array([0., 0.], dtype=float32))
     """
     inside = ops.abs(x) < bound
-    safe = ops.where(inside, x, ops.zeros_like(x))  # before any division: a NaN in the branch not taken would reach the gradient
+    safe = ops.where(
+        inside, x, ops.zeros_like(x)
+    )  # before any division: a NaN in the branch not taken would reach the gradient
     piece = _bin_of(safe, raw, bins, bound, by_height=False)
     steepness = piece.height / piece.width
     place = (safe - piece.left) / piece.width
@@ -69,7 +73,10 @@ def forward(x: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Te
 
 
 def inverse(y: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Tensor]:
-    """Where the splines take the values y, and the logarithms of the slopes of the inverse there. Arguments as for `forward`."""
+    """Where the splines take the values y, and the logarithms of the slopes of the inverse there.
+
+    Arguments as for `forward`.
+    """
     inside = ops.abs(y) < bound
     safe = ops.where(inside, y, ops.zeros_like(y))
     piece = _bin_of(safe, raw, bins, bound, by_height=True)
@@ -84,7 +91,9 @@ def inverse(y: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Te
     product = place * (1 - place)
     denominator = steepness + (piece.slope + piece.next_slope - 2 * steepness) * product
     log_slope = _log_slope(piece, steepness, place, product, denominator)
-    return ops.where(inside, piece.left + place * piece.width, y), ops.where(inside, -log_slope, ops.zeros_like(y))
+    return ops.where(inside, piece.left + place * piece.width, y), ops.where(
+        inside, -log_slope, ops.zeros_like(y)
+    )
 
 
 def _log_slope(piece, steepness, place, product, denominator):
@@ -95,22 +104,35 @@ def _log_slope(piece, steepness, place, product, denominator):
 def _bin_of(x, raw, bins, bound, by_height):
     raw = ops.convert_to_tensor(raw)
     least = min(MIN_BIN, 0.5 / bins)
-    across, up = (least + (1 - least * bins) * ops.softmax(part, axis=-1) for part in (raw[..., :bins], raw[..., bins : 2 * bins]))
+    across, up = (
+        least + (1 - least * bins) * ops.softmax(part, axis=-1)
+        for part in (raw[..., :bins], raw[..., bins : 2 * bins])
+    )
     widths, heights = ((1 - MIXED) * most + MIXED * rest for most, rest in ((across, up), (up, across)))
-    # The same knots for both directions, and widths and heights as their differences: what is rounded here is rounded alike in both.
+    # The same knots for both directions, and widths and heights as their differences: what is rounded here is
+    # rounded alike in both.
     before = ops.triu(ops.ones((bins, bins - 1), x.dtype))
-    inner = [2 * bound * ops.matmul(sizes, before) - bound for sizes in (widths, heights)]  # a cumulative sum, and faster
+    inner = [
+        2 * bound * ops.matmul(sizes, before) - bound for sizes in (widths, heights)
+    ]  # a cumulative sum, and faster
     end = ops.full_like(x, bound)[..., None]
     knots, levels = (ops.concatenate([-end, places, end], axis=-1) for places in inner)
-    reached = ops.cast(x[..., None] >= inner[by_height], x.dtype)  # (..., bins - 1): 1 for every bin that ends below x
+    reached = ops.cast(
+        x[..., None] >= inner[by_height], x.dtype
+    )  # (..., bins - 1): 1 for every bin that ends below x
     none = ops.zeros_like(x)[..., None]
     # Sums with a row of zeros and one 1: indexing would be as exact, and its gradient a slow scatter.
     chosen = ops.concatenate([none + 1, reached], axis=-1) - ops.concatenate([reached, none], axis=-1)
     left, right, bottom, top = (
-        ops.sum(chosen * places, axis=-1) for places in (knots[..., :-1], knots[..., 1:], levels[..., :-1], levels[..., 1:])
+        ops.sum(chosen * places, axis=-1)
+        for places in (knots[..., :-1], knots[..., 1:], levels[..., :-1], levels[..., 1:])
     )
     steepness = ops.log(heights) - ops.log(widths)
     limit = math.log(MAX_BEND)
-    bent = limit * ops.tanh(raw[..., 2 * bins :] / limit) + 0.5 * (steepness[..., :-1] + steepness[..., 1:])  # logarithms of the slopes
-    slopes = (ops.sum(part * bent, axis=-1) for part in (chosen[..., 1:], chosen[..., :-1]))  # 0 at both ends of the domain: a slope of 1
+    bent = limit * ops.tanh(raw[..., 2 * bins :] / limit) + 0.5 * (
+        steepness[..., :-1] + steepness[..., 1:]
+    )  # logarithms of the slopes
+    slopes = (
+        ops.sum(part * bent, axis=-1) for part in (chosen[..., 1:], chosen[..., :-1])
+    )  # 0 at both ends of the domain: a slope of 1
     return Bin(left, right - left, bottom, top - bottom, *(ops.exp(slope) for slope in slopes))

@@ -42,14 +42,19 @@ def split_for(name: str, shape: tuple[int | None, ...]) -> Split:
         raise ValueError(f"split must be one of {', '.join(NAMES)}, got {name!r}")
     if name in ("black", "white"):
         if len(shape) != 4:
-            raise ValueError(f"split {name!r} is for images (batch, height, width, channels), got the shape {shape}")
+            raise ValueError(
+                f"split {name!r} is for images (batch, height, width, channels), got the shape {shape}"
+            )
         return _Checkerboard(shape, name == "black")
     features = shape[-1]
     if features is None or features < 2:
         raise ValueError(f"split {name!r} needs 2 features or more, got {features}")
     if name in ("even", "odd"):
         if features % 2:
-            raise ValueError(f"split {name!r} needs an even number of features, got {features}: add one, or split by 'first' and 'second'")
+            raise ValueError(
+                f"split {name!r} needs an even number of features, got {features}: add one, or split by "
+                f"'first' and 'second'"
+            )
         return _Alternating(shape, name == "even")
     return _Halves(shape, name == "first")
 
@@ -86,7 +91,9 @@ class _Alternating(Split):
         return (even, odd) if self.even else (odd, even)
 
     def join(self, kept, moved):
-        pair = ops.stack([kept, moved] if self.even else [moved, kept], axis=-1)  # (batch, ..., features / 2, 2)
+        pair = ops.stack(
+            [kept, moved] if self.even else [moved, kept], axis=-1
+        )  # (batch, ..., features / 2, 2)
         return ops.reshape(pair, (*ops.shape(pair)[:-2], 2 * self.num_moved))
 
     def only_moved(self, x):
@@ -94,7 +101,10 @@ class _Alternating(Split):
 
 
 class _Checkerboard(Split):
-    """Pixels whose row and column add up to an even number, and the others. Both parts keep the image's shape, for nets to convolve."""
+    """Pixels whose row and column add up to an even number, and the others.
+
+    Both parts keep the image's shape, for nets to convolve.
+    """
 
     def __init__(self, shape, black):
         rows, columns = np.indices(shape[1:3])

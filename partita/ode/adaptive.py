@@ -2,9 +2,9 @@
 
     e = ‖error / (atol + rtol · |y|)‖,   accept if e ≤ 1,   dt ← dt · 0.9 · e^(−0.75/q) · e_before^(0.2/q),   q = order of the step
 
-The norm is the root mean square over the states, of the worst sample where they go together. No step goes beyond a stop. Output times
-are read off a quartic through both ends of a step and its middle. Gradients go through every step taken, with the sizes of the steps
-held fixed.
+The norm is the root mean square over the states, of the worst sample where they go together. No step goes
+beyond a stop. Output times are read off a quartic through both ends of a step and its middle. Gradients go
+through every step taken, with the sizes of the steps held fixed.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,10 @@ from partita.ode.outcome import NOT_FINITE, SOLVED, STEPS_RAN_OUT, STEPS_TOO_SHO
 from partita.ode.steps import EMBEDDED, Field, Tensor
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
-SMALL, HUGE = 1e-10, 1e10  # an error below the one says nothing more; that of a step that leaves the field's domain is the other
+SMALL, HUGE = (
+    1e-10,
+    1e10,
+)  # an error below the one says nothing more; that of a step that leaves the field's domain is the other
 
 
 class Control(NamedTuple):
@@ -46,13 +49,18 @@ class Control(NamedTuple):
 
 
 def solve_adaptive(
-    field_from: Callable[[Tensor], Field], y0: Tensor, times: np.ndarray, stops: np.ndarray, jumps: bool, control: Control
+    field_from: Callable[[Tensor], Field],
+    y0: Tensor,
+    times: np.ndarray,
+    stops: np.ndarray,
+    jumps: bool,
+    control: Control,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Solve with step control.
 
     Args:
-        field_from: From the start of a step to the field as that step sees it; with `each`, both are called with times `(batch, 1)`,
-            otherwise with a scalar.
+        field_from: From the start of a step to the field as that step sees it; with `each`, both are called
+            with times `(batch, 1)`, otherwise with a scalar.
         y0: `(batch, state)`, or any shape without `each`.
         times: Rising from 0, `(time,)`.
         stops: Times at which a step ends, rising, the last of `times` the last of them.
@@ -60,7 +68,8 @@ def solve_adaptive(
         control: How.
 
     Returns:
-        The solution `(time, *y0.shape)`, NaN at times not reached; the times reached and the statuses, `y0.shape[:-1]`.
+        The solution `(time, *y0.shape)`, NaN at times not reached; the times reached and the statuses,
+        `y0.shape[:-1]`.
     """
     embedded, order = EMBEDDED[control.method]
     end = times[-1].item()
@@ -84,7 +93,9 @@ def solve_adaptive(
         moved = ops.logical_and(good, t < end)
         # A step cut short by a stop says little about the next: it may only make it longer.
         proposed = ops.where(
-            ops.logical_and(last, good), ops.maximum(dt, taken * factor), ops.where(good, taken, ops.minimum(dt, taken)) * factor
+            ops.logical_and(last, good),
+            ops.maximum(dt, taken * factor),
+            ops.where(good, taken, ops.minimum(dt, taken)) * factor,
         )
 
         def choose(new, old):
@@ -107,9 +118,19 @@ def solve_adaptive(
 
     t0 = ops.zeros(ops.shape(y0)[:-1] if control.each else (), y0.dtype)
     slope = field_from(column(t0))(column(t0), y0)
-    dt = _first_step(field_from(column(t0)), (column(t0), y0, slope), size, column, order, min(control.max_step, stops[0].item()), end)
+    dt = _first_step(
+        field_from(column(t0)),
+        (column(t0), y0, slope),
+        size,
+        column,
+        order,
+        min(control.max_step, stops[0].item()),
+        end,
+    )
     start = (t0, dt, y0, slope, y0, ops.ones_like(t0), ops.ones_like(y0[..., 0]), *([slope] if jumps else []))
-    (t, dt, y, slope, middle, _, worst, *arrived), count = trajectory(advance, unfinished, start, control.max_steps)
+    (t, dt, y, slope, middle, _, worst, *arrived), count = trajectory(
+        advance, unfinished, start, control.max_steps
+    )
     reached = t[count]
     status = _status(reached, dt[count], worst[count], count, end, control)
     rows = ops.reshape(ops.arange(ops.shape(t)[0]), (-1, *[1] * t0.ndim))
@@ -148,11 +169,15 @@ def _first_step(field, start, size, column, order, longest, end):
     scale = ops.abs(y)
     height, speed = size(y, scale), size(slope, scale)
     tiny = 1e-6 * end
-    first = ops.where(ops.logical_or(height < 1e-5, speed < 1e-5), tiny, 0.01 * height / ops.maximum(speed, 1e-5))
+    first = ops.where(
+        ops.logical_or(height < 1e-5, speed < 1e-5), tiny, 0.01 * height / ops.maximum(speed, 1e-5)
+    )
     first = ops.minimum(first, longest)
     bent = size(field(t + column(first), y + column(first) * slope) - slope, scale) / first
     bend = ops.maximum(speed, bent)
-    second = ops.where(bend <= 1e-15, ops.maximum(tiny, 1e-3 * first), (0.01 / ops.maximum(bend, 1e-15)) ** (1 / order))
+    second = ops.where(
+        bend <= 1e-15, ops.maximum(tiny, 1e-3 * first), (0.01 / ops.maximum(bend, 1e-15)) ** (1 / order)
+    )
     guess = ops.minimum(ops.minimum(100 * first, second), longest)
     return ops.stop_gradient(ops.where(ops.isfinite(guess), guess, tiny))
 
@@ -164,17 +189,21 @@ def _status(reached, dt, worst, count, end, control):
     if not control.each:
         along = ops.where(ops.any(at_fault), STOPPED_ALONG, STEPS_TOO_SHORT)
     stuck = ops.where(worst >= HUGE, NOT_FINITE, ops.where(at_fault, STEPS_TOO_SHORT, along))
-    stopped = ops.where(ops.logical_and(count >= control.max_steps, reached + dt > reached), STEPS_RAN_OUT, stuck)
+    stopped = ops.where(
+        ops.logical_and(count >= control.max_steps, reached + dt > reached), STEPS_RAN_OUT, stuck
+    )
     return ops.where(reached >= end, SOLVED, stopped)
 
 
-def _interpolate(t: Tensor, path: tuple[Tensor, ...], times: np.ndarray, reached: Tensor, control: Control) -> Tensor:
+def _interpolate(
+    t: Tensor, path: tuple[Tensor, ...], times: np.ndarray, reached: Tensor, control: Control
+) -> Tensor:
     """The solution at the output times, `(time, *batch, state)`.
 
     Args:
         t: The times at which steps begin and end, in rows.
-        path: In such rows the state, the slope with which a step begins there, the middle of the step that ends there, and the slope
-            with which that one ends.
+        path: In such rows the state, the slope with which a step begins there, the middle of the step that
+            ends there, and the slope with which that one ends.
         times: The output times.
         reached: How far the steps went.
         control: How.

@@ -2,7 +2,8 @@
 
     τ = |t − t_0|,   dy/dτ = ± f(t_0 ± τ, y)
 
-τ has the precision of the states. The field is given t, in float64 where the states' precision would round it too far.
+τ has the precision of the states. The field is given t, in float64 where the states' precision would round it
+too far.
 """
 
 from contextlib import nullcontext
@@ -23,7 +24,8 @@ def check_times(times: npt.ArrayLike) -> np.ndarray:
     """Return the times as float64.
 
     Raises:
-        ValueError: if they are not known real numbers, there are less than two, or they neither rise nor fall throughout.
+        ValueError: if they are not known real numbers, there are less than two, or they neither rise nor fall
+            throughout.
 
     Example:
         >>> check_times([0, 2])
@@ -37,7 +39,10 @@ def check_times(times: npt.ArrayLike) -> np.ndarray:
     direction = np.sign(moments[-1] - moments[0]) or 1.0
     if bad := [*np.flatnonzero(~(direction * differences > 0) | ~np.isfinite(differences))]:
         before, after = moments[bad[0]], moments[bad[0] + 1]
-        raise ValueError(f"times must rise, or fall, throughout and be finite, got {before:.10g} before {after:.10g} at {bad[0] + 1}")
+        raise ValueError(
+            f"times must rise, or fall, throughout and be finite, got {before:.10g} before {after:.10g} at "
+            f"{bad[0] + 1}"
+        )
     return moments
 
 
@@ -54,10 +59,14 @@ def real_array(values: npt.ArrayLike, name: str) -> np.ndarray:
     try:
         array = np.asarray(values)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be real numbers that are known when solve is called, got {type(values).__name__}") from error
+        raise ValueError(
+            f"{name} must be real numbers that are known when solve is called, got {type(values).__name__}"
+        ) from error
     if array.dtype.kind not in "fiub":
         kinds = {"c": "complex numbers", "M": "dates: give the days or seconds since one of them"}
-        raise ValueError(f"{name} must be real numbers, got {kinds.get(array.dtype.kind, f'dtype {array.dtype}')}")
+        raise ValueError(
+            f"{name} must be real numbers, got {kinds.get(array.dtype.kind, f'dtype {array.dtype}')}"
+        )
     return array.astype("float64")
 
 
@@ -67,8 +76,8 @@ class Clock:
     Args:
         times: Rising or falling, `(time,)`.
         dtype: The precision of the states and of τ.
-        break_points: Times at which the field may jump. A step that ends at one sees the field just before it, a step that begins
-            there the field just after it.
+        break_points: Times at which the field may jump. A step that ends at one sees the field just before
+            it, a step that begins there the field just after it.
 
     Attributes:
         elapsed: τ of the times, float64 `(time,)`, rising from 0.
@@ -126,8 +135,10 @@ class Clock:
         if close.size:
             first, second = (self.origin + self.sign * elapsed[close[0] : close[0] + 2]).tolist()
             raise ValueError(
-                f"{self.dtype} cannot tell {second!r} from {first!r}, {elapsed[close[0] + 1]:g} after the first of the times: "
-                f"solve in float64, with a float64 y0 within partita.backend.double_precision(), or in several parts"
+                f"{self.dtype} cannot tell {second!r} from {first!r}, {elapsed[close[0] + 1]:g} after the "
+                f"first of the times: "
+                f"solve in float64, with a float64 y0 within partita.backend.double_precision(), or in "
+                f"several parts"
             )
         return elapsed.astype(self.dtype)
 
@@ -168,7 +179,9 @@ def _sides(jumps: np.ndarray, sign: float, dtype: str) -> tuple[np.ndarray, np.n
     tiny = np.finfo(dtype).tiny
     above = np.where(rounded == 0, tiny, np.nextafter(rounded, np.asarray(np.inf, dtype)))
     below = np.where(rounded == 0, -tiny, np.nextafter(rounded, np.asarray(-np.inf, dtype)))
-    first, last = (below, above) if sign > 0 else (above, below)  # just before and just after each jump, as the solver goes
+    first, last = (
+        (below, above) if sign > 0 else (above, below)
+    )  # just before and just after each jump, as the solver goes
     from_, until = np.concatenate([[-sign * np.inf], last]), np.concatenate([first, [sign * np.inf]])
     low, high = (from_, until) if sign > 0 else (until, from_)
     return low.astype(dtype), high.astype(dtype)

@@ -45,7 +45,8 @@ class Coordinates:
         Bounds are numbers, arrays of the parameter's shape, or None.
 
         Raises:
-            ValueError: if bounds belong to no parameter or do not rise, or a start is not finite or not within them.
+            ValueError: if bounds belong to no parameter or do not rise, or a start is not finite or not
+                within them.
         """
         if unknown := [name for name in bounds if name not in start]:
             raise ValueError(f"bounds must name parameters ({', '.join(start)}), got {unknown[0]!r}")
@@ -95,7 +96,9 @@ class Coordinates:
         with np.errstate(all="ignore"):
             above = np.log(np.maximum(x - self.low, np.finfo(float).tiny))
             below = np.log(np.maximum(self.high - x, np.finfo(float).tiny))
-            return np.select([has_low & has_high, has_low, has_high], [above - below, above, below], x / self.scales)
+            return np.select(
+                [has_low & has_high, has_low, has_high], [above - below, above, below], x / self.scales
+            )
 
     def bound(self, theta: np.ndarray) -> np.ndarray:
         """Return the vector x of θ."""
@@ -103,14 +106,20 @@ class Coordinates:
         with np.errstate(all="ignore"):
             grown = np.exp(theta)
             between = self.low + (self.high - self.low) * expit(theta)
-            return np.select([has_low & has_high, has_low, has_high], [between, self.low + grown, self.high - grown], self.scales * theta)
+            return np.select(
+                [has_low & has_high, has_low, has_high],
+                [between, self.low + grown, self.high - grown],
+                self.scales * theta,
+            )
 
     def slope(self, x: np.ndarray) -> np.ndarray:
         """Return dx/dθ for each number of a vector x."""
         has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
         with np.errstate(all="ignore"):
             between = (x - self.low) * (self.high - x) / (self.high - self.low)
-            return np.select([has_low & has_high, has_low, has_high], [between, x - self.low, x - self.high], self.scales)
+            return np.select(
+                [has_low & has_high, has_low, has_high], [between, x - self.low, x - self.high], self.scales
+            )
 
     def slopes(self, values: Mapping[str, npt.ArrayLike]) -> np.ndarray:
         """Return |dx/dθ| for each coordinate."""

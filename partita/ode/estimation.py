@@ -49,7 +49,14 @@ class Model:
         values = self.coordinates.split(x)
         begin = values.pop("initial") if "initial" in values else ops.convert_to_tensor(self.y0)
         origin = float(self.seen.times[0])
-        path = solve(lambda t, y: self.call(origin + t, y, values), begin, grid, method=self.method, num_steps=1, check=False)
+        path = solve(
+            lambda t, y: self.call(origin + t, y, values),
+            begin,
+            grid,
+            method=self.method,
+            num_steps=1,
+            check=False,
+        )
         return ops.take(path, ops.convert_to_tensor(rows), axis=1)
 
     def residuals(self, steps: int) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -60,7 +67,9 @@ class Model:
         def weighted(x, weights):
             path = self.path(x, grid, rows)
             path = ops.log(ops.where(weights > 0, path, 1.0)) if self.noise == "lognormal" else path
-            return ops.reshape(ops.where(weights > 0, weights * (path - ops.convert_to_tensor(target)), 0.0), (-1,))
+            return ops.reshape(
+                ops.where(weights > 0, weights * (path - ops.convert_to_tensor(target)), 0.0), (-1,)
+            )
 
         return value_and_jacobian(weighted)
 
@@ -69,7 +78,9 @@ class Model:
         """The observations, or their logarithms, `(experiments, time, state)`; 0 where there are none."""
         data = self.seen.data
         usable = np.isfinite(data) if self.noise == "normal" else data > 0
-        return np.where(usable, np.log(np.where(usable, data, 1.0)) if self.noise == "lognormal" else data, 0.0)
+        return np.where(
+            usable, np.log(np.where(usable, data, 1.0)) if self.noise == "lognormal" else data, 0.0
+        )
 
 
 @dataclass
@@ -150,7 +161,8 @@ class Estimation:
                 break
         if found is None:
             raise FloatingPointError(
-                "the solution is not finite from any start: begin elsewhere, with more steps, or with step='rodas4' for a stiff field"
+                "the solution is not finite from any start: begin elsewhere, with more steps, or with "
+                "step='rodas4' for a stiff field"
             )
         self.best, self.agreeing = found
         self.evaluations, self.costs = self.best.evaluations, [*self.best.costs]
@@ -170,7 +182,9 @@ class Estimation:
             squares = (self.best.residuals.reshape(self.shown.shape) * self.levels) ** 2
             counts, size = self.shown.sum(axis=(0, 1)), int(self.moving.sum())
             if self.each:
-                new = np.sqrt(squares.sum(axis=(0, 1)) / np.maximum(counts - size * counts / counts.sum(), 1.0))
+                new = np.sqrt(
+                    squares.sum(axis=(0, 1)) / np.maximum(counts - size * counts / counts.sum(), 1.0)
+                )
             else:
                 new = np.full_like(self.levels, np.sqrt(squares.sum() / max(counts.sum() - size, 1)))
             new = np.maximum(new, EXACT * self.span)  # the solution itself is not more exact
@@ -206,13 +220,18 @@ class Estimation:
         """What is wrong with the best point."""
         if not self.best.converged:
             yield (
-                f"the search has not converged after {self.evaluations} solutions of the equation: raise max_iterations "
+                f"the search has not converged after {self.evaluations} solutions of the equation: raise "
+                f"max_iterations "
                 f"({self.max_iterations}), or begin elsewhere"
             )
         elif self.poor(self.best.residuals):
-            yield "the fit explains the observations worse than their means do: the search ended astray, or the field is not theirs"
+            yield (
+                "the fit explains the observations worse than their means do: the search ended astray, or "
+                "the field is not theirs"
+            )
         if not self.exact_enough:
             yield (
-                f"the solution still changes when its {self.steps} steps are halved: begin elsewhere, or take step='rodas4' for a "
+                f"the solution still changes when its {self.steps} steps are halved: begin elsewhere, or "
+                f"take step='rodas4' for a "
                 "stiff field"
             )

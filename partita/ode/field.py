@@ -22,7 +22,9 @@ class Driven:
 
     def stops(self, method: str) -> np.ndarray:
         """The times at which a step must end: dopri5 reads output times off an interpolant, rodas4 has no good one."""
-        return self.clock.stops(*([self.clock.elapsed] if method != "dopri5" or self.knots is not None else []))
+        return self.clock.stops(
+            *([self.clock.elapsed] if method != "dopri5" or self.knots is not None else [])
+        )
 
     def slope(self, elapsed: Tensor, y: Tensor, piece: Tensor | None, *driven: Tensor) -> Tensor:
         """dy/dτ at a scalar τ in a piece between break points, driven by inputs `(..., time, features)`."""
@@ -68,7 +70,9 @@ def refuse_complex(dtype: str, what: str) -> None:
         >>> refuse_complex("float32", "y0")
     """
     if dtype.startswith("complex"):
-        raise ValueError(f"{what} must be real, got {dtype}: solve for the real and the imaginary part as two states")
+        raise ValueError(
+            f"{what} must be real, got {dtype}: solve for the real and the imaginary part as two states"
+        )
 
 
 def _interpolated(knots: np.ndarray | None, inputs: Tensor, elapsed: Tensor) -> Tensor:
@@ -105,16 +109,25 @@ def as_field(field: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 def check_layer_sees_time(field: Any, clock: Clock) -> None:
     """Keras casts what a layer is called with: a float32 layer would round a time that needs float64."""
-    if clock.wide and isinstance(field, keras.layers.Layer) and knows_time(field) and field.compute_dtype != "float64":
+    if (
+        clock.wide
+        and isinstance(field, keras.layers.Layer)
+        and knows_time(field)
+        and field.compute_dtype != "float64"
+    ):
         raise ValueError(
-            f"field must be a layer of dtype='float64' to tell times like {clock.origin!r} apart over {clock.span:g}, got one of "
+            f"field must be a layer of dtype='float64' to tell times like {clock.origin!r} apart over "
+            f"{clock.span:g}, got one of "
             f"{field.compute_dtype}: or count the times from another zero"
         )
 
 
 def _same_shape(slope, y):
     if not hasattr(slope, "shape") or not hasattr(slope, "dtype"):
-        raise ValueError(f"field must return a tensor (stack its parts: ops.stack([...], axis=-1)), got a {type(slope).__name__}")
+        raise ValueError(
+            f"field must return a tensor (stack its parts: ops.stack([...], axis=-1)), got a "
+            f"{type(slope).__name__}"
+        )
     if tuple(slope.shape) != tuple(y.shape):
         raise ValueError(f"field must return the shape of y, {tuple(y.shape)}, got {tuple(slope.shape)}")
     refuse_complex(keras.backend.standardize_dtype(slope.dtype), "what field returns")

@@ -54,12 +54,18 @@ class Grid:
             raise ValueError(f"dt and num_steps must ask for {MOST:,} steps at most, got {counts.sum():.3g}")
         counts = counts.astype(int)
         sizes = np.repeat(gaps / counts, counts)
-        starts = np.concatenate([low + gap * np.arange(count) / count for low, gap, count in zip(ends, gaps, counts, strict=False)])
+        starts = np.concatenate(
+            [
+                low + gap * np.arange(count) / count
+                for low, gap, count in zip(ends, gaps, counts, strict=False)
+            ]
+        )
         rows = np.concatenate([[0], np.cumsum(counts)])[np.searchsorted(ends, clock.elapsed[1:])]
         short = sizes < APART * clock.smallest * starts
         if short.any() and finer == 1:
             raise ValueError(
-                f"steps of {sizes[short][0]:g} are too short for {clock.dtype}, {starts[short][0]:g} after the first of the times: ask for "
+                f"steps of {sizes[short][0]:g} are too short for {clock.dtype}, {starts[short][0]:g} after "
+                f"the first of the times: ask for "
                 f"fewer, or solve in float64, with a float64 y0 within partita.backend.double_precision()"
             )
         return cls(starts, sizes, rows)

@@ -45,40 +45,44 @@ def fit(
 ) -> Fit:
     """Infer the parameters of dy/dt = field(t, y, p) by least squares, with standard errors.
 
-    SciPy's trust region with the Jacobian of the solver itself, in float64, from several starts, each on the first observations, then
-    on twice as many, until all are in: a long record of something that oscillates has a minimum for every wrong count of oscillations.
-    Afterwards the equation is solved in steps half as long; as long as that changes the solution by more than a hundredth of the
-    noise, or a millionth of what the observations span, it is fitted again with those.
+    SciPy's trust region with the Jacobian of the solver itself, in float64, from several starts, each on the
+    first observations, then on twice as many, until all are in: a long record of something that oscillates
+    has a minimum for every wrong count of oscillations. Afterwards the equation is solved in steps half as
+    long; as long as that changes the solution by more than a hundredth of the noise, or a millionth of what
+    the observations span, it is fitted again with those.
 
-    The noise is taken to be independent from observation to observation, with the same standard deviation σ for all (with
-    `sigma="species"`: for all of one state); σ is estimated from the residuals, and never below a millionth of what the observations
-    span. Counts, whose variance grows with their mean, are fitted without bias by this; the standard errors are right to some ten
-    percent where the counts are of one order of magnitude.
+    The noise is taken to be independent from observation to observation, with the same standard deviation σ
+    for all (with `sigma="species"`: for all of one state); σ is estimated from the residuals, and never below
+    a millionth of what the observations span. Counts, whose variance grows with their mean, are fitted
+    without bias by this; the standard errors are right to some ten percent where the counts are of one order
+    of magnitude.
 
     Args:
         field: `(t, y, p)` → dy/dt of y's shape `(experiments, state)`, p a dict like `parameters`.
         parameters: Starting values, numbers or arrays.
         times: Rising, `(time,)`. With several experiments at their own times a list.
-        observed: `(time, state)` or `(experiments, time, state)`, or a list; NaN where nothing was seen, a whole column if never.
-        initial: The state at `initial_time`, `(state,)` or `(experiments, state)`, taken as exact; NaN, or None for all, takes what was
-            observed then.
-        initial_time: When the initial state holds; by default the first of `times`. Where a model begins at 0 and was first observed
-            at 1, it is 0.
-        fit_initial: Whether the state at `initial_time` is fitted too, and what was observed then counts as an observation like the
-            others. None does so for states taken from `observed`, which are as noisy as the rest, and not for those that `initial`
-            gives. True does so for all, from where `initial` says; False for none: what was observed first is then taken as exact.
-        positive: Whether parameters without bounds of their own, and fitted initial states of which nothing negative was observed, stay
-            above 0.
+        observed: `(time, state)` or `(experiments, time, state)`, or a list; NaN where nothing was seen, a
+            whole column if never.
+        initial: The state at `initial_time`, `(state,)` or `(experiments, state)`, taken as exact; NaN, or
+            None for all, takes what was observed then.
+        initial_time: When the initial state holds; by default the first of `times`. Where a model begins at 0
+            and was first observed at 1, it is 0.
+        fit_initial: Whether the state at `initial_time` is fitted too, and what was observed then counts as
+            an observation like the others. None does so for states taken from `observed`, which are as noisy
+            as the rest, and not for those that `initial` gives. True does so for all, from where `initial`
+            says; False for none: what was observed first is then taken as exact.
+        positive: Whether parameters without bounds of their own, and fitted initial states of which nothing
+            negative was observed, stay above 0.
         bounds: Lowest and highest value by name, None for no bound.
         noise: `"normal"`, or `"lognormal"`: the logarithms of the observations scatter.
-        sigma: Its standard deviation where it is known, a number or one for each state; None estimates one for all states,
-            `"species"` one for each.
+        sigma: Its standard deviation where it is known, a number or one for each state; None estimates one
+            for all states, `"species"` one for each.
         step: A name of `solve`'s steps; `"rodas4"` for stiff fields.
         steps: Steps over all the time, to begin with.
-        starts: Searches at most, the first from `parameters`, the others scattered around it. Three that end alike are enough, or one
-            that explains all observations exactly.
-        spread: Standard deviation of that scatter, in logarithms where a parameter is positive, else as a share of its size; it grows to
-            three times that with the last start.
+        starts: Searches at most, the first from `parameters`, the others scattered around it. Three that end
+            alike are enough, or one that explains all observations exactly.
+        spread: Standard deviation of that scatter, in logarithms where a parameter is positive, else as a
+            share of its size; it grows to three times that with the last start.
         warmup: Steps of clipped gradient descent before each search.
         max_iterations: Solutions of the equation in a search at most.
         seed: The same seed gives the same starts; None draws one.
@@ -91,14 +95,17 @@ def fit(
         FloatingPointError: if the solution is finite from no start.
 
     Warns:
-        ConvergenceWarning: if the search has not converged, or ended where the observations are explained worse than by their means.
+        ConvergenceWarning: if the search has not converged, or ended where the observations are explained
+            worse than by their means.
         IdentifiabilityWarning: if it has, but the observations do not determine every parameter.
 
     Source: Branch, Coleman, Li 1999 (the trust region); Bates, Watts 1981 (the criterion of convergence).
 
     Example:
         >>> times = np.linspace(0.0, 2.0, 9)
-        >>> found = fit(lambda t, y, p: -p["k"] * y, {"k": 1.0}, times, 5 * np.exp(-3 * times)[:, None], starts=1)
+        >>> found = fit(
+        ...     lambda t, y, p: -p["k"] * y, {"k": 1.0}, times, 5 * np.exp(-3 * times)[:, None], starts=1
+        ... )
         >>> round(found.parameters["k"], 4), found.converged
         (3.0, True)
     """
@@ -107,9 +114,18 @@ def fit(
     y0, taken = initial_states(initial, seen)
     start: dict[str, Any] = {name: np.asarray(value, "float64") for name, value in parameters.items()}
     if "initial" in start:
-        raise ValueError("a parameter must not be called 'initial': that is the name of the fitted initial state")
-    limits: dict[str, Any] = {**dict.fromkeys(start, (0.0, None) if positive else (None, None)), **(bounds or {})}
-    sought = np.full(y0.shape, bool(fit_initial)) if fit_initial is not None else taken & ((y0 > 0) | (noise != "lognormal"))
+        raise ValueError(
+            "a parameter must not be called 'initial': that is the name of the fitted initial state"
+        )
+    limits: dict[str, Any] = {
+        **dict.fromkeys(start, (0.0, None) if positive else (None, None)),
+        **(bounds or {}),
+    }
+    sought = (
+        np.full(y0.shape, bool(fit_initial))
+        if fit_initial is not None
+        else taken & ((y0 > 0) | (noise != "lognormal"))
+    )
     if unknown := [name for name in limits if name not in start and not (name == "initial" and sought.any())]:
         raise ValueError(f"bounds must name parameters ({', '.join(start)}), got {unknown[0]!r}")
     if sought.any():
@@ -123,11 +139,23 @@ def fit(
     reach = np.full(len(x), float(spread))
     if sought.any():
         states = slice(len(x) - y0.size, None)
-        x[states], moving[states], reach[states] = np.where(sought, start["initial"], y0).ravel(), sought.ravel(), 0.2 * spread
+        x[states], moving[states], reach[states] = (
+            np.where(sought, start["initial"], y0).ravel(),
+            sought.ravel(),
+            0.2 * spread,
+        )
     model = Model(as_field(field), coordinates, y0, seen, noise, step)
 
     with double_precision(), np.errstate(all="ignore"):
-        work = Estimation(model, shown, moving, levels_given(sigma, y0.shape[-1]), isinstance(sigma, str), steps, max_iterations)
+        work = Estimation(
+            model,
+            shown,
+            moving,
+            levels_given(sigma, y0.shape[-1]),
+            isinstance(sigma, str),
+            steps,
+            max_iterations,
+        )
         work.search(x, reach, starts, warmup, seed)
         work.refine()
     return _result(work, [*parameters, *(["initial"] if fit_initial else [])], _origin(sought, taken))
@@ -135,7 +163,11 @@ def fit(
 
 def _origin(sought: np.ndarray, taken: np.ndarray) -> str:
     """Where the initial states are from."""
-    kinds = ("fitted", sought), ("the first observation, taken as exact", taken & ~sought), ("given, taken as exact", ~taken & ~sought)
+    kinds = (
+        ("fitted", sought),
+        ("the first observation, taken as exact", taken & ~sought),
+        ("given, taken as exact", ~taken & ~sought),
+    )
     present = [name for name, which in kinds if which.any()]
     return present[0] if len(present) == 1 else "in part " + "; in part ".join(present)
 
@@ -151,7 +183,8 @@ def _result(work: Estimation, names: list[str], origin: str) -> Fit:
     problems = [*work.problems()]
     values, errors = coordinates.named(x), coordinates.named(np.sqrt(np.diag(covariance)))
     initial, initial_errors = (
-        part[0] if seen.single else part for part in (values.get("initial", model.y0), errors.get("initial", np.zeros_like(model.y0)))
+        part[0] if seen.single else part
+        for part in (values.get("initial", model.y0), errors.get("initial", np.zeros_like(model.y0)))
     )
     times, observed = seen.given
     found = Fit(
@@ -184,17 +217,31 @@ def _result(work: Estimation, names: list[str], origin: str) -> Fit:
         text = f"{found.message}. The parameters and their standard errors are not to be relied on"
         warnings.warn(text, ConvergenceWarning, stacklevel=3)
     elif labels:
-        warnings.warn(f"the observations do not determine {', '.join(labels)}", IdentifiabilityWarning, stacklevel=3)
+        warnings.warn(
+            f"the observations do not determine {', '.join(labels)}", IdentifiabilityWarning, stacklevel=3
+        )
     elif no_noise:
-        text = f"{work.count} observations for {int(work.moving.sum())} parameters leave nothing to estimate the noise from: the standard "
-        warnings.warn(text + "errors are infinite; give sigma= where the noise is known", IdentifiabilityWarning, stacklevel=3)
+        text = (
+            f"{work.count} observations for {int(work.moving.sum())} parameters leave nothing to estimate "
+            f"the noise from: the standard "
+        )
+        warnings.warn(
+            text + "errors are infinite; give sigma= where the noise is known",
+            IdentifiabilityWarning,
+            stacklevel=3,
+        )
     return found
 
 
 def _check(noise, steps, starts, spread, warmup, max_iterations, step, initial_time):
     if noise not in NOISES:
         raise ValueError(f"noise must be one of {', '.join(NOISES)}, got {noise!r}")
-    for name, value, least in (("steps", steps, 1), ("starts", starts, 1), ("warmup", warmup, 0), ("max_iterations", max_iterations, 1)):
+    for name, value, least in (
+        ("steps", steps, 1),
+        ("starts", starts, 1),
+        ("warmup", warmup, 0),
+        ("max_iterations", max_iterations, 1),
+    ):
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
     if not (np.isfinite(spread) and spread >= 0):

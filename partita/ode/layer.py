@@ -22,19 +22,24 @@ class Solve(keras.layers.Layer):
     """Solve dy/dt = field(t, y) from the layer's input: `(batch, state)` → `(batch, time, state)`.
 
     Args:
-        field: `(t, y)` → dy/dt `(batch, state)`; see `solve`. A Keras layer or model trains with this one: a neural ODE.
+        field: `(t, y)` → dy/dt `(batch, state)`; see `solve`. A Keras layer or model trains with this one: a
+            neural ODE.
         times: Rising or falling, `(time,)`; the first is that of the input.
-        method, rtol, atol, dt, num_steps, max_steps, max_step, break_points, check: How to solve; see `solve`.
-        parameters: If given, names and starting values of weights, and the field is `(t, y, p)` with p a dict of them.
-        positive: Which of the parameters stay above 0: all by default, none if empty. Those are trained as their logarithms.
+        method, rtol, atol, dt, num_steps, max_steps, max_step, break_points, check: How to solve; see
+        `solve`.
+        parameters: If given, names and starting values of weights, and the field is `(t, y, p)` with p a dict
+            of them.
+        positive: Which of the parameters stay above 0: all by default, none if empty. Those are trained as
+            their logarithms.
         initial: If given, a state `(state,)` that is trained: the input then adds to it, and may be zeros.
 
     Calling:
-        `layer(y0)`, or `layer([y0, inputs])` where inputs `(batch, time, features)` drive the field, `(t, y, u)` or `(t, y, p, u)`.
+        `layer(y0)`, or `layer([y0, inputs])` where inputs `(batch, time, features)` drive the field,
+        `(t, y, u)` or `(t, y, p, u)`.
 
     Raises:
-        ValueError: if an argument does not fit. On saving: if the field is a function that is not registered with
-            `keras.saving.register_keras_serializable`.
+        ValueError: if an argument does not fit. On saving: if the field is a function that is not registered
+            with `keras.saving.register_keras_serializable`.
 
     Example:
         >>> path = Solve(lambda t, y: -y, [0.0, 0.5, 1.0])(np.array([[1.0], [2.0]]))
@@ -64,14 +69,25 @@ class Solve(keras.layers.Layer):
         super().__init__(**kwargs)
         if not callable(field):
             raise ValueError(f"field must be a function, a Keras layer or a model, got {field!r}")
-        steps: dict[str, Any] = {"rtol": rtol, "atol": atol, "dt": dt, "num_steps": num_steps, "max_steps": max_steps, "max_step": max_step}
+        steps: dict[str, Any] = {
+            "rtol": rtol,
+            "atol": atol,
+            "dt": dt,
+            "num_steps": num_steps,
+            "max_steps": max_steps,
+            "max_step": max_step,
+        }
         check_method(method, **steps)
         self.field = field
         self.times = check_times(times).tolist()
         Clock(times, "float64", break_points)
         jumps = None if break_points is None else np.ravel(np.asarray(break_points, "float64")).tolist()
         self.method: dict[str, Any] = {"method": method, **steps, "break_points": jumps, "check": check}
-        self._start = None if parameters is None else {name: real_array(value, f"parameter {name!r}") for name, value in parameters.items()}
+        self._start = (
+            None
+            if parameters is None
+            else {name: real_array(value, f"parameter {name!r}") for name, value in parameters.items()}
+        )
         self.positive = [*(self._start or ())] if positive is None else [*positive]
         if unknown := [name for name in self.positive if name not in (self._start or {})]:
             raise ValueError(f"positive must name parameters, got {unknown[0]!r}")
@@ -79,22 +95,34 @@ class Solve(keras.layers.Layer):
         self._weights = {}
         for name, value in (self._start or {}).items():
             if name in self.positive and not (value > 0).all():
-                raise ValueError(f"parameter {name!r} must start above 0 to stay there, got {value.tolist()}; or leave it out of positive")
+                raise ValueError(
+                    f"parameter {name!r} must start above 0 to stay there, got {value.tolist()}; or leave "
+                    f"it out of positive"
+                )
             self._weights[name] = self._weight(name, np.log(value) if name in self.positive else value)
         if self._initial is not None:
             self._initial_weight = self._weight("initial", self._initial)
 
     def _weight(self, name, value):
-        return self.add_weight(name=name, shape=value.shape, initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype))
+        return self.add_weight(
+            name=name, shape=value.shape, initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype)
+        )
 
     @property
     def parameters(self) -> dict[str, Tensor]:
         """The parameters as the field sees them."""
-        return {name: ops.exp(weight) if name in self.positive else weight + 0.0 for name, weight in self._weights.items()}
+        return {
+            name: ops.exp(weight) if name in self.positive else weight + 0.0
+            for name, weight in self._weights.items()
+        }
 
     def build(self, input_shape):
         y_shape = input_shape[0] if isinstance(input_shape, list) else input_shape
-        if isinstance(self.field, keras.layers.Layer) and not self.field.built and not isinstance(input_shape, list):
+        if (
+            isinstance(self.field, keras.layers.Layer)
+            and not self.field.built
+            and not isinstance(input_shape, list)
+        ):
             self.field.build(y_shape)
         self.built = True
 
@@ -107,7 +135,9 @@ class Solve(keras.layers.Layer):
             values = self.parameters
 
             def field(t, y, *given):
-                return self.field(t, y, {name: ops.cast(value, y.dtype) for name, value in values.items()}, *given)
+                return self.field(
+                    t, y, {name: ops.cast(value, y.dtype) for name, value in values.items()}, *given
+                )
 
         return uncompiled(solve)(field, y0, self.times, inputs=driven, **self.method)
 
@@ -121,9 +151,13 @@ class Solve(keras.layers.Layer):
 
     def get_config(self):
         is_function = not isinstance(self.field, keras.layers.Layer)
-        if is_function and keras.saving.get_registered_object(keras.saving.get_registered_name(self.field)) is None:
+        if (
+            is_function
+            and keras.saving.get_registered_object(keras.saving.get_registered_name(self.field)) is None
+        ):
             raise ValueError(
-                f"field must be a Keras layer or a function registered with keras.saving.register_keras_serializable to be saved, "
+                f"field must be a Keras layer or a function registered with "
+                f"keras.saving.register_keras_serializable to be saved, "
                 f"got {self.field!r}"
             )
         return {
@@ -131,7 +165,9 @@ class Solve(keras.layers.Layer):
             "field": keras.saving.serialize_keras_object(self.field),
             "times": self.times,
             **self.method,
-            "parameters": None if self._start is None else {name: value.tolist() for name, value in self._start.items()},
+            "parameters": None
+            if self._start is None
+            else {name: value.tolist() for name, value in self._start.items()},
             "positive": self.positive,
             "initial": None if self._initial is None else self._initial.tolist(),
         }

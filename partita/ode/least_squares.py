@@ -1,14 +1,16 @@
 """The smallest sum of squares, from exact Jacobians, by SciPy's trust region.
 
-A search goes through free coordinates first (logarithms of what stays above 0: a start that is wrong by decades is no obstacle), then
-through the parameters themselves, within their bounds. Both are needed: where a parameter tends to 0, its logarithm tends to −∞ on a
-plateau without a minimum, and only the parameter itself leads out of it.
+A search goes through free coordinates first (logarithms of what stays above 0: a start that is wrong by
+decades is no obstacle), then through the parameters themselves, within their bounds. Both are needed: where a
+parameter tends to 0, its logarithm tends to −∞ on a plateau without a minimum, and only the parameter itself
+leads out of it.
 
 Whether a search has converged is asked apart from that, by the relative offset of Bates and Watts:
 
     ‖Q'r‖ / √p   ≤   10⁻³ · ‖r − Q Q'r‖ / √(n − p),      Q an orthonormal basis of the columns of the Jacobian
 
-the step that is left is a thousandth of the standard errors. It does not depend on units or coordinates, and is large on a plateau.
+the step that is left is a thousandth of the standard errors. It does not depend on units or coordinates, and
+is large on a plateau.
 """
 
 from collections.abc import Callable
@@ -21,7 +23,9 @@ from scipy.optimize import least_squares
 from partita.ode.coordinates import Coordinates
 
 OFFSET = 1e-3
-SINGULAR = 1e-6  # directions whose scaled singular value is below this share of the largest are not determined
+SINGULAR = (
+    1e-6  # directions whose scaled singular value is below this share of the largest are not determined
+)
 HUGE = 1e100  # squares of residuals beyond this overflow
 ROUNDS = 3
 Residuals = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -51,14 +55,22 @@ class Problem:
             return None
         value, jacobian = self.residuals(x)
         jacobian = jacobian[:, self.moving]
-        usable = np.isfinite(jacobian).all() and np.isfinite(value).all() and np.abs(value).max(initial=0.0) < HUGE
+        usable = (
+            np.isfinite(jacobian).all() and np.isfinite(value).all() and np.abs(value).max(initial=0.0) < HUGE
+        )
         return (value, jacobian) if usable else None
 
     def offset(self, x: np.ndarray, value: np.ndarray, jacobian: np.ndarray) -> float:
-        """The step that is left, in standard errors. What rests on a bound and would go beyond it has none."""
+        """The step that is left, in standard errors.
+
+        What rests on a bound and would go beyond it has none.
+        """
         lengths, gradient = np.linalg.norm(jacobian, axis=0), jacobian.T @ value
         noise = max(float(np.linalg.norm(value)) / np.sqrt(max(self.count, 1)), self.exact)
-        below, above = x[self.moving] - self.coordinates.low[self.moving], self.coordinates.high[self.moving] - x[self.moving]
+        below, above = (
+            x[self.moving] - self.coordinates.low[self.moving],
+            self.coordinates.high[self.moving] - x[self.moving],
+        )
         near = OFFSET * noise
         held = ((gradient > 0) & (below * lengths <= near)) | ((gradient < 0) & (above * lengths <= near))
         free = ~held & (lengths > 0)
@@ -139,7 +151,14 @@ class _Walk:
 
         self.known = {key: value for key, value in self.known.items() if np.isfinite(value[0]).all()}
         found = least_squares(
-            lambda point: self.at(whole(point))[0], start, jacobian, ftol=1e-11, xtol=1e-12, gtol=1e-15, max_nfev=max(most, 1), **options
+            lambda point: self.at(whole(point))[0],
+            start,
+            jacobian,
+            ftol=1e-11,
+            xtol=1e-12,
+            gtol=1e-15,
+            max_nfev=max(most, 1),
+            **options,
         )
         self.x = whole(found.x)
 
@@ -158,7 +177,12 @@ def minimize(problem: Problem, x: np.ndarray, max_evaluations: int) -> Minimum |
     if begun is None:
         return None
     coordinates, moving = problem.coordinates, problem.moving
-    part = Coordinates({"x": (int(moving.sum()),)}, coordinates.low[moving], coordinates.high[moving], coordinates.scales[moving])
+    part = Coordinates(
+        {"x": (int(moving.sum()),)},
+        coordinates.low[moving],
+        coordinates.high[moving],
+        coordinates.scales[moving],
+    )
     walk = _Walk(problem, x.copy(), [], 1, {x.tobytes(): begun})
     before = np.inf
     for stage in range(2 * ROUNDS):
@@ -172,8 +196,18 @@ def minimize(problem: Problem, x: np.ndarray, max_evaluations: int) -> Minimum |
             else:
                 unit = np.where(own == 0, part.scales, np.abs(own))
                 bounds = (part.low / unit, part.high / unit)
-                walk.go(own / unit, lambda u, unit=unit: u * unit, lambda x, unit=unit: unit, left, x_scale="jac", bounds=bounds)
-        except (ValueError, np.linalg.LinAlgError):  # numbers so large that a decomposition overflows: the other coordinates may do
+                walk.go(
+                    own / unit,
+                    lambda u, unit=unit: u * unit,
+                    lambda x, unit=unit: unit,
+                    left,
+                    x_scale="jac",
+                    bounds=bounds,
+                )
+        except (
+            ValueError,
+            np.linalg.LinAlgError,
+        ):  # numbers so large that a decomposition overflows: the other coordinates may do
             pass
         value, jacobian = walk.at(walk.x)
         offset, cost = problem.offset(walk.x, value, jacobian), float(value @ value)

@@ -1,7 +1,7 @@
 """Searches from several starts, on growing parts of the observations.
 
-A long record of something that oscillates has a minimum for every wrong count of oscillations: so a search sees the first observations,
-then twice as many, until it has seen all.
+A long record of something that oscillates has a minimum for every wrong count of oscillations: so a search
+sees the first observations, then twice as many, until it has seen all.
 """
 
 from collections.abc import Callable
@@ -33,8 +33,10 @@ def search(
         problem: Weights of the observations, shaped like them, → the sum of squares.
         x: The first start, `(numbers,)`.
         weights: Of the observations, `(experiments, time, state)`, 0 where nothing was seen.
-        reach: Standard deviation of the other starts around it, in free coordinates, `(numbers,)`; it grows to three times that.
-        starts: Searches at most. Three that converge to the same lowest minimum are enough, or one that explains everything.
+        reach: Standard deviation of the other starts around it, in free coordinates, `(numbers,)`; it grows
+            to three times that.
+        starts: Searches at most. Three that converge to the same lowest minimum are enough, or one that
+            explains everything.
         warmup: Steps of clipped descent before each search.
         max_iterations: Evaluations of a search at most.
         seed: Of the starts.
@@ -49,7 +51,9 @@ def search(
         for _ in range(DRAWS):
             if number:
                 wide = reach * (1 + 2 * (number - 1) / max(starts - 2, 1))
-                begin = np.where(parts[-1].moving, coordinates.bound(origin + wide * rng.standard_normal(len(x))), x)
+                begin = np.where(
+                    parts[-1].moving, coordinates.bound(origin + wide * rng.standard_normal(len(x))), x
+                )
             if parts[0].value(begin) is not None or not number:
                 break
         found = _one(parts, begin, warmup, max_iterations)
@@ -57,7 +61,11 @@ def search(
             continue
         ends.append(found)
         last, lowest = parts[-1], min(end.cost for end in ends)
-        alike = [end for end in ends if end.converged and end.cost <= (1 + 1e-6) * lowest + last.count * last.exact**2]
+        alike = [
+            end
+            for end in ends
+            if end.converged and end.cost <= (1 + 1e-6) * lowest + last.count * last.exact**2
+        ]
         perfect = found.cost <= last.count * last.exact**2
         if (len(alike) >= ENOUGH and not poor(alike[0].residuals)) or (perfect and found.converged):
             break

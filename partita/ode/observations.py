@@ -1,6 +1,7 @@
 """What `fit` is given, checked and brought into one form.
 
-times and observations of experiments → times `(time,)` from the initial time on, observations `(experiments, time, state)`, initial states
+times and observations of experiments → times `(time,)` from the initial time on, observations
+`(experiments, time, state)`, initial states
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ class Observations:
     Attributes:
         times: Rising, `(time,)`; the first is the initial time, whether something was observed then or not.
         data: `(experiments, time, state)`, NaN where nothing was seen.
-        unasked: Rows at the beginning of `times` that are not among the times given: 1 where the initial time is before them all, else 0.
+        unasked: Rows at the beginning of `times` that are not among the times given: 1 where the initial time
+            is before them all, else 0.
         single: Whether the observations came without an axis of experiments.
     """
 
@@ -39,7 +41,8 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
     """Bring observations into one form; experiments at their own times share the union of them.
 
     Raises:
-        ValueError: if shapes do not fit, times do not rise or are before the initial time, or a number is infinite.
+        ValueError: if shapes do not fit, times do not rise or are before the initial time, or a number is
+            infinite.
 
     Example:
         >>> observations([1.0, 2.0], [[5.0], [3.0]], initial_time=0.0).times.tolist()
@@ -47,7 +50,10 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
     """
     if isinstance(observed, (list, tuple)) and len(observed) and np.ndim(observed[0]) == 2:
         parts = [numbers(f"observed[{number}]", part) for number, part in enumerate(observed)]
-        own = [_rising(row, initial_time) for row in (times if np.ndim(next(iter(times), 0)) else [times] * len(parts))]
+        own = [
+            _rising(row, initial_time)
+            for row in (times if np.ndim(next(iter(times), 0)) else [times] * len(parts))
+        ]
         if len(own) != len(parts):
             raise ValueError(f"times and observed must be as many, got {len(own)} and {len(parts)}")
         if initial_time is None and len({row[0] for row in own}) > 1:
@@ -59,7 +65,9 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
         data = np.full((len(parts), len(moments), parts[0].shape[-1]), np.nan)
         for number, (row, part) in enumerate(zip(own, parts, strict=True)):
             if part.shape != (len(row), data.shape[-1]):
-                raise ValueError(f"observed[{number}] must be {(len(row), data.shape[-1])}, time × state, got {part.shape}")
+                raise ValueError(
+                    f"observed[{number}] must be {(len(row), data.shape[-1])}, time × state, got {part.shape}"
+                )
             data[number, np.searchsorted(moments, row)] = part
         single = False
     else:
@@ -67,7 +75,8 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
         single = data.ndim == 2
         if data.ndim not in (2, 3) or data.shape[-2] != len(moments):
             raise ValueError(
-                f"observed must be (time, state) or (experiments, time, state) with {len(moments)} times, got {data.shape}"
+                f"observed must be (time, state) or (experiments, time, state) with {len(moments)} times, "
+                f"got {data.shape}"
                 + ("; one state alone is observed[:, None]" if data.shape == moments.shape else "")
             )
         data = data[None] if single else data
@@ -77,7 +86,8 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
         data = np.concatenate([np.full((len(data), 1, data.shape[-1]), np.nan), data], axis=1)
     if len(moments) < 2:
         raise ValueError(
-            "times must hold one later than the initial time, got a single time: initial_time= says when the initial state holds"
+            "times must hold one later than the initial time, got a single time: initial_time= says when "
+            "the initial state holds"
         )
     return Observations(moments, data, unasked, single)
 
@@ -89,11 +99,17 @@ def numbers(name: str, given: Any) -> np.ndarray:
         ValueError: if they are no numbers, or infinite.
     """
     try:
-        array = np.ma.asarray(given, "float64").filled(np.nan) if np.ma.isMaskedArray(given) else np.asarray(given, "float64")
+        array = (
+            np.ma.asarray(given, "float64").filled(np.nan)
+            if np.ma.isMaskedArray(given)
+            else np.asarray(given, "float64")
+        )
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers, got {error}") from None
     if np.isinf(array).any():
-        raise ValueError(f"{name} must be finite, or NaN where nothing was seen, got {array[np.isinf(array)][0]:g}")
+        raise ValueError(
+            f"{name} must be finite, or NaN where nothing was seen, got {array[np.isinf(array)][0]:g}"
+        )
     return array
 
 
@@ -102,17 +118,23 @@ def _rising(times: Any, initial_time: float | None) -> np.ndarray:
     if moments.ndim != 1 or not len(moments):
         raise ValueError(f"times must be a row of numbers, got the shape {moments.shape}")
     if not np.isfinite(moments).all():
-        raise ValueError(f"times must be finite, got {moments[~np.isfinite(moments)][0]:g} at {int(np.argmin(np.isfinite(moments)))}")
+        raise ValueError(
+            f"times must be finite, got {moments[~np.isfinite(moments)][0]:g} at "
+            f"{int(np.argmin(np.isfinite(moments)))}"
+        )
     if len(moments) > 1 and (np.diff(moments) < 0).all():
         raise ValueError("times must rise, got falling ones")
     if (late := np.flatnonzero(np.diff(moments) <= 0)).size:
         place = int(late[0])
         raise ValueError(
-            f"times must rise throughout, got {float(moments[place])!r} before {float(moments[place + 1])!r} at {place + 1}: "
+            f"times must rise throughout, got {float(moments[place])!r} before "
+            f"{float(moments[place + 1])!r} at {place + 1}: "
             "sort them, and average or separate what was seen at one time"
         )
     if initial_time is not None and moments[0] < initial_time:
-        raise ValueError(f"times must not be before initial_time, {initial_time:g}, got {float(moments[0])!r}")
+        raise ValueError(
+            f"times must not be before initial_time, {initial_time:g}, got {float(moments[0])!r}"
+        )
     return moments
 
 
@@ -130,7 +152,11 @@ def initial_states(initial: Any, seen: Observations) -> tuple[np.ndarray, np.nda
     given = np.broadcast_to(given, shape)
     taken = np.isnan(given)
     if (taken & np.isnan(first)).any():
-        when = "where initial_time is before the first observation" if seen.unasked else "where the first row of observed has gaps"
+        when = (
+            "where initial_time is before the first observation"
+            if seen.unasked
+            else "where the first row of observed has gaps"
+        )
         raise ValueError(f"initial must be given {when}")
     return np.where(taken, first, given), taken
 
@@ -138,8 +164,8 @@ def initial_states(initial: Any, seen: Observations) -> tuple[np.ndarray, np.nda
 def start_of_initial(y0: np.ndarray, seen: Observations, positive: bool) -> tuple[np.ndarray, np.ndarray]:
     """Where the search for initial states begins, and their lower bounds, both `(experiments, state)`.
 
-    A state of which nothing negative is known stays above 0 where `positive`. If it is 0 at the beginning, the search begins at a
-    thousandth of the largest number observed of it.
+    A state of which nothing negative is known stays above 0 where `positive`. If it is 0 at the beginning,
+    the search begins at a thousandth of the largest number observed of it.
     """
     largest = np.nanmax(np.where(np.isnan(seen.data), 0.0, np.abs(seen.data)), axis=(0, 1))
     largest = np.maximum(largest, np.abs(y0).max(axis=0))
@@ -162,7 +188,9 @@ def levels_given(sigma: Any, num_states: int) -> np.ndarray | None:
         raise ValueError(f"sigma must be None, 'species' or numbers, got {sigma!r}")
     levels = np.asarray(sigma, "float64")
     if levels.shape not in ((), (1,), (num_states,)):
-        raise ValueError(f"sigma must be a number or one for each of {num_states} states, got the shape {levels.shape}")
+        raise ValueError(
+            f"sigma must be a number or one for each of {num_states} states, got the shape {levels.shape}"
+        )
     if not ((levels > 0) & np.isfinite(levels)).all():
         raise ValueError(f"sigma must be above 0, got {levels.tolist()}")
     return np.broadcast_to(levels, (num_states,))
@@ -177,5 +205,7 @@ def refine(moments: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
     """
     gaps = np.diff(moments)
     counts = np.ceil(gaps / (moments[-1] - moments[0]) * steps - 1e-9).astype(int).clip(1)
-    parts = [low + gap * np.arange(count) / count for low, gap, count in zip(moments, gaps, counts, strict=False)]
+    parts = [
+        low + gap * np.arange(count) / count for low, gap, count in zip(moments, gaps, counts, strict=False)
+    ]
     return np.concatenate([*parts, moments[-1:]]), np.concatenate([[0], np.cumsum(counts)])

@@ -49,9 +49,9 @@ class Solution(NamedTuple):
     Attributes:
         path: `(..., time, state)`; NaN at times that were not reached.
         elapsed: How far the solution went, as time since the first of the times, `(...,)`.
-        status: How it ended, `(...,)`, a place in `ode.STATUSES`: 0 is solved, 1 that `max_steps` ran out, 2 that the steps became too
-            short for the precision of the time, 3 that the field or the solution is not finite beyond, 4 that another sample, which
-            shared its steps, stopped.
+        status: How it ended, `(...,)`, a place in `ode.STATUSES`: 0 is solved, 1 that `max_steps` ran out, 2
+            that the steps became too short for the precision of the time, 3 that the field or the solution is
+            not finite beyond, 4 that another sample, which shared its steps, stopped.
 
     Example:
         >>> from partita.ode import STATUSES, solve
@@ -82,14 +82,25 @@ def raise_unless_solved(solution: Solution, clock: Clock, method: str, max_steps
     """
     if not all(map(is_known, solution)):
         return
-    status, elapsed = (np.atleast_1d(ops.convert_to_numpy(part)) for part in (solution.status, solution.elapsed))
+    status, elapsed = (
+        np.atleast_1d(ops.convert_to_numpy(part)) for part in (solution.status, solution.elapsed)
+    )
     finite = np.isfinite(ops.convert_to_numpy(solution.path))
     if (status == SOLVED).all() and finite.all():
         return
-    sample = np.unravel_index(int(np.argmax((status.ravel() != SOLVED) & (status.ravel() != STOPPED_ALONG))), status.shape)
-    where = f" in sample {', '.join(map(str, sample))}" if status.size > 1 and (status != status.ravel()[0]).any() else ""
+    sample = np.unravel_index(
+        int(np.argmax((status.ravel() != SOLVED) & (status.ravel() != STOPPED_ALONG))), status.shape
+    )
+    where = (
+        f" in sample {', '.join(map(str, sample))}"
+        if status.size > 1 and (status != status.ravel()[0]).any()
+        else ""
+    )
     time = clock.origin + clock.sign * float(elapsed[sample])
-    raise FloatingPointError(f"the solution stops at t = {_number(time, clock)}{where}: {_cause(status[sample], clock, method, max_steps)}")
+    raise FloatingPointError(
+        f"the solution stops at t = {_number(time, clock)}{where}: "
+        f"{_cause(status[sample], clock, method, max_steps)}"
+    )
 
 
 def _number(time: float, clock: Clock) -> str:
@@ -104,16 +115,19 @@ def _cause(status: int, clock: Clock, method: str, max_steps: int | None) -> str
         return f"max_steps = {max_steps} ran out there; give a larger max_steps=, a larger rtol={stiff}"
     if max_steps is None:
         return (
-            f"it is not finite at the next of the times; the fixed steps of {method!r} are too long there, or the solution ends: "
+            f"it is not finite at the next of the times; the fixed steps of {method!r} are too long there, "
+            f"or the solution ends: "
             f"leave out num_steps= and dt= to see which"
         )
     if status == NOT_FINITE:
         return (
-            f"just beyond it the field or the state is not finite, however short the step; it leaves the field's domain, "
+            f"just beyond it the field or the state is not finite, however short the step; it leaves the "
+            f"field's domain, "
             f"or what {clock.dtype} holds"
         )
     return (
-        f"its steps fall below {clock.smallest:.1g} of the time since the first, which {clock.dtype} cannot tell apart; "
+        f"its steps fall below {clock.smallest:.1g} of the time since the first, which {clock.dtype} cannot "
+        f"tell apart; "
         f"the solution blows up there, or the field jumps: give break_points= where it does"
     )
 
@@ -126,6 +140,8 @@ def coarseness(path: np.ndarray, finer: np.ndarray) -> float:
         0.25
     """
     height = np.abs(finer).max(axis=-2, keepdims=True)
-    noise = 64 * np.finfo(path.dtype).eps * height.max(axis=-1, keepdims=True)  # a state of zeros holds roundings of the others
+    noise = (
+        64 * np.finfo(path.dtype).eps * height.max(axis=-1, keepdims=True)
+    )  # a state of zeros holds roundings of the others
     change = np.maximum(np.abs(finer - path) - noise, 0.0)
     return float(np.max(change / np.where(height > 0, height, 1.0)))

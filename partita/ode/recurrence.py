@@ -25,16 +25,19 @@ def recurrent(
     """A recurrent Keras layer whose step is a function.
 
     Args:
-        step_function: `(x, state)` → (output, new state): x `(batch, features)`, state and new state `(batch, *state_shape)`, or
-            tuples of them. With `weights`, `(x, state, w)`.
+        step_function: `(x, state)` → (output, new state): x `(batch, features)`, state and new state
+            `(batch, *state_shape)`, or tuples of them. With `weights`, `(x, state, w)`.
         state_shape: The shape of a state without the batch, or a list of several.
         weights: Names and shapes of trained weights, which the step receives as a dict.
-        return_sequences: Whether to return the outputs of all steps `(batch, time, ...)`, not of the last only.
-        stateful: Whether a batch begins with the states in which the one before ended; `reset_state()` begins anew.
+        return_sequences: Whether to return the outputs of all steps `(batch, time, ...)`, not of the last
+            only.
+        stateful: Whether a batch begins with the states in which the one before ended; `reset_state()` begins
+            anew.
         **kwargs: Name, dtype and the like, as for every layer.
 
     Calling:
-        `layer(x, initial_state=None, mask=None)`: x `(batch, time, features)`; at steps where the mask `(batch, time)` is False the
+        `layer(x, initial_state=None, mask=None)`: x `(batch, time, features)`; at steps where the mask
+            `(batch, time)` is False the
         states stay, and the output repeats the one before, which is 0 at first.
 
     Raises:
@@ -77,7 +80,9 @@ class Recurrent(keras.layers.Layer):
         self.stateful = stateful
         self.supports_masking = True
         self._step_weights = {
-            name: self.add_weight(name=name, shape=shape, initializer="zeros" if len(shape) < 2 else "glorot_uniform")
+            name: self.add_weight(
+                name=name, shape=shape, initializer="zeros" if len(shape) < 2 else "glorot_uniform"
+            )
             for name, shape in self.shapes.items()
         }
         self._kept: Any = None
@@ -85,9 +90,13 @@ class Recurrent(keras.layers.Layer):
     def build(self, input_shape):
         if self.stateful:
             if input_shape[0] is None:
-                raise ValueError("a stateful layer needs to know its batch size: give the model's Input a batch_size")
+                raise ValueError(
+                    "a stateful layer needs to know its batch size: give the model's Input a batch_size"
+                )
             self._kept = [
-                self.add_weight(name=f"state_{i}", shape=(input_shape[0], *shape), initializer="zeros", trainable=False)
+                self.add_weight(
+                    name=f"state_{i}", shape=(input_shape[0], *shape), initializer="zeros", trainable=False
+                )
                 for i, shape in enumerate(self.state_shapes)
             ]
 
@@ -97,7 +106,11 @@ class Recurrent(keras.layers.Layer):
             kept.assign(ops.zeros(kept.shape, kept.dtype))
 
     def _step(self, x, states):
-        given = ({name: ops.convert_to_tensor(weight) for name, weight in self._step_weights.items()},) if self.shapes else ()
+        given = (
+            ({name: ops.convert_to_tensor(weight) for name, weight in self._step_weights.items()},)
+            if self.shapes
+            else ()
+        )
         result = self.step_function(x, states[0] if self.single else states, *given)
         if not isinstance(result, tuple) or len(result) != 2:
             raise ValueError(f"step_function must return (output, new state), got a {type(result).__name__}")
@@ -118,7 +131,9 @@ class Recurrent(keras.layers.Layer):
         else:
             states = tuple(ops.zeros((batch, *shape), inputs.dtype) for shape in self.state_shapes)
         steps = ops.moveaxis(inputs, 1, 0)  # (time, batch, features)
-        real = ops.ones(ops.shape(steps)[:2], "bool") if mask is None else ops.transpose(ops.cast(mask, "bool"))
+        real = (
+            ops.ones(ops.shape(steps)[:2], "bool") if mask is None else ops.transpose(ops.cast(mask, "bool"))
+        )
         blank = ops.zeros_like(self._step(steps[0], states)[0])
 
         def advance(carry, moment):
@@ -133,7 +148,9 @@ class Recurrent(keras.layers.Layer):
             carry = (*map(choose, new, states), output)
             return carry, carry  # TensorFlow's scan puts out nothing else
 
-        moments = ops.arange(ops.shape(steps)[0])  # TensorFlow's scan takes one tensor only where their number is unknown
+        moments = ops.arange(
+            ops.shape(steps)[0]
+        )  # TensorFlow's scan takes one tensor only where their number is unknown
         (*states, last), (*_, outputs) = ops.scan(advance, (*states, blank), moments)
         if self._kept is not None:
             for kept, state in zip(self._kept, states, strict=True):
@@ -155,4 +172,6 @@ class Recurrent(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "step_function": keras.saving.deserialize_keras_object(config["step_function"])})
+        return cls(
+            **{**config, "step_function": keras.saving.deserialize_keras_object(config["step_function"])}
+        )

@@ -31,7 +31,14 @@ class IdentifiabilityWarning(UserWarning):
         >>> times, sum_of_two = np.linspace(0.0, 1.0, 5), lambda t, y, p: -(p["a"] + p["b"]) * y
         >>> with warnings.catch_warnings():
         ...     warnings.simplefilter("ignore", IdentifiabilityWarning)
-        ...     found = fit(sum_of_two, {"a": 1.0, "b": 1.0}, times, np.exp(-times)[:, None] + 0.01, initial=[1.0], starts=1)
+        ...     found = fit(
+        ...         sum_of_two,
+        ...         {"a": 1.0, "b": 1.0},
+        ...         times,
+        ...         np.exp(-times)[:, None] + 0.01,
+        ...         initial=[1.0],
+        ...         starts=1,
+        ...     )
         >>> found.unidentified
         ('a', 'b')
     """
@@ -42,19 +49,21 @@ class Fit:
     """What `fit` found; `print` shows it.
 
     Attributes:
-        parameters: The best values, like those the search began with; with `fit_initial=True`, `"initial"` `(experiments, state)`
-            among them.
-        errors: Their standard errors, from the Fisher information; inf for those that are not determined. They hold for a search that has
-            converged, and for noise as `fit` describes it.
+        parameters: The best values, like those the search began with; with `fit_initial=True`, `"initial"`
+            `(experiments, state)` among them.
+        errors: Their standard errors, from the Fisher information; inf for those that are not determined.
+            They hold for a search that has converged, and for noise as `fit` describes it.
         converged: Whether the search ended at a minimum, and the steps of the solver are short enough.
         message: `"converged"`, or what is wrong.
-        unidentified: Names of parameters that the observations do not determine: changing them together changes nothing seen.
-        sigma: Standard deviation of the noise, for each state; of logarithms where the noise is log-normal. NaN where there are no more
-            observations than parameters to estimate it from.
+        unidentified: Names of parameters that the observations do not determine: changing them together
+            changes nothing seen.
+        sigma: Standard deviation of the noise, for each state; of logarithms where the noise is log-normal.
+            NaN where there are no more observations than parameters to estimate it from.
         cost: Sum of squares of the residuals, each divided by `sigma`.
         num_iterations: How often the equation was solved in the best search and after it.
         num_agreeing: How many of the searches ended at this minimum.
-        history: Root mean square of the residuals, in units of the first guess of the noise, after each step of the best search.
+        history: Root mean square of the residuals, in units of the first guess of the noise, after each step
+            of the best search.
         initial: The state at `initial_time`, `(state,)`, or `(experiments, state)` after a fit to several.
         initial_errors: Its standard errors, 0 for what was not fitted.
         initial_is: Where it is from, in words: it was fitted, given, or is the first observation.
@@ -68,7 +77,9 @@ class Fit:
     Example:
         >>> from partita.ode import fit
         >>> times = np.linspace(0.0, 2.0, 9)
-        >>> found = fit(lambda t, y, p: -p["k"] * y, {"k": 1.0}, times, 5 * np.exp(-3 * times)[:, None], starts=1)
+        >>> found = fit(
+        ...     lambda t, y, p: -p["k"] * y, {"k": 1.0}, times, 5 * np.exp(-3 * times)[:, None], starts=1
+        ... )
         >>> found.solution([0.0, 0.1])[:, 0].round(3).tolist()
         [5.0, 3.704]
     """
@@ -99,9 +110,13 @@ class Fit:
     steps: int
 
     def __repr__(self) -> str:
-        rows = zip(self.coordinates.labels, self.x, np.sqrt(np.diag(self.covariance_of_parameters)), strict=True)
+        rows = zip(
+            self.coordinates.labels, self.x, np.sqrt(np.diag(self.covariance_of_parameters)), strict=True
+        )
         lines = [f"{label} = {value:.5g} ± {error:.2g}" for label, value, error in rows]
-        lines.append(f"noise {' '.join(f'{level:.3g}' for level in self.sigma)} ({self.noise}), RMSE {self.rmse:.4g}")
+        lines.append(
+            f"noise {' '.join(f'{level:.3g}' for level in self.sigma)} ({self.noise}), RMSE {self.rmse:.4g}"
+        )
         lines.append(f"initial state at t = {self.initial_time:.15g}: {self.initial_is}")
         if self.unidentified:
             lines.append(f"not determined by the observations: {', '.join(self.unidentified)}")
@@ -127,11 +142,13 @@ class Fit:
         """
         return self._evaluate(times)[0]
 
-    def band(self, times: npt.ArrayLike, level: float = 0.9, noise: bool = False) -> tuple[np.ndarray, np.ndarray]:
+    def band(
+        self, times: npt.ArrayLike, level: float = 0.9, noise: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Below and above which the solution is not, at the `level` of confidence; with `noise`, an observation of it.
 
-        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined widen it nowhere; where
-        the noise could not be estimated it is infinite.
+        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined
+        widen it nowhere; where the noise could not be estimated it is infinite.
 
         Raises:
             ValueError: as `solution`, or if the level is not between 0 and 1.
@@ -147,23 +164,44 @@ class Fit:
         if np.isnan(self.sigma).any():
             variance = np.full_like(variance, np.inf)
         reach = ndtri((1 + level) / 2) * np.sqrt(variance)
-        return (path * np.exp(-reach), path * np.exp(reach)) if self.noise == "lognormal" else (path - reach, path + reach)
+        return (
+            (path * np.exp(-reach), path * np.exp(reach))
+            if self.noise == "lognormal"
+            else (path - reach, path + reach)
+        )
 
     def _evaluate(self, times):
         wanted = numbers("times", times)
-        if wanted.ndim != 1 or not len(wanted) or not (np.isfinite(wanted).all() and (np.diff(wanted) > 0).all()):
-            raise ValueError(f"times must be a row of finite numbers that rise throughout, got {wanted.tolist()}")
+        if (
+            wanted.ndim != 1
+            or not len(wanted)
+            or not (np.isfinite(wanted).all() and (np.diff(wanted) > 0).all())
+        ):
+            raise ValueError(
+                f"times must be a row of finite numbers that rise throughout, got {wanted.tolist()}"
+            )
         since = wanted - self.initial_time
         if since[0] < 0:
-            raise ValueError(f"times must not be before {self.initial_time:g}, the initial time of the fit, got {wanted[0]:g}")
+            raise ValueError(
+                f"times must not be before {self.initial_time:g}, the initial time of the fit, got "
+                f"{wanted[0]:g}"
+            )
         drop = int(since[0] > 0)
         moments = np.concatenate([[0.0], since]) if drop else since
         if len(moments) == 1:  # the initial time alone: a solver wants a second
             moments = np.append(moments, self.times[-1] - self.initial_time)
-        grid, rows = refine(moments, int(np.ceil(self.steps * moments[-1] / (self.times[-1] - self.initial_time))))
-        shape = (self.observed.shape[0] if self.observed.ndim == 3 else 1, len(moments), self.observed.shape[-1])
+        grid, rows = refine(
+            moments, int(np.ceil(self.steps * moments[-1] / (self.times[-1] - self.initial_time)))
+        )
+        shape = (
+            self.observed.shape[0] if self.observed.ndim == 3 else 1,
+            len(moments),
+            self.observed.shape[-1],
+        )
         with double_precision():
-            flat, jacobian = value_and_jacobian(lambda x: ops.reshape(self.path_of(x, grid, rows), (-1,)))(self.x)
+            flat, jacobian = value_and_jacobian(lambda x: ops.reshape(self.path_of(x, grid, rows), (-1,)))(
+                self.x
+            )
             path = ops.convert_to_numpy(flat).reshape(shape)
             jacobian = ops.convert_to_numpy(jacobian).reshape(*shape, -1)
         path, jacobian = path[:, drop : drop + len(wanted)], jacobian[:, drop : drop + len(wanted)]
@@ -192,7 +230,9 @@ class Fit:
                 colour = f"C{state}"
                 label = names[state] if names and not experiment else None
                 axes.plot(times, pick(path)[:, state], color=colour, label=label)
-                axes.fill_between(times, pick(low)[:, state], pick(high)[:, state], color=colour, alpha=0.2, linewidth=0)
+                axes.fill_between(
+                    times, pick(low)[:, state], pick(high)[:, state], color=colour, alpha=0.2, linewidth=0
+                )
                 axes.plot(self.times, pick(self.observed)[:, state], "o", color=colour, markersize=4)
         axes.set_xlabel("time")
         if names:

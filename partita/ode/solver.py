@@ -17,12 +17,25 @@ from partita.ode.adaptive import Control, solve_adaptive
 from partita.ode.clock import Clock, spacing
 from partita.ode.field import Driven, as_field, check_layer_sees_time, knows_time, refuse_complex
 from partita.ode.fixed import Grid, solve_fixed
-from partita.ode.outcome import COARSE, NOT_FINITE, SOLVED, CoarseStepWarning, Solution, ToleranceWarning, coarseness, raise_unless_solved
+from partita.ode.outcome import (
+    COARSE,
+    NOT_FINITE,
+    SOLVED,
+    CoarseStepWarning,
+    Solution,
+    ToleranceWarning,
+    coarseness,
+    raise_unless_solved,
+)
 from partita.ode.steps import EMBEDDED, STEPS, Step, Tensor
 
 RTOL = 1e-6
 PART = 50  # of the time, the longest step by default
-FEWEST, MOST, BYTES = 1024, 4096, 2**24  # max_steps by default: as many as have room in so many bytes, within limits
+FEWEST, MOST, BYTES = (
+    1024,
+    4096,
+    2**24,
+)  # max_steps by default: as many as have room in so many bytes, within limits
 
 
 def solve(
@@ -45,66 +58,76 @@ def solve(
 ) -> Any:
     """Solve dy/dt = field(t, y) from y0 at the first time.
 
-    Steps are as long as an error of `rtol · |y| + atol` a step allows. `dt` or `num_steps` ask for fixed steps instead.
+    Steps are as long as an error of `rtol · |y| + atol` a step allows. `dt` or `num_steps` ask for fixed
+    steps instead.
 
-    Gradients reach y0, the inputs and whatever the field holds, on every backend. With step control the sizes of the steps are held
-    fixed in them. On JAX `jax.jvp`, `jax.jacfwd` and `jax.hessian` work as well as `jax.grad`; a gradient of a gradient needs
-    `num_steps`.
+    Gradients reach y0, the inputs and whatever the field holds, on every backend. With step control the sizes
+    of the steps are held fixed in them. On JAX `jax.jvp`, `jax.jacfwd` and `jax.hessian` work as well as
+    `jax.grad`; a gradient of a gradient needs `num_steps`.
 
-    **Tolerances.** By default `rtol` is 1e-6 and `atol` a thousandth of `rtol`, for float32 and float64 states alike. A float32 state
-    holds seven digits: an `rtol` below 9.5e-7, eight roundings, cannot be met and is raised to that with a `ToleranceWarning`
-    (1.8e-15 for float64). Float64 stays float64 on JAX within `partita.backend.double_precision()`. States of half precision are solved
-    for in float32; integers become floats.
+    **Tolerances.** By default `rtol` is 1e-6 and `atol` a thousandth of `rtol`, for float32 and float64
+    states alike. A float32 state holds seven digits: an `rtol` below 9.5e-7, eight roundings, cannot be met
+    and is raised to that with a `ToleranceWarning` (1.8e-15 for float64). Float64 stays float64 on JAX within
+    `partita.backend.double_precision()`. States of half precision are solved for in float32; integers become
+    floats.
 
-    **Time** is counted from `times[0]`, so that no digits are lost of Julian days or Unix seconds. Where the times are more than 16
-    times larger than their span, and the states are not float64, the field is given t in float64; what it returns is cast back. On
-    TensorFlow, whose operators do not mix precisions, y and the inputs are then float64 as well.
+    **Time** is counted from `times[0]`, so that no digits are lost of Julian days or Unix seconds. Where the
+    times are more than 16 times larger than their span, and the states are not float64, the field is given t
+    in float64; what it returns is cast back. On TensorFlow, whose operators do not mix precisions, y and the
+    inputs are then float64 as well.
 
-    **What drives the field.** A pulse shorter than a step may go unseen: steps are chosen from the start, before anything happens. By
-    default no step is longer than a fiftieth of the time. Say `max_step` for shorter pulses, or `break_points` where times are known
-    at which the field jumps. With `inputs` a step ends at every time, so that none is skipped.
+    **What drives the field.** A pulse shorter than a step may go unseen: steps are chosen from the start,
+    before anything happens. By default no step is longer than a fiftieth of the time. Say `max_step` for
+    shorter pulses, or `break_points` where times are known at which the field jumps. With `inputs` a step
+    ends at every time, so that none is skipped.
 
     Args:
-        field: `(t, y)` → dy/dt of y's shape, t a scalar; a Keras layer or model is called with y alone, unless its `call` names
-            its first argument `t`. With `inputs`, `(t, y, u)`, u `(..., features)`.
+        field: `(t, y)` → dy/dt of y's shape, t a scalar; a Keras layer or model is called with y alone,
+            unless its `call` names its first argument `t`. With `inputs`, `(t, y, u)`, u `(..., features)`.
         y0: `(..., state)`, the state at `times[0]`; real.
         times: Rising or falling, `(time,)`.
-        method: With step control `"dopri5"`, or `"rodas4"` for stiff fields of few states. With fixed steps also `"euler"`,
-            `"midpoint"`, `"heun"`, `"rk4"`, and `"rosenbrock_euler"` for stiff fields.
+        method: With step control `"dopri5"`, or `"rodas4"` for stiff fields of few states. With fixed steps
+            also `"euler"`, `"midpoint"`, `"heun"`, `"rk4"`, and `"rosenbrock_euler"` for stiff fields.
         rtol: Error allowed in a step, relative to the state.
         atol: Error allowed beside it.
         dt: Take fixed steps, none longer than this.
         num_steps: Take so many fixed steps between two times.
-        max_steps: With step control, steps taken at most. On JAX room is made for all of them. By default as many as have room in
-            16 MiB, within 1024 and 4096, and four for each time at which a step has to end.
-        max_step: With step control, the longest step. By default a fiftieth of the time; unbounded where the field is a layer that
-            knows no time.
-        break_points: Times at which the field jumps, a number or a row. Steps end there, and the field is evaluated on the side of
-            them to which the step belongs.
+        max_steps: With step control, steps taken at most. On JAX room is made for all of them. By default as
+            many as have room in 16 MiB, within 1024 and 4096, and four for each time at which a step has to
+            end.
+        max_step: With step control, the longest step. By default a fiftieth of the time; unbounded where the
+            field is a layer that knows no time.
+        break_points: Times at which the field jumps, a number or a row. Steps end there, and the field is
+            evaluated on the side of them to which the step belongs.
         inputs: What drives the field, `(..., time, features)`; between times it is interpolated linearly.
-        each: With step control, whether each sample has its own steps: fewer of them, at the price of mapping the field over the
-            samples, of which it then sees one at a time.
-        check: Whether to look at the numbers, where they are known: at y0 and at the solution, and whether fixed steps are short
-            enough, for which a second solution with half as long steps is computed unless a gradient is taken.
-        throw: Whether to raise an error if the solution ends early. Otherwise a `Solution` is returned: what was reached, and a status.
+        each: With step control, whether each sample has its own steps: fewer of them, at the price of mapping
+            the field over the samples, of which it then sees one at a time.
+        check: Whether to look at the numbers, where they are known: at y0 and at the solution, and whether
+            fixed steps are short enough, for which a second solution with half as long steps is computed
+            unless a gradient is taken.
+        throw: Whether to raise an error if the solution ends early. Otherwise a `Solution` is returned: what
+            was reached, and a status.
 
     Returns:
         `(..., time, state)`; the first is y0. With `throw=False` a `Solution`.
 
     Raises:
         ValueError: if an argument does not fit the others, or is complex or not finite.
-        FloatingPointError: if the solution ends early, with the time and the cause. Unchecked, and where the numbers are not known yet,
-            as under `jax.jit`, the solution is NaN from that time on instead.
+        FloatingPointError: if the solution ends early, with the time and the cause. Unchecked, and where the
+            numbers are not known yet, as under `jax.jit`, the solution is NaN from that time on instead.
 
     Warns:
-        CoarseStepWarning: if half as long fixed steps would change the solution by more than a thousandth of the largest |y| of a state.
+        CoarseStepWarning: if half as long fixed steps would change the solution by more than a thousandth of
+            the largest |y| of a state.
         ToleranceWarning: if `rtol` is below what the precision can meet.
 
     Example:
         >>> float(solve(lambda t, y: -y, ops.ones((1, 1)), [0.0, 0.5, 1.0])[0, -1, 0])
         0.36788
     """
-    check_method(method, rtol=rtol, atol=atol, dt=dt, num_steps=num_steps, max_steps=max_steps, max_step=max_step)
+    check_method(
+        method, rtol=rtol, atol=atol, dt=dt, num_steps=num_steps, max_steps=max_steps, max_step=max_step
+    )
     y0, out_dtype = _state(y0, check)
     clock = Clock(times, keras.backend.standardize_dtype(y0.dtype), break_points)
     driven = () if inputs is None else (_inputs(inputs, y0, clock, check),)
@@ -119,7 +142,9 @@ def solve(
             free = isinstance(field, keras.layers.Layer) and not knows_time(field) and not driven
             max_step = np.inf if free else clock.span / PART
         max_steps = max_steps or _most_steps(clock, y0, seen.stops(method))
-        control = Control(method, *_tolerances(clock, rtol, atol), max_steps, float(max_step), each and ops.ndim(y0) > 1)
+        control = Control(
+            method, *_tolerances(clock, rtol, atol), max_steps, float(max_step), each and ops.ndim(y0) > 1
+        )
         solution = _solve_controlled(seen, y0, driven, control)
     if check and throw:
         raise_unless_solved(solution, clock, method, max_steps)
@@ -148,7 +173,8 @@ def _inputs(inputs: Any, y0: Tensor, clock: Clock, check: bool) -> Tensor:
     refuse_complex(keras.backend.standardize_dtype(inputs.dtype), "inputs")
     if ops.ndim(inputs) != ops.ndim(y0) + 1 or inputs.shape[-2] != len(clock.times):
         raise ValueError(
-            f"inputs must be (..., {len(clock.times)} times, features) for a y0 of {tuple(y0.shape)}, got {tuple(inputs.shape)}"
+            f"inputs must be (..., {len(clock.times)} times, features) for a y0 of {tuple(y0.shape)}, got "
+            f"{tuple(inputs.shape)}"
         )
     if check:
         _check_finite(inputs, "inputs")
@@ -163,7 +189,9 @@ def _check_finite(tensor: Tensor, name: str) -> None:
             raise ValueError(f"{name} must be finite, got {numbers[tuple(where)]:g} at {where}")
 
 
-def _solve_fixed(seen: Driven, y0: Tensor, driven: tuple, step: Step, parts: tuple[float | None, int | None], check: bool) -> Tensor:
+def _solve_fixed(
+    seen: Driven, y0: Tensor, driven: tuple, step: Step, parts: tuple[float | None, int | None], check: bool
+) -> Tensor:
     def run(finer, y0, *driven):
         grid = Grid.of(seen.clock, *parts, finer)
         path = compiled(lambda y0, *driven: solve_fixed(seen.together(*driven), y0, grid, step))(y0, *driven)
@@ -191,7 +219,8 @@ def _warn_if_coarse(path: Tensor, finer: Callable[[], Tensor]) -> None:
         change = coarseness(path, ops.convert_to_numpy(finer()))
     if not change <= COARSE:
         warnings.warn(
-            f"half as long steps change the solution by {change:.2g} of its size: take more (num_steps=, dt=), or leave out both for step "
+            f"half as long steps change the solution by {change:.2g} of its size: take more (num_steps=, "
+            f"dt=), or leave out both for step "
             f"control; check=False says nothing",
             CoarseStepWarning,
             stacklevel=4,
@@ -204,7 +233,8 @@ def _tolerances(clock: Clock, rtol: float | None, atol: float | None) -> tuple[f
     rtol = RTOL if rtol is None else rtol
     if rtol < least:
         warnings.warn(
-            f"rtol = {rtol:g} is below what {clock.dtype} can meet and is raised to {least:.2g}; solve in float64 for less, with a "
+            f"rtol = {rtol:g} is below what {clock.dtype} can meet and is raised to {least:.2g}; solve in "
+            f"float64 for less, with a "
             f"float64 y0 within partita.backend.double_precision()",
             ToleranceWarning,
             stacklevel=3,
@@ -254,7 +284,11 @@ def check_method(
     is_fixed = dt is not None or num_steps is not None
     known = STEPS if is_fixed else EMBEDDED
     if method not in known:
-        hint = "" if is_fixed or method not in STEPS else " where steps are controlled: give num_steps= or dt= for fixed steps"
+        hint = (
+            ""
+            if is_fixed or method not in STEPS
+            else " where steps are controlled: give num_steps= or dt= for fixed steps"
+        )
         raise ValueError(f"{name} must be one of {', '.join(known)}{hint}, got {method!r}")
     if dt is not None and num_steps is not None:
         raise ValueError("dt and num_steps exclude one another: both say how long a fixed step is")
@@ -264,7 +298,10 @@ def check_method(
         raise ValueError(f"num_steps must be a whole number, at least 1, got {num_steps}")
     control = {"rtol": rtol, "atol": atol, "max_steps": max_steps, "max_step": max_step}
     if is_fixed and (given := [key for key, value in control.items() if value is not None]):
-        raise ValueError(f"{given[0]} is for steps that are controlled, and fixed ones were asked for by {'dt' if dt else 'num_steps'}")
+        raise ValueError(
+            f"{given[0]} is for steps that are controlled, and fixed ones were asked for by "
+            f"{'dt' if dt else 'num_steps'}"
+        )
     if rtol is not None and not 0 < rtol < np.inf:
         raise ValueError(f"rtol must be above 0 and finite, got {rtol}")
     if atol is not None and not 0 <= atol < np.inf:

@@ -2,8 +2,9 @@
 
     y(t + dt) = y + dt · Σ_i b_i k_i,    k_i = f(t + c_i dt, y + dt · Σ_j a_ij k_j)
 
-A field is a function `(t, y)` → dy/dt. Every step is a pure function `(field, t, y, dt)` → y; a negative dt goes backwards.
-States are tensors `(..., state)`; t and dt are numbers or tensors that broadcast against them.
+A field is a function `(t, y)` → dy/dt. Every step is a pure function `(field, t, y, dt)` → y; a negative dt
+goes backwards. States are tensors `(..., state)`; t and dt are numbers or tensors that broadcast against
+them.
 """
 
 from collections.abc import Callable
@@ -66,7 +67,8 @@ def rk4(field: Field, t: Tensor, y: Tensor, dt: Tensor) -> Tensor:
 class Embedded(NamedTuple):
     """What a step with a built-in error estimate gives, each of the state's shape.
 
-    `slope` is the field at the end of the step, `middle` the solution half way, both for interpolation between the ends.
+    `slope` is the field at the end of the step, `middle` the solution half way, both for interpolation
+    between the ends.
 
     Example:
         >>> taken = dopri5_embedded(lambda t, y: -y, 0.0, ops.array([1.0]), 0.1)
@@ -131,7 +133,9 @@ def dopri5_embedded(field: Field, t: Tensor, y: Tensor, dt: Tensor, slope: Tenso
     return Embedded(y_new, dt * _sum(_DOPRI_ERROR, slopes), slopes[-1], y + dt * _sum(_DOPRI_MIDDLE, slopes))
 
 
-def _dopri_stages(field: Field, t: Tensor, y: Tensor, dt: Tensor, slope: Tensor) -> tuple[Tensor, list[Tensor]]:
+def _dopri_stages(
+    field: Field, t: Tensor, y: Tensor, dt: Tensor, slope: Tensor
+) -> tuple[Tensor, list[Tensor]]:
     slopes = [slope]
     for node, weights in zip(_DOPRI_NODES, _DOPRI_STAGES, strict=True):
         slopes.append(field(t + node * dt, y + dt * _sum(weights, slopes)))
@@ -153,7 +157,8 @@ def rosenbrock_euler(field: Field, t: Tensor, y: Tensor, dt: Tensor) -> Tensor:
     return y + _apply(_resolvent(jacobian, dt), dt * field(t, y) + dt * dt * drift)
 
 
-# Stages of RODAS in the form that needs no product with J: (1 − γ dt J) u_i = γ dt f_i + γ Σ_j c_ij u_j + γ γ_i dt² ∂f/∂t.
+# Stages of RODAS in the form that needs no product with J: (1 − γ dt J) u_i = γ dt f_i + γ Σ_j c_ij u_j + γ
+# γ_i dt² ∂f/∂t.
 _GAMMA = 0.25
 _RODAS_NODES = (0.0, 0.386, 0.21, 0.63, 1.0, 1.0)
 _RODAS_DRIFTS = (0.25, -0.1043, 0.1035, -0.0362, 0.0, 0.0)
@@ -208,11 +213,15 @@ def rodas4_embedded(field: Field, t: Tensor, y: Tensor, dt: Tensor, slope: Tenso
     return Embedded(y_new, error, end, (y + y_new) / 2 + dt / 8 * (slope - end))
 
 
-def _rodas_stages(field: Field, t: Tensor, y: Tensor, dt: Tensor, slope: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _rodas_stages(
+    field: Field, t: Tensor, y: Tensor, dt: Tensor, slope: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     jacobian, drift = _linearize(field, t, y)
     inverse = _resolvent(jacobian, _GAMMA * dt)
     stages: list[Tensor] = []
-    for node, share, states, couplings in zip(_RODAS_NODES, _RODAS_DRIFTS, _RODAS_STATES, _RODAS_COUPLINGS, strict=True):
+    for node, share, states, couplings in zip(
+        _RODAS_NODES, _RODAS_DRIFTS, _RODAS_STATES, _RODAS_COUPLINGS, strict=True
+    ):
         at = y + _sum(states, stages) if stages else y
         value = slope if slope is not None and not stages else field(t + node * dt, at)
         right = _GAMMA * dt * value + _GAMMA * share * dt * dt * drift
@@ -226,7 +235,9 @@ def _linearize(field: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """∂f/∂y `(..., state, state)` and ∂f/∂t `(..., state)`."""
     count = y.shape[-1]
     units = ops.eye(count, dtype=y.dtype)
-    columns = [derivative(lambda at: field(t, at), y, ops.broadcast_to(units[i], ops.shape(y))) for i in range(count)]
+    columns = [
+        derivative(lambda at: field(t, at), y, ops.broadcast_to(units[i], ops.shape(y))) for i in range(count)
+    ]
     t = ops.cast(t, y.dtype)
     drift = derivative(lambda at: field(at, y), t, ops.ones_like(t))
     return ops.stack(columns, axis=-1), drift
@@ -253,4 +264,7 @@ STEPS: dict[str, Step] = {
     "rosenbrock_euler": rosenbrock_euler,
     "rodas4": rodas4,
 }
-EMBEDDED: dict[str, tuple[Callable[..., Embedded], int]] = {"dopri5": (dopri5_embedded, 5), "rodas4": (rodas4_embedded, 4)}
+EMBEDDED: dict[str, tuple[Callable[..., Embedded], int]] = {
+    "dopri5": (dopri5_embedded, 5),
+    "rodas4": (rodas4_embedded, 4),
+}

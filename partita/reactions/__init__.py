@@ -14,13 +14,29 @@ if TYPE_CHECKING:
     from partita.reactions.simulation.ensemble import SimulationWarning, simulate
     from partita.reactions.simulation.trajectory import trace
 
-__all__ = ["BoundsWarning", "Event", "MasterEquation", "Network", "Reaction", "SimulationWarning", "read_sbml", "simulate", "trace"]
+__all__ = [
+    "BoundsWarning",
+    "Event",
+    "MasterEquation",
+    "Network",
+    "Reaction",
+    "SimulationWarning",
+    "read_sbml",
+    "simulate",
+    "trace",
+]
 
-_COMPILED = {"SimulationWarning": "ensemble", "simulate": "ensemble", "trace": "trajectory"}  # these bring Numba and xarray along
+_COMPILED = {
+    "SimulationWarning": "ensemble",
+    "simulate": "ensemble",
+    "trace": "trajectory",
+}  # these bring Numba and xarray along
 
 
 def __getattr__(name: str) -> Any:
     if name in _COMPILED:
-        value = globals()[name] = getattr(import_module(f"partita.reactions.simulation.{_COMPILED[name]}"), name)
+        value = globals()[name] = getattr(
+            import_module(f"partita.reactions.simulation.{_COMPILED[name]}"), name
+        )
         return value
     raise AttributeError(f"module 'partita.reactions' has no attribute {name!r}")

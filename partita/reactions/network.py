@@ -25,13 +25,15 @@ class Network(System):
         parameters: A number for each name.
         initial: Counts at the start; 0 for species not named.
         events: What is set when a condition turns true.
-        rules: Names that follow others at all times, and the expressions they follow: species, or names of their own.
+        rules: Names that follow others at all times, and the expressions they follow: species, or names of
+            their own.
         fixed: Species whose count no reaction changes, though they take part.
-        convention: What k counts in mass action: `"combinations"`, k · Π C(n, s), so that 2 A has k · n(n − 1) / 2; or
-            `"permutations"`, k · Π n(n − 1)…(n − s + 1).
+        convention: What k counts in mass action: `"combinations"`, k · Π C(n, s), so that 2 A has k · n(n −
+            1) / 2; or `"permutations"`, k · Π n(n − 1)…(n − s + 1).
 
     Raises:
-        ValueError: naming what is wrong: unknown or doubled names, counts that are none, rules that follow themselves.
+        ValueError: naming what is wrong: unknown or doubled names, counts that are none, rules that follow
+            themselves.
 
     Example:
         >>> net = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1")
@@ -63,12 +65,16 @@ class Network(System):
         Args:
             text: Statements in any order; `#` begins a comment.
 
-                - `2 A + B -> C @ k`: mass action; `A <-> B @ kf, kr`: both ways; nothing, or `∅`, for an empty side. `name:` may go before.
+                - `2 A + B -> C @ k`: mass action; `A <-> B @ kf, kr`: both ways; nothing, or `∅`, for an
+                  empty side. `name:` may go before.
                 - `A -> B @@ k * A / (1 + A)`: the full propensity.
-                - `k = 0.1`: a parameter. `A = 100`: the initial count of a species. Either may be an expression of numbers.
+                - `k = 0.1`: a parameter. `A = 100`: the initial count of a species. Either may be an
+                  expression of numbers.
                 - `total := A + B`: a rule: the name follows the others.
-                - `at t >= 25: X = 50`, `when P2 > 30, priority 1: P = 100, P2 = 0`: events; `at 25:` is `at t >= 25:`.
-                - `species A, B`, `fixed S`, `convention permutations`: order and further species, those that do not change, what k counts.
+                - `at t >= 25: X = 50`, `when P2 > 30, priority 1: P = 100, P2 = 0`: events; `at 25:` is
+                  `at t >= 25:`.
+                - `species A, B`, `fixed S`, `convention permutations`: order and further species, those that
+                  do not change, what k counts.
 
         Raises:
             ValueError: with line and column, if it is none.
@@ -83,9 +89,10 @@ class Network(System):
     def rate_equation(self, xp: Any = None) -> Callable[..., Any]:
         """Return the deterministic limit as a function `(t, y, p)`: y of shape `(..., species)` → dy/dt of the same shape and type.
 
-        `p` maps names of parameters to numbers or tensors; those not given keep the network's values. Rates are those of `rate`.
-        A species that follows a rule or is fixed has derivative 0. Arrays of NumPy give arrays, tensors of Keras's backend give
-        tensors, also where they are traced (compiled, differentiated or mapped); float64 stays float64.
+        `p` maps names of parameters to numbers or tensors; those not given keep the network's values. Rates
+        are those of `rate`. A species that follows a rule or is fixed has derivative 0. Arrays of NumPy give
+        arrays, tensors of Keras's backend give tensors, also where they are traced (compiled, differentiated
+        or mapped); float64 stays float64.
 
         Args:
             xp: `numpy` or `keras.ops`, to compute with nothing else; None follows the kind of y, t and p.
@@ -104,7 +111,10 @@ class Network(System):
         return rate_equation(self, xp)
 
     def master_equation(
-        self, bounds: Mapping[str, int], initial: Mapping[str, int] | None = None, parameters: Mapping[str, float] | None = None
+        self,
+        bounds: Mapping[str, int],
+        initial: Mapping[str, int] | None = None,
+        parameters: Mapping[str, float] | None = None,
     ) -> "MasterEquation":
         """The exact law of the counts, on the states that can be reached from the initial one within bounds.
 
@@ -114,8 +124,9 @@ class Network(System):
             parameters: Values that differ from the network's.
 
         Raises:
-            ValueError: if a bound is missing or below the initial count, more than 2,000,000 states can be reached, rates follow
-                `t`, there are events, or a propensity is negative or not finite in a state.
+            ValueError: if a bound is missing or below the initial count, more than 2,000,000 states can be
+                reached, rates follow `t`, there are events, or a propensity is negative or not finite in a
+                state.
 
         Example:
             >>> law = Network.from_text("A = 4; A <-> B @ 3, 1").master_equation({"A": 4, "B": 4})
@@ -158,8 +169,9 @@ class Network(System):
             times: Rising, `(time,)`; the first is that of the initial state.
             initial: Amounts at the start that differ from the network's counts; they need not be whole.
             parameters: Values that differ from the network's.
-            **options: `method`, `rtol`, `max_step`, `break_points` and the others of `partita.ode.solve`. With `throw=False` the
-                solution is NaN from where it ended, and the attribute `status` says why.
+            **options: `method`, `rtol`, `max_step`, `break_points` and the others of `partita.ode.solve`.
+                With `throw=False` the solution is NaN from where it ended, and the attribute `status` says
+                why.
 
         Raises:
             ValueError: if a name is unknown, the times do not rise, or the network has events.
@@ -188,18 +200,20 @@ class Network(System):
 def read_sbml(source: str | os.PathLike[str] | BinaryIO, rounding: bool = False) -> Network:
     """The network of an SBML file, Level 2 or 3.
 
-    Kinetic laws are propensities as they stand, and amounts are counts of molecules, whatever unit the file names. Local
-    parameters become parameters `reaction_name`; initial assignments are worked out once; function definitions and sizes of
-    compartments (1 where none is given) are put in. Ids that have a meaning of their own in a network get a `_` at the end.
+    Kinetic laws are propensities as they stand, and amounts are counts of molecules, whatever unit the file
+    names. Local parameters become parameters `reaction_name`; initial assignments are worked out once;
+    function definitions and sizes of compartments (1 where none is given) are put in. Ids that have a meaning
+    of their own in a network get a `_` at the end.
 
     Args:
         source: Path of the file, or the file open for reading bytes.
         rounding: Whether an initial amount that is no whole number is rounded; otherwise it is an error.
 
     Raises:
-        ValueError: with the line and the element, if the file is no SBML or asks for what is not supported: delays, rate and
-            algebraic rules, constraints, fast reactions, reversible reactions whose law subtracts, stoichiometry that is no whole
-            number, conversion factors, sizes that change, packages that change the meaning.
+        ValueError: with the line and the element, if the file is no SBML or asks for what is not supported:
+            delays, rate and algebraic rules, constraints, fast reactions, reversible reactions whose law
+            subtracts, stoichiometry that is no whole number, conversion factors, sizes that change, packages
+            that change the meaning.
         ImportError: if python-libsbml is not installed.
 
     Example:

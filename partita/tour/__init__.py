@@ -17,14 +17,27 @@ from partita.doctor import need
 from partita.files import replacing
 from partita.tour.page import Study, page
 
-STUDIES = ("crf", "flows", "contrast", "variational", "reactions", "ode", "training")  # in the order of the page, each a file
+STUDIES = (
+    "crf",
+    "flows",
+    "contrast",
+    "variational",
+    "reactions",
+    "ode",
+    "training",
+)  # in the order of the page, each a file
 TITLE = "A tour of partita"
-INTRODUCTION = """A model that scores instead of normalising, p(x) = exp(G(x)) / Z, leaves one question: what happens to the sum Z?
-Each part of partita is one answer, and each study on this page shows one part at work. Every number here was measured when the page
-was made, on the machine that made it, from real input."""
+INTRODUCTION = """A model that scores instead of normalising, p(x) = exp(G(x)) / Z, leaves one question: what
+happens to the sum Z? Each part of partita is one answer, and each study on this page shows one part at work.
+Every number here was measured when the page was made, on the machine that made it, from real input."""
 
 
-def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int = 0, report: Callable[[str], None] = print) -> Path:
+def run(
+    only: Sequence[str] | None = None,
+    out: Path = Path("tour"),
+    seed: int = 0,
+    report: Callable[[str], None] = print,
+) -> Path:
     """Run the studies and write `index.html`, which needs no other file and no network, and `numbers.json`.
 
     Args:
@@ -43,13 +56,16 @@ def run(only: Sequence[str] | None = None, out: Path = Path("tour"), seed: int =
     Example:
         >>> run(only=["cfr"])
         Traceback (most recent call last):
-        ValueError: only must name studies out of crf, flows, contrast, variational, reactions, ode, training; got cfr
+        ValueError: only must name studies out of crf, flows, contrast, variational, reactions, ode, training;
+        got cfr
     """
     unknown = [name for name in only or () if name not in STUDIES]
     if unknown:
         raise ValueError(f"only must name studies out of {', '.join(STUDIES)}; got {', '.join(unknown)}")
     if find_spec("matplotlib") is None:
-        raise ImportError("the tour draws its pictures with Matplotlib, which is missing: pip install 'partita[cli]'.")
+        raise ImportError(
+            "the tour draws its pictures with Matplotlib, which is missing: pip install 'partita[cli]'."
+        )
     if {"flows", "training"} & {*(only or STUDIES)}:
         need("sklearn", "the tour")
     choose()
@@ -72,11 +88,23 @@ def _run(only: Sequence[str] | None, out: Path, seed: int, report: Callable[[str
         study = import_module(f"partita.tour.{name}").study(seed)
         studies[name] = study, perf_counter() - began
         report(f"{name}: {study.title}, {studies[name][1]:.0f} s")
-    made_by = {"partita": __version__, "python": platform.python_version(), "machine": f"{platform.system()} {platform.machine()}"}
-    numbers = {name: {"seconds": round(seconds, 1), **study.numbers} for name, (study, seconds) in studies.items()}
-    footer = f"Made by partita {__version__} with seed {seed}, on Python {made_by['python']}, {made_by['machine']}."
+    made_by = {
+        "partita": __version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    numbers = {
+        name: {"seconds": round(seconds, 1), **study.numbers} for name, (study, seconds) in studies.items()
+    }
+    footer = (
+        f"Made by partita {__version__} with seed {seed}, on Python {made_by['python']}, "
+        f"{made_by['machine']}."
+    )
     figures = json.dumps({**made_by, "seed": seed, "studies": numbers}, indent=1, allow_nan=False) + "\n"
-    for name, text in {"numbers.json": figures, "index.html": page(TITLE, INTRODUCTION, studies, footer)}.items():
+    for name, text in {
+        "numbers.json": figures,
+        "index.html": page(TITLE, INTRODUCTION, studies, footer),
+    }.items():
         with replacing(out / name) as beside:
             beside.write_text(text, encoding="utf-8")
     return out / "index.html"

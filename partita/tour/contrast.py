@@ -1,4 +1,6 @@
-"""The study of `partita.contrast`: a density without its Z, a landscape of two moons, and the words of docstrings."""
+"""The study of `partita.contrast`: a density without its Z, a landscape of two moons, and the words of
+docstrings.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -51,28 +53,41 @@ def _density(seed: int, num_points: int) -> tuple[list[Block], dict[str, Any]]:
     grid = np.linspace(-6, 6, 100_001)
     weight = np.exp(-A * grid**2 - B * grid**4)
     truth = {"a": A, "b": B, "log Z": float(np.log(weight.sum() * (grid[1] - grid[0])))}
-    x = np.interp(np.random.default_rng(seed).random(num_points), np.cumsum(weight) / weight.sum(), grid)[:, None]
+    x = np.interp(np.random.default_rng(seed).random(num_points), np.cumsum(weight) / weight.sum(), grid)[
+        :, None
+    ]
     model = contrast.EnergyModel(Quartic(), contrast.Normal.fit(x), num_noise=10)
     model.compile(keras.optimizers.Adam(0.02))
     model.fit(x, batch_size=500, epochs=3, verbose=0)
     found = model.estimate(x, seed=seed, refine=True)
     values = {name: float(value) for name, value in found.parameters.items()} | {"log Z": found.log_partition}
-    errors = {name: float(value) for name, value in found.errors.items()} | {"log Z": found.log_partition_error}
+    errors = {name: float(value) for name, value in found.errors.items()} | {
+        "log Z": found.log_partition_error
+    }
     rows = [[name, f"{truth[name]:.4f}", f"{values[name]:.4f}", f"{errors[name]:.4f}"] for name in truth]
     blocks: list[Block] = [
         Words(
-            f"""Draw {num_points:,} points from a density that has no closed form for its sum Z. To find a, b and Z from the points
-            alone, put ten points of noise beside each of them, from a normal distribution, and learn to tell which is which. The
-            classifier has one number more than the density, γ. At its best it is forced to be log Z: nothing was ever summed."""
+            f"""Draw {num_points:,} points from a density that has no closed form for its sum Z. To find a, b
+            and Z from the points alone, put ten points of noise beside each of them, from a normal
+            distribution, and learn to tell which is which. The classifier has one number more than the
+            density, γ. At its best it is forced to be log Z: nothing was ever summed."""
         ),
-        Formula("p(x) = exp(−a x^{2} − b x^{4}) / Z,   p(data|x) = σ(−a x^{2} − b x^{4} − γ − log U(x) − log 10)"),
-        Table(["", "truth", "found", "standard error"], rows, "The truth of log Z is by quadrature; the others were chosen."),
+        Formula(
+            "p(x) = exp(−a x^{2} − b x^{4}) / Z,   p(data|x) = σ(−a x^{2} − b x^{4} − γ − log U(x) − log 10)"
+        ),
+        Table(
+            ["", "truth", "found", "standard error"],
+            rows,
+            "The truth of log Z is by quadrature; the others were chosen.",
+        ),
     ]
     price, ratios = _price(x[: num_points // 4], grid[:, None], weight / weight.sum(), seed)
     return [*blocks, *price], {"truth": truth, "found": values, "errors": errors, "variance_ratios": ratios}
 
 
-def _price(x: np.ndarray, grid: np.ndarray, shares: np.ndarray, seed: int) -> tuple[list[Block], dict[int, list[float]]]:
+def _price(
+    x: np.ndarray, grid: np.ndarray, shares: np.ndarray, seed: int
+) -> tuple[list[Block], dict[int, list[float]]]:
     """The variance of what noise finds over that of maximum likelihood, which needs Z."""
     powers = np.concatenate([grid**2, grid**4], axis=1)  # −∂G/∂(a, b)
     means = shares @ powers
@@ -86,25 +101,36 @@ def _price(x: np.ndarray, grid: np.ndarray, shares: np.ndarray, seed: int) -> tu
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         for name, color, marker, row in zip(
-            ("a", "b", "log Z"), (_BLUE, _ORANGE, _GREY), "os^", zip(*ratios.values(), strict=True), strict=True
+            ("a", "b", "log Z"),
+            (_BLUE, _ORANGE, _GREY),
+            "os^",
+            zip(*ratios.values(), strict=True),
+            strict=True,
         ):
             axes.plot(list(ratios), row, color=color, marker=marker, markersize=4, label=name)
         axes.axhline(1, color="black", linewidth=0.8)
-        axes.set(xscale="log", xlabel="points of noise for each point of data", ylabel="variance / maximum likelihood's", ylim=(0, None))
+        axes.set(
+            xscale="log",
+            xlabel="points of noise for each point of data",
+            ylabel="variance / maximum likelihood's",
+            ylim=(0, None),
+        )
         axes.legend(frameon=False)
 
     return [
         Words(
-            """What does it cost not to know Z? Maximum likelihood sums Z at every step and has the smallest variance there is. The more
-            noise, the less is lost.""",
+            """What does it cost not to know Z? Maximum likelihood sums Z at every step and has the smallest
+            variance there is. The more noise, the less is lost.""",
             "The price of not knowing",
         ),
         picture(
             draw,
             (5.6, 2.8),
             "Three falling curves, of a, b and log Z, that approach a line at 1 as the noise grows.",
-            f"Estimated from {len(x):,} points. With {NUMBERS_OF_NOISE[-1]} points of noise for each the variances are "
-            f"{min(ratios[NUMBERS_OF_NOISE[-1]]):.2f} to {max(ratios[NUMBERS_OF_NOISE[-1]]):.2f} times maximum likelihood's.",
+            f"Estimated from {len(x):,} points. With {NUMBERS_OF_NOISE[-1]} points of noise for each the "
+            f"variances are "
+            f"{min(ratios[NUMBERS_OF_NOISE[-1]]):.2f} to {max(ratios[NUMBERS_OF_NOISE[-1]]):.2f} times "
+            f"maximum likelihood's.",
         ),
     ], ratios
 
@@ -113,13 +139,21 @@ def moons(n: int, seed: int) -> np.ndarray:
     """Two half circles, one the other way up, with some noise, `(n, 2)`."""
     rng = np.random.default_rng(seed)
     angle, lower = rng.random(n) * np.pi, rng.random(n) < 0.5
-    points = np.stack([np.where(lower, 1 - np.cos(angle), np.cos(angle)), np.where(lower, 0.5 - np.sin(angle), np.sin(angle))], axis=1)
+    points = np.stack(
+        [
+            np.where(lower, 1 - np.cos(angle), np.cos(angle)),
+            np.where(lower, 0.5 - np.sin(angle), np.sin(angle)),
+        ],
+        axis=1,
+    )
     return points + rng.normal(scale=0.1, size=(n, 2))
 
 
 def _landscape(seed: int, epochs: int) -> tuple[list[Block], dict[str, Any]]:
     x = moons(6000, seed)
-    net = keras.Sequential([keras.layers.Dense(64, "silu"), keras.layers.Dense(64, "silu"), keras.layers.Dense(1)])
+    net = keras.Sequential(
+        [keras.layers.Dense(64, "silu"), keras.layers.Dense(64, "silu"), keras.layers.Dense(1)]
+    )
     low, high = [-2.0, -1.5], [3.0, 2.0]
     model = contrast.EnergyModel(net, contrast.Uniform(low, high), num_noise=5)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, epochs * len(x) // 200)))
@@ -142,16 +176,18 @@ def _landscape(seed: int, epochs: int) -> tuple[list[Block], dict[str, Any]]:
 
     blocks = [
         Words(
-            f"""The same in two dimensions, with a net for G and noise spread evenly over the rectangle. Points drawn from the net,
-            by steps up its slope with some chance added, fall on the moons. The density adds up to {mass:.2f} over the rectangle,
-            though no sum was part of the training.""",
+            f"""The same in two dimensions, with a net for G and noise spread evenly over the rectangle.
+            Points drawn from the net, by steps up its slope with some chance added, fall on the moons. The
+            density adds up to {mass:.2f} over the rectangle, though no sum was part of the training.""",
             "A landscape",
         ),
         picture(
             draw,
             (7.2, 3.0),
-            "Left: a landscape of two interlocked half circles. Right: points of the data, and points drawn from the model upon them.",
-            f"Mean log-density of points not seen in training: {held_out:.2f} nats; of noise spread evenly, {-np.log(17.5):.2f}.",
+            "Left: a landscape of two interlocked half circles. Right: points of the data, and points drawn "
+            "from the model upon them.",
+            f"Mean log-density of points not seen in training: {held_out:.2f} nats; of noise spread evenly, "
+            f"{-np.log(17.5):.2f}.",
         ),
     ]
     return blocks, {"moons_mass": mass, "moons_held_out": held_out}
@@ -159,11 +195,13 @@ def _landscape(seed: int, epochs: int) -> tuple[list[Block], dict[str, Any]]:
 
 def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     sentences = [
-        [word.strip(".,;:!?\"'()`").lower() for word in words] for found in gather(num_sentences, seed).values() for words in found
+        [word.strip(".,;:!?\"'()`").lower() for word in words]
+        for found in gather(num_sentences, seed).values()
+        for words in found
     ]
-    vectors = contrast.SkipGram(dim=48, window=WINDOW, negatives=NEGATIVES, min_count=8, power=1.0, sample=0, epochs=20, seed=seed).fit(
-        sentences
-    )
+    vectors = contrast.SkipGram(
+        dim=48, window=WINDOW, negatives=NEGATIVES, min_count=8, power=1.0, sample=0, epochs=20, seed=seed
+    ).fit(sentences)
     pairs = _pairs(vectors, sentences)
     often = pairs >= 20
     rows, columns = np.nonzero(often)
@@ -171,7 +209,9 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     measured = np.log(pairs[often] / expected[often]) - np.log(NEGATIVES)
     scores = (vectors.vectors @ np.asarray(vectors.contexts).T)[rows, columns]
     correlation = float(np.corrcoef(scores, measured)[0, 1])
-    near = {word: [other for other, _ in vectors.most_similar(word, n=5)] for word in ASKED if word in vectors}
+    near = {
+        word: [other for other, _ in vectors.most_similar(word, n=5)] for word in ASKED if word in vectors
+    }
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -184,24 +224,38 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     rows, columns, measured, scores = rows[several], columns[several], measured[several], scores[several]
     blocks = [
         Words(
-            f"""Words are told from noise as well: which word stands near this one, and which was only drawn at random, {NEGATIVES} for
-            each side of a window? The score is the product of two vectors. From {len(sentences):,} sentences of the standard library's
-            docstrings, words that are used alike come to lie near one another.""",
+            f"""Words are told from noise as well: which word stands near this one, and which was only drawn
+            at random, {NEGATIVES} for each side of a window? The score is the product of two vectors. From
+            {len(sentences):,} sentences of the standard library's docstrings, words that are used alike come
+            to lie near one another.""",
             "Words",
         ),
-        Table(["word", "nearest"], [[word, ", ".join(others)] for word, others in near.items()], "The five nearest by angle."),
+        Table(
+            ["word", "nearest"],
+            [[word, ", ".join(others)] for word, others in near.items()],
+            "The five nearest by angle.",
+        ),
         picture(
             draw,
             (4.6, 3.4),
-            "Points along a rising diagonal: scores of pairs of words against their counted mutual information.",
-            f"Pairs seen 20 times or more. Their scores go to the mutual information less log {NEGATIVES}: correlation {correlation:.2f}.",
+            "Points along a rising diagonal: scores of pairs of words against their counted mutual "
+            "information.",
+            f"Pairs seen 20 times or more. Their scores go to the mutual information less log {NEGATIVES}: "
+            f"correlation {correlation:.2f}.",
         ),
     ]
-    return blocks, {"words": len(vectors), "pairs": int(often.sum()), "correlation": correlation, "nearest": near}
+    return blocks, {
+        "words": len(vectors),
+        "pairs": int(often.sum()),
+        "correlation": correlation,
+        "nearest": near,
+    }
 
 
 def _pairs(vectors: contrast.WordVectors, sentences: list[list[str]]) -> np.ndarray:
-    """How often word j is in the window of word i, `(words, words)`; a window reaches 1 to `WINDOW` words with equal chance."""
+    """How often word j is in the window of word i, `(words, words)`; a window reaches 1 to `WINDOW` words
+    with equal chance.
+    """
     rows = {word: row for row, word in enumerate(vectors.words)}
     counts = np.zeros((len(rows), len(rows)))
     for sentence in sentences:

@@ -1,4 +1,6 @@
-"""The study of `partita.crf`: restore the spaces of English prose, and show what the sum over all sequences of tags is good for."""
+"""The study of `partita.crf`: restore the spaces of English prose, and show what the sum over all sequences
+of tags is good for.
+"""
 
 from itertools import accumulate, chain
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,7 +12,16 @@ from keras import ops
 from partita import crf
 from partita.tour.page import Block, Formula, Lines, Piece, Study, Table, Words, picture
 from partita.tour.prose import gather
-from partita.tour.spaces import Answers, Data, difference, hold_out, log_partition_twice, measure, train_crf, train_softmax
+from partita.tour.spaces import (
+    Answers,
+    Data,
+    difference,
+    hold_out,
+    log_partition_twice,
+    measure,
+    train_crf,
+    train_softmax,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,7 +31,8 @@ _BLUE, _ORANGE = "#3b86d1", "#e0812b"
 
 
 def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
-    """Train both networks on docstrings of the standard library, and compare them on modules that neither has seen.
+    """Train both networks on docstrings of the standard library, and compare them on modules that neither has
+    seen.
 
     Args:
         seed: Draws the modules, the first weights, the order of training and the sentences shown.
@@ -33,7 +45,9 @@ def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
     modules = gather(num_sentences, seed)
     test_modules, test, train = hold_out(modules, num_sentences // 6)
     if not (test and train):
-        raise ValueError(f"num_sentences must be enough to learn from some and test with others, got {num_sentences}.")
+        raise ValueError(
+            f"num_sentences must be enough to learn from some and test with others, got {num_sentences}."
+        )
     lexicon = crf.Lexicon.fit(map("".join, train), map(crf.words_to_tags, train), scheme="bmes")
     data = Data(train, test, lexicon, seed, epochs)
     softmax = train_softmax(data)
@@ -42,12 +56,17 @@ def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
         "backend": keras.backend.backend(),
         "modules": {"train": len(modules) - test_modules, "test": test_modules},
         "sentences": {"train": len(train), "test": len(test)},
-        "characters": {part: len("".join(chain(*sentences))) for part, sentences in (("train", train), ("test", test))},
+        "characters": {
+            part: len("".join(chain(*sentences))) for part, sentences in (("train", train), ("test", test))
+        },
         "softmax": measure(data, softmax),
         "crf": measure(data, chained),
         "f1_difference": difference(data, softmax, chained),
         "log_partition": log_partition_twice(layer, scores[:1, :8]),
-        **{name: np.float64(ops.convert_to_numpy(getattr(layer, name))).round(3).tolist() for name in ("transitions", "start", "end")},
+        **{
+            name: np.float64(ops.convert_to_numpy(getattr(layer, name))).round(3).tolist()
+            for name in ("transitions", "start", "end")
+        },
     }
     generator = np.random.default_rng(seed)
     blocks = [
@@ -63,39 +82,49 @@ def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
 
 def _question(data: Data, numbers: dict[str, Any]) -> list[Block]:
     example = min(data.test, key=lambda words: len("".join(words)))
-    modules, sentences, characters, sums = (numbers[key] for key in ("modules", "sentences", "characters", "log_partition"))
+    modules, sentences, characters, sums = (
+        numbers[key] for key in ("modules", "sentences", "characters", "log_partition")
+    )
     longest = max(len("".join(words)) for words in data.test)
     return [
         Words(
-            f"""Take the spaces out of a sentence and ask where they were. The sentences are those of the docstrings of the Python
-            standard library that made this page: {sentences["train"]:,} sentences of {modules["train"]} modules to learn from
-            ({characters["train"]:,} characters), {sentences["test"]:,} of {modules["test"]} other modules for the test. A hash of its
-            name decides where a module goes, and no sentence occurs twice.
+            f"""Take the spaces out of a sentence and ask where they were. The sentences are those of the
+            docstrings of the Python standard library that made this page: {sentences["train"]:,} sentences of
+            {modules["train"]} modules to learn from ({characters["train"]:,} characters),
+            {sentences["test"]:,} of {modules["test"]} other modules for the test. A hash of its name decides
+            where a module goes, and no sentence occurs twice.
 
-            Each character gets one of four tags: `s` is a word by itself, `b` begins a word, `m` is inside and `e` ends it. Punctuation
-            belongs to the word that it touches."""
+            Each character gets one of four tags: `s` is a word by itself, `b` begins a word, `m` is inside
+            and `e` ends it. Punctuation belongs to the word that it touches."""
         ),
         Lines([[Piece("".join(example))], [Piece("".join(crf.words_to_tags(example)))]], aligned=True),
         Words(
-            f"""Of the 16 pairs of tags, 8 cannot be neighbours in any text: after `b`, say, only `m` or `e` can come.
+            f"""Of the 16 pairs of tags, 8 cannot be neighbours in any text: after `b`, say, only `m` or `e`
+            can come.
 
-            A small network of three convolutions looks at each character, at three on either side of it and at the words of the
-            training text that can be read there, and gives each tag k at each place t a score h_{{t}}[k]. It is trained twice, from the
-            same first weights, on the same batches in the same order, {data.epochs} times through the text. (A training sentence is
-            shown as if its own rare words were new, or the network would trust the words too much.)"""
+            A small network of three convolutions looks at each character, at three on either side of it and
+            at the words of the training text that can be read there, and gives each tag k at each place t a
+            score h_{{t}}[k]. It is trained twice, from the same first weights, on the same batches in the
+            same order, {data.epochs} times through the text. (A training sentence is shown as if its own rare
+            words were new, or the network would trust the words too much.)"""
         ),
-        Words("The softmax treats the tags of a sentence as so many separate choices, each among four.", "Two ways to normalise"),
+        Words(
+            "The softmax treats the tags of a sentence as so many separate choices, each among four.",
+            "Two ways to normalise",
+        ),
         Formula("P(y|x) = Π_{t} exp(h_{t}[y_{t}]) / Σ_{k} exp(h_{t}[k])"),
         Words(
-            """The linear-chain conditional random field (CRF) treats them as a single choice of the whole sequence. It adds a trained
-            score g for each pair of neighbours, and one for the first tag and for the last."""
+            """The linear-chain conditional random field (CRF) treats them as a single choice of the whole
+            sequence. It adds a trained score g for each pair of neighbours, and one for the first tag and for
+            the last."""
         ),
         Formula("P(y|x) = exp(start[y_{1}] + Σ_{t} h_{t}[y_{t}] + Σ_{t} g[y_{t}, y_{t+1}] + end[y_{T}]) / Z"),
         Words(
-            f"""Z is the sum of that numerator over all 4^{{T}} sequences of T tags, the illegal ones included:
-            {_power_of_ten(longest)} terms for a sentence of {longest} characters. It is summed exactly. What comes after a tag does not
-            depend on what came before it, so four running sums, one for each tag, carried from character to character, hold everything.
-            To see that nothing is lost, take the first 8 characters of one test sentence: log Z is {sums["one_by_one"]:.4f} when its
+            f"""Z is the sum of that numerator over all 4^{{T}} sequences of T tags, the illegal ones
+            included: {_power_of_ten(longest)} terms for a sentence of {longest} characters. It is summed
+            exactly. What comes after a tag does not depend on what came before it, so four running sums, one
+            for each tag, carried from character to character, hold everything. To see that nothing is lost,
+            take the first 8 characters of one test sentence: log Z is {sums["one_by_one"]:.4f} when its
             {sums["paths"]:,} sequences are added one by one, {sums["by_recursion"]:.4f} by the recursion."""
         ),
     ]
@@ -112,22 +141,30 @@ def _results(data: Data, numbers: dict[str, Any]) -> list[Block]:
         "illegal": "Sentences with an illegal sequence of tags",
     }
     rows = [[name, *(f"{100 * column[key]:.1f}%" for column in columns)] for key, name in names.items()]
-    rows.append(["Training and tagging, compilation included", *(f"{column['seconds']:.0f} s" for column in columns)])
+    rows.append(
+        ["Training and tagging, compilation included", *(f"{column['seconds']:.0f} s" for column in columns)]
+    )
     gain, error = numbers["f1_difference"]["f1"], numbers["f1_difference"]["standard_error"]
-    verdict = "more than twice its error" if abs(gain) > 2 * error else "within twice its error, which chance alone often gives"
+    verdict = (
+        "more than twice its error"
+        if abs(gain) > 2 * error
+        else "within twice its error, which chance alone often gives"
+    )
     softmax, chained = columns
     return [
         Table(
             ["", "softmax", "CRF"],
             rows,
-            f"{len(data.test):,} test sentences, {sum(map(len, data.test)):,} words. A word is right if both its ends are.",
+            f"{len(data.test):,} test sentences, {sum(map(len, data.test)):,} words. A word is right if "
+            f"both its ends are.",
         ),
         Words(
-            f"""The CRF's F1 less the softmax's is {_signed(100 * gain)} points, with a standard error of {100 * error:.2f} from drawing
-            the test sentences anew: {verdict}. Other modules and other first weights, those of another seed, move it as well.
+            f"""The CRF's F1 less the softmax's is {_signed(100 * gain)} points, with a standard error of
+            {100 * error:.2f} from drawing the test sentences anew: {verdict}. Other modules and other first
+            weights, those of another seed, move it as well.
 
-            As for the tags themselves, {100 * softmax["illegal"]:.1f}% of the softmax's sentences hold some that no text has, such as a
-            word that begins and never ends, and a rule must turn these into words all the same: cut before every `b` and `s` and after
+            As for the tags themselves, {100 * softmax["illegal"]:.1f}% of the softmax's sentences hold some
+            that no text has, such as a word that begins and never ends, and a rule must turn these into words all the same: cut before every `b` and `s` and after
             every `e` and `s`. Of the CRF's sentences {100 * chained["illegal"]:.1f}% do."""
         ),
     ]
@@ -137,7 +174,10 @@ def _learned(data: Data, numbers: dict[str, Any]) -> list[Block]:
     tags = data.lexicon.tag_names
     legal = crf.legal(tags, "bmes")
     scores, allowed = np.full((5, 5), np.nan), np.zeros((5, 5), bool)  # (start and tags, tags and end)
-    for grid, parts in ((scores, (numbers[key] for key in ("transitions", "start", "end"))), (allowed, legal)):
+    for grid, parts in (
+        (scores, (numbers[key] for key in ("transitions", "start", "end"))),
+        (allowed, legal),
+    ):
         grid[1:, :4], grid[0, :4], grid[1:, 4] = parts
     is_score = ~np.isnan(scores)
 
@@ -168,24 +208,28 @@ def _learned(data: Data, numbers: dict[str, Any]) -> list[Block]:
     )
     return [
         Words(
-            f"""These are the 24 numbers that the CRF has and the softmax lacks. All are zero at first, and learn ten times as fast as the
-            other weights. Nobody told the CRF which pairs are legal (`CRF(4, constraints=...)` would have, and would have given the
-            others probability zero); it only saw text. Its scores of legal pairs are {span(scores[inner][allowed[inner]])}, those of
-            illegal pairs {span(scores[inner][~allowed[inner]])}. Only differences count: the same number added to all 16 changes the
-            scores of all sequences of a length alike, and Z with them.""",
+            f"""These are the 24 numbers that the CRF has and the softmax lacks. All are zero at first, and
+            learn ten times as fast as the other weights. Nobody told the CRF which pairs are legal (`CRF(4,
+            constraints=...)` would have, and would have given the others probability zero); it only saw text.
+            Its scores of legal pairs are {span(scores[inner][allowed[inner]])}, those of illegal pairs
+            {span(scores[inner][~allowed[inner]])}. Only differences count: the same number added to all 16
+            changes the scores of all sequences of a length alike, and Z with them.""",
             "What the CRF learned",
         ),
         picture(
             draw,
             (4.2, 3.7),
             f"Table of the learned scores: {label}",
-            "Learned scores g from the row's tag to the column's, and of the first and the last tag. Dashed: no text has this pair.",
+            "Learned scores g from the row's tag to the column's, and of the first and the last tag. "
+            "Dashed: no text has this pair.",
         ),
     ]
 
 
 def _illegal(data: Data, softmax: Answers, chained: Answers, generator: np.random.Generator) -> list[Block]:
-    broken = {number: places for number, tags in enumerate(softmax.tags) if (places := _breaks(tags, data.lexicon))}
+    broken = {
+        number: places for number, tags in enumerate(softmax.tags) if (places := _breaks(tags, data.lexicon))
+    }
     shown = [int(number) for number in generator.permutation(list(broken))[:3]]
     if not shown:
         return []
@@ -198,15 +242,23 @@ def _illegal(data: Data, softmax: Answers, chained: Answers, generator: np.rando
         rows = {"text": text, "true": crf.words_to_tags(data.test[number]), "CRF": chained.tags[number]}
         lines = [[Piece(f"{name:8}{''.join(row[window])}")] for name, row in rows.items()]
         letters = [*enumerate(softmax.tags[number])][window]
-        lines.append([Piece("softmax "), *(Piece(tag, mark="extra" if place in marked else "") for place, tag in letters)])
+        lines.append(
+            [
+                Piece("softmax "),
+                *(Piece(tag, mark="extra" if place in marked else "") for place, tag in letters),
+            ]
+        )
         passages.append(Lines(lines, aligned=True))
-    words = """Passages drawn at random from the sentences for which the softmax gives an illegal sequence. Marked: tags that cannot be
-        neighbours. Each is a likely choice by itself; that they exclude each other is what separate choices cannot take into account."""
+    words = """Passages drawn at random from the sentences for which the softmax gives an illegal sequence.
+    Marked: tags that cannot be neighbours. Each is a likely choice by itself; that they exclude each other is
+    what separate choices cannot take into account."""
     return [Words(words, "What an illegal sequence looks like"), *passages]
 
 
 def _breaks(tags, lexicon):
-    """The places t where tag t − 1 and tag t cannot be neighbours; 0 for a first tag, T for a last tag that cannot be."""
+    """The places t where tag t − 1 and tag t cannot be neighbours; 0 for a first tag, T for a last tag that
+    cannot be.
+    """
     legal, ids = lexicon.constraints, lexicon.encode_tags(tags, repair=False)
     fits = [legal.start[ids[0]], *legal.transitions[ids[:-1], ids[1:]], legal.end[ids[-1]]]
     return [place for place, fit in enumerate(fits) if not fit]
@@ -217,17 +269,21 @@ def _restored(data: Data, chained: Answers, generator: np.random.Generator) -> l
     flawless = [number for number in order if chained.words[number] == data.test[number]][:SHOWN]
     flawed = [number for number in order if chained.words[number] != data.test[number]][:SHOWN]
     legend = [(Piece("", 0.2, ".90"), "rather sure"), (Piece("", 1.0, ".50"), "in doubt")]
-    legend += [(Piece("", 0.6, ".70", "extra"), "a space too many"), (Piece("", 0.6, ".30", "missing"), "a space missed")]
+    legend += [
+        (Piece("", 0.6, ".70", "extra"), "a space too many"),
+        (Piece("", 0.6, ".30", "missing"), "a space missed"),
+    ]
 
     def lines(numbers):
         return [[*_pieces(data.test[n], chained.words[n], chained.spaces[n])] for n in numbers]
 
     return [
         Words(
-            """Each gap between two characters has a probability that a space belongs there: the share in Z of all the sequences of tags
-            in which the character before the gap is `s` or `e`. The same recursion, run from both ends, gives it for all gaps at once.
-            Where it lies between 0.05 and 0.95, and at mistakes, it is written into the gap, before the space if the CRF put one; the
-            shade is the stronger, the nearer it is to one half.""",
+            """Each gap between two characters has a probability that a space belongs there: the share in Z of
+            all the sequences of tags in which the character before the gap is `s` or `e`. The same recursion,
+            run from both ends, gives it for all gaps at once. Where it lies between 0.05 and 0.95, and at
+            mistakes, it is written into the gap, before the space if the CRF put one; the shade is the
+            stronger, the nearer it is to one half.""",
             "Restored sentences, and how sure the CRF is",
         ),
         Words("Drawn at random from the sentences without a mistake:"),
@@ -238,11 +294,15 @@ def _restored(data: Data, chained: Answers, generator: np.random.Generator) -> l
 
 
 def _pieces(gold, words, spaces):
-    """The text as restored, with the probability of a space in the gaps where it is not near 0 or 1, and at mistakes."""
+    """The text as restored, with the probability of a space in the gaps where it is not near 0 or 1, and at
+    mistakes.
+    """
     true, given = {*accumulate(map(len, gold))}, {*accumulate(map(len, words))}
     for end, (character, p) in enumerate(zip("".join(gold), spaces, strict=True), 1):
         yield Piece(character)
-        mark: Literal["", "extra", "missing"] = "" if (end in given) == (end in true) else "extra" if end in given else "missing"
+        mark: Literal["", "extra", "missing"] = (
+            "" if (end in given) == (end in true) else "extra" if end in given else "missing"
+        )
         if mark or 0.05 < p < 0.95:
             yield Piece("", shade=2 * min(p, 1 - p), note=f"{p:.2f}".lstrip("0"), mark=mark)
         if end in given:
@@ -255,26 +315,43 @@ def _calibration(data: Data, softmax: Answers, chained: Answers) -> list[Block]:
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot(aspect="equal")
         axes.plot([0, 1], [0, 1], color="#8a8f94", linewidth=1)
-        for name, answers, color, marker in (("softmax", softmax, _ORANGE, "s"), ("CRF", chained, _BLUE, "o")):
+        for name, answers, color, marker in (
+            ("softmax", softmax, _ORANGE, "s"),
+            ("CRF", chained, _BLUE, "o"),
+        ):
             p = np.concatenate([spaces[:-1] for spaces in answers.spaces])
             bins = np.minimum((10 * p).astype(int), 9)
             count = np.maximum(np.bincount(bins, minlength=10), 1)
             said, found = (np.bincount(bins, weights, minlength=10) / count for weights in (p, true))
-            axes.plot(said[count > 9], found[count > 9], marker=marker, color=color, label=name, linewidth=1.5, markersize=5)
-        axes.set(xlabel="probability of a space, as given", ylabel="share that are spaces", xlim=(0, 1), ylim=(0, 1))
+            axes.plot(
+                said[count > 9],
+                found[count > 9],
+                marker=marker,
+                color=color,
+                label=name,
+                linewidth=1.5,
+                markersize=5,
+            )
+        axes.set(
+            xlabel="probability of a space, as given",
+            ylabel="share that are spaces",
+            xlim=(0, 1),
+            ylim=(0, 1),
+        )
         axes.legend(frameon=False)
 
     return [
         Words(
-            f"""Of the gaps given a probability of about 0.7, do seven in ten hold a space? The {len(true):,} gaps of the test, sorted
-            into ten groups by their probability, answer for both networks. Above the diagonal there are more spaces than the network
-            expects, below it fewer.""",
+            f"""Of the gaps given a probability of about 0.7, do seven in ten hold a space? The {len(true):,}
+            gaps of the test, sorted into ten groups by their probability, answer for both networks. Above the
+            diagonal there are more spaces than the network expects, below it fewer.""",
             "What the confidence is worth",
         ),
         picture(
             draw,
             (4.2, 3.9),
-            "Share of gaps that are spaces against the probability given, for softmax and CRF, beside the diagonal.",
+            "Share of gaps that are spaces against the probability given, for softmax and CRF, beside the "
+            "diagonal.",
             "Each point is a group of ten gaps or more. Softmax: the sum of its probabilities of s and e.",
         ),
     ]

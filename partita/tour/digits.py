@@ -1,4 +1,6 @@
-"""The second half of that study: scikit-learn's digits through a VAE, an adversarial auto-encoder and ALI, in two dimensions."""
+"""The second half of that study: scikit-learn's digits through a VAE, an adversarial auto-encoder and ALI, in
+two dimensions.
+"""
 
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,13 @@ def blocks(seed: int = 0, epochs: int = EPOCHS) -> tuple[list[Block], dict[str, 
         epochs: Of each model.
     """
     if find_spec("sklearn") is None:
-        return [Words("The digits of this study come with scikit-learn, which is not installed: `pip install scikit-learn`.", "Digits")], {}
+        return [
+            Words(
+                "The digits of this study come with scikit-learn, which is not installed: `pip install "
+                "scikit-learn`.",
+                "Digits",
+            )
+        ], {}
     from sklearn.datasets import load_digits
 
     pixels, label = load_digits(return_X_y=True)
@@ -34,7 +42,9 @@ def blocks(seed: int = 0, epochs: int = EPOCHS) -> tuple[list[Block], dict[str, 
     numbers = {
         name: {
             "error": round(float(np.abs(_clipped(model.reconstruct(test)) - test).mean()), 4),
-            "neighbours": round(_neighbours(model.encode(train), label[:1500], model.encode(test), label[1500:]), 3),
+            "neighbours": round(
+                _neighbours(model.encode(train), label[:1500], model.encode(test), label[1500:]), 3
+            ),
         }
         for name, model in models.items()
     }
@@ -48,7 +58,9 @@ def _net(*sizes: int, first: int) -> keras.Sequential:
 
 def _vae(x, seed, epochs):
     keras.utils.set_random_seed(seed)
-    vae = variational.VAE(_net(WIDTH, WIDTH, 4, first=64), _net(WIDTH, WIDTH, 64, first=2), "bernoulli", seed=seed)
+    vae = variational.VAE(
+        _net(WIDTH, WIDTH, 4, first=64), _net(WIDTH, WIDTH, 64, first=2), "bernoulli", seed=seed
+    )
     vae.compile(keras.optimizers.Adam(2e-3))
     vae.fit(x, batch_size=BATCH, epochs=epochs, verbose=0)
     return vae
@@ -56,7 +68,9 @@ def _vae(x, seed, epochs):
 
 def _aae(x, seed, epochs):
     keras.utils.set_random_seed(seed)
-    aae = variational.AAE(_net(WIDTH, WIDTH, 2, first=64), _net(WIDTH, WIDTH, 64, first=2), _net(WIDTH, 1, first=2), seed=seed)
+    aae = variational.AAE(
+        _net(WIDTH, WIDTH, 2, first=64), _net(WIDTH, WIDTH, 64, first=2), _net(WIDTH, 1, first=2), seed=seed
+    )
     aae.compile()
     aae.fit(x, batch_size=BATCH, epochs=epochs, verbose=0)
     return aae
@@ -68,7 +82,12 @@ def _ali(x, seed, epochs):
     hidden = layers.Dense(WIDTH, "relu")(layers.Dense(WIDTH, "relu")(layers.Concatenate()(pair)))
     score = keras.Model(pair, layers.Dense(1)(hidden))
     ali = variational.ALI(
-        _net(WIDTH, WIDTH, 2, first=64), _net(WIDTH, WIDTH, 64, first=2), score, generator_steps=1, penalty=0.1, seed=seed
+        _net(WIDTH, WIDTH, 2, first=64),
+        _net(WIDTH, WIDTH, 64, first=2),
+        score,
+        generator_steps=1,
+        penalty=0.1,
+        seed=seed,
     )
     ali.compile()
     ali.fit(x, batch_size=BATCH, epochs=2 * epochs, verbose=0)
@@ -86,11 +105,16 @@ def _neighbours(known, label, asked, truth, k=5):
     return float((votes.argmax(axis=1) == truth).mean())
 
 
-def _blocks(models: dict[str, Any], test: np.ndarray, label: np.ndarray, numbers: dict[str, Any]) -> list[Block]:
+def _blocks(
+    models: dict[str, Any], test: np.ndarray, label: np.ndarray, numbers: dict[str, Any]
+) -> list[Block]:
     chosen = [int(np.flatnonzero(label == digit)[0]) for digit in range(10)]
 
     def draw_reconstructions(figure: "Figure") -> None:
-        rows = {"given": test[chosen], **{name: _clipped(model.reconstruct(test[chosen])) for name, model in models.items()}}
+        rows = {
+            "given": test[chosen],
+            **{name: _clipped(model.reconstruct(test[chosen])) for name, model in models.items()},
+        }
         for axes, (name, images) in zip(figure.subplots(len(rows), 1), rows.items(), strict=True):
             axes.imshow(np.hstack([image.reshape(8, 8) for image in images]), cmap="gray_r", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[], ylabel=name)
@@ -111,10 +135,11 @@ def _blocks(models: dict[str, Any], test: np.ndarray, label: np.ndarray, numbers
     rows = [[name, f"{found['error']:.3f}", f"{found['neighbours']:.0%}"] for name, found in numbers.items()]
     return [
         Words(
-            """1,797 handwritten digits of 8 × 8 pixels go through three models that write each as two numbers and read it back. The VAE
-            bounds the integral: its loss is the error of reading back plus what the two numbers say beyond the prior. In the adversarial
-            auto-encoder a second net watches that the two numbers look like the prior's. In ALI it sees the digit and the numbers together,
-            and nothing measures the error of reading back: that a digit returns as itself is a consequence.""",
+            """1,797 handwritten digits of 8 × 8 pixels go through three models that write each as two numbers
+            and read it back. The VAE bounds the integral: its loss is the error of reading back plus what the
+            two numbers say beyond the prior. In the adversarial auto-encoder a second net watches that the
+            two numbers look like the prior's. In ALI it sees the digit and the numbers together, and nothing
+            measures the error of reading back: that a digit returns as itself is a consequence.""",
             "Bounded, and both: digits as two numbers",
         ),
         picture(
@@ -124,7 +149,10 @@ def _blocks(models: dict[str, Any], test: np.ndarray, label: np.ndarray, numbers
             "Held-out digits, and what comes back from two numbers.",
         ),
         picture(
-            draw_maps, (8.4, 3.0), "Maps of held-out digits in two dimensions, one a model.", "Where held-out digits lie, colored by digit."
+            draw_maps,
+            (8.4, 3.0),
+            "Maps of held-out digits in two dimensions, one a model.",
+            "Where held-out digits lie, colored by digit.",
         ),
         picture(
             draw_walks,
@@ -135,7 +163,8 @@ def _blocks(models: dict[str, Any], test: np.ndarray, label: np.ndarray, numbers
         Table(
             ["", "mean error of a pixel", "digit named by its neighbours"],
             rows,
-            "On 297 held-out digits: the error of reading back, between 0 and 1, and how often the five nearest training digits on the map "
+            "On 297 held-out digits: the error of reading back, between 0 and 1, and how often the five "
+            "nearest training digits on the map "
             "have the right name. No model was told any.",
         ),
     ]

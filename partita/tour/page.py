@@ -90,7 +90,9 @@ class Words(Block):
 
     def html(self, name: str) -> str:
         heading = f"<h3>{_inline(self.heading)}</h3>" if self.heading else ""
-        return heading + "".join(f"<p>{_inline(paragraph)}</p>" for paragraph in re.split(r"\n\s*\n", self.text.strip()))
+        return heading + "".join(
+            f"<p>{_inline(paragraph)}</p>" for paragraph in re.split(r"\n\s*\n", self.text.strip())
+        )
 
 
 @dataclass(frozen=True)
@@ -124,11 +126,15 @@ class Table(Block):
     def html(self, name: str) -> str:
         head = "".join(f'<th scope="col">{_inline(cell)}</th>' for cell in self.head)
         rows = "".join(
-            f'<tr><th scope="row">{_inline(first)}</th>{"".join(f"<td>{_inline(cell)}</td>" for cell in rest)}</tr>'
+            f"<tr><th "
+            f'scope="row">{_inline(first)}</th>{"".join(f"<td>{_inline(cell)}</td>" for cell in rest)}</tr>'
             for first, *rest in self.rows
         )
         caption = f"<caption>{_inline(self.caption)}</caption>"
-        return f'<div class="wide"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        return (
+            f"<div "
+            f'class="wide"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
+        )
 
 
 @dataclass(frozen=True)
@@ -180,7 +186,10 @@ class Piece(NamedTuple):
         if not (self.shade or self.note or self.mark):
             return text
         note = f"<small>{escape(self.note)}</small>" if self.note else ""
-        return f'<span class="{f"piece {self.mark}".rstrip()}" style="--shade:{self.shade:.2f}">{text}{note}</span>'
+        return (
+            f'<span class="{f"piece {self.mark}".rstrip()}" '
+            f'style="--shade:{self.shade:.2f}">{text}{note}</span>'
+        )
 
 
 @dataclass(frozen=True)
@@ -203,7 +212,9 @@ class Lines(Block):
 
     def html(self, name: str) -> str:
         lines = "".join(f"<p>{''.join(piece.html() for piece in line)}</p>" for line in self.lines)
-        meanings = " ".join(f"<span>{piece.html()}{_inline(meaning)}</span>" for piece, meaning in self.legend)
+        meanings = " ".join(
+            f"<span>{piece.html()}{_inline(meaning)}</span>" for piece, meaning in self.legend
+        )
         legend = f'<p class="legend">{meanings}</p>' if self.legend else ""
         return f'<div class="{"lines mono" if self.aligned else "lines"}">{lines}</div>{legend}'
 
@@ -239,7 +250,9 @@ def picture(draw: Callable[["Figure"], None], size: tuple[float, float], label: 
         file = StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     svg = file.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>| xmlns(:\w+)?=\"[^\"]*\"", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    svg = re.sub(
+        r"<metadata>.*?</metadata>| xmlns(:\w+)?=\"[^\"]*\"", "", svg[svg.index("<svg") :], flags=re.DOTALL
+    )
     return Picture(svg.replace(_INK, "currentColor").strip(), label, caption)
 
 
@@ -247,11 +260,16 @@ def page(title: str, introduction: str, studies: Mapping[str, tuple[Study, float
     """The whole page: a title, an introduction, a list of contents, and a section for each study and the seconds it took.
 
     Example:
-        >>> html = page("Tour", "Two sums.", {"sums": (Study("Sums", [Words("2 + 2")], {}), 0.1)}, "Made today.")
+        >>> html = page(
+        ...     "Tour", "Two sums.", {"sums": (Study("Sums", [Words("2 + 2")], {}), 0.1)}, "Made today."
+        ... )
         >>> '<section id="sums">' in html
         True
     """
-    contents = "".join(f'<li><a href="#{escape(name)}">{_inline(study.title)}</a></li>' for name, (study, _) in studies.items())
+    contents = "".join(
+        f'<li><a href="#{escape(name)}">{_inline(study.title)}</a></li>'
+        for name, (study, _) in studies.items()
+    )
     sections = "\n".join(_section(escape(name), study, seconds) for name, (study, seconds) in studies.items())
     return f"""<!DOCTYPE html>
 <html lang="en">
@@ -281,4 +299,6 @@ def _section(name: str, study: Study, seconds: float) -> str:
 
 
 def _inline(text: str) -> str:
-    return _MARKUP.sub(lambda found: f"<{found.lastgroup}>{found[found.lastindex or 0]}</{found.lastgroup}>", escape(text))
+    return _MARKUP.sub(
+        lambda found: f"<{found.lastgroup}>{found[found.lastindex or 0]}</{found.lastgroup}>", escape(text)
+    )

@@ -55,7 +55,11 @@ def sentences(docstring: str) -> Iterator[str]:
     r"""The sentences made of words and punctuation alone, from paragraphs that are not code, lists or tables.
 
     Example:
-        >>> list(sentences("Return the very next item. Stop at 3.\n\n    >>> next(items)\n\nThe items are not sorted\nby this method."))
+        >>> list(
+        ...     sentences(
+        ...         "Return the very next item. Stop at 3.\n\n    >>> next(items)\n\nThe items are not sorted\nby this method."
+        ...     )
+        ... )
         ['Return the very next item.', 'The items are not sorted by this method.']
     """
     for paragraph in re.split(r"\n\s*\n", docstring):
@@ -64,7 +68,12 @@ def sentences(docstring: str) -> Iterator[str]:
             continue
         for sentence in re.split(r"(?<=[.!?])\s+(?=[A-Z])", " ".join(lines)):
             words = sentence.split()
-            is_sentence = len(words) >= 4 and sentence[0].isupper() and sentence[-1] in ".!?" and all(map(_WORD.fullmatch, words))
+            is_sentence = (
+                len(words) >= 4
+                and sentence[0].isupper()
+                and sentence[-1] in ".!?"
+                and all(map(_WORD.fullmatch, words))
+            )
             if is_sentence and SHORTEST <= sum(map(len, words)) <= LONGEST:
                 yield " ".join(words)
 

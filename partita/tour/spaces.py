@@ -29,14 +29,18 @@ class Data(NamedTuple):
     def batches(self, first_tag: int) -> crf.Batches:
         """The training sentences; ids of tags count from `first_tag`."""
         names = [crf.words_to_tags(words) for words in self.train]
-        ids = [self.lexicon.encode("".join(words), tags) for words, tags in zip(self.train, names, strict=True)]
+        ids = [
+            self.lexicon.encode("".join(words), tags) for words, tags in zip(self.train, names, strict=True)
+        ]
         tags = [self.lexicon.encode_tags(tags) + first_tag for tags in names]
         return crf.Batches(ids, tags, batch_size=ROWS, lengths=[LONGEST], seed=self.seed)
 
     def questions(self) -> np.ndarray:
         """The test sentences, ids `(sentences, time, columns)`."""
         ids = [self.lexicon.encode("".join(words)) for words in self.test]
-        return crf.Batches(ids, batch_size=len(ids), lengths=[LONGEST], max_tokens=len(ids) * LONGEST, shuffle=False)[0][0]
+        return crf.Batches(
+            ids, batch_size=len(ids), lengths=[LONGEST], max_tokens=len(ids) * LONGEST, shuffle=False
+        )[0][0]
 
 
 class Answers(NamedTuple):
@@ -113,7 +117,9 @@ def measure(data: Data, answers: Answers) -> dict[str, float]:
         "recall": score.recall,
         "f1": score.f1,
         "recall_of_new_words": score.oov_recall or 0.0,
-        "flawless": float(np.mean([gold == words for gold, words in zip(data.test, answers.words, strict=True)])),
+        "flawless": float(
+            np.mean([gold == words for gold, words in zip(data.test, answers.words, strict=True)])
+        ),
         "illegal": crf.illegal_share(answers.tags, "bmes"),
         "seconds": round(answers.seconds, 1),
     }
@@ -122,7 +128,9 @@ def measure(data: Data, answers: Answers) -> dict[str, float]:
 def difference(data: Data, one: Answers, other: Answers) -> dict[str, float]:
     """How much larger the F1 of the other is, and the standard error of that: the test sentences drawn anew 1000 times."""
     size = len(data.test)
-    draws = np.random.default_rng(data.seed).multinomial(size, np.full(size, 1 / size), 1000)  # (draws, sentences)
+    draws = np.random.default_rng(data.seed).multinomial(
+        size, np.full(size, 1 / size), 1000
+    )  # (draws, sentences)
 
     def f1(words, draws):
         scores = [crf.segmentation_f1([gold], [got]) for gold, got in zip(data.test, words, strict=True)]
@@ -138,10 +146,18 @@ def difference(data: Data, one: Answers, other: Answers) -> dict[str, float]:
 
 def log_partition_twice(layer: crf.CRF, scores: np.ndarray) -> dict[str, float]:
     """log Z of the scores `(1, time, tags)`, by recursion and by adding up all paths one by one in float64."""
-    transitions, start, end = (ops.convert_to_numpy(part).astype("float64") for part in (layer.transitions, layer.start, layer.end))
+    transitions, start, end = (
+        ops.convert_to_numpy(part).astype("float64") for part in (layer.transitions, layer.start, layer.end)
+    )
     _, num_steps, num_tags = scores.shape
     paths = np.indices((num_tags,) * num_steps).reshape(num_steps, -1)  # (time, paths)
     totals = start[paths[0]] + end[paths[-1]] + transitions[paths[:-1], paths[1:]].sum(axis=0)
     totals += sum(scores[0, step, tags] for step, tags in enumerate(paths))
-    log_z = ops.convert_to_numpy(crf.log_partition(scores, layer.transitions, start=layer.start, end=layer.end))[0]
-    return {"paths": paths.shape[1], "by_recursion": float(log_z), "one_by_one": float(np.logaddexp.reduce(totals))}
+    log_z = ops.convert_to_numpy(
+        crf.log_partition(scores, layer.transitions, start=layer.start, end=layer.end)
+    )[0]
+    return {
+        "paths": paths.shape[1],
+        "by_recursion": float(log_z),
+        "one_by_one": float(np.logaddexp.reduce(totals)),
+    }

@@ -1,6 +1,7 @@
 """The study of `partita.training`: digits with wrong labels, and the two-dimensional features of center loss.
 
-plain, SamplePairing, mixup → accuracy, calibration, gap to linear; with and without center loss → where ten classes lie
+plain, SamplePairing, mixup → accuracy, calibration, gap to linear; with and without center loss → where ten
+classes lie
 """
 
 from collections.abc import Callable
@@ -38,7 +39,8 @@ def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def study(seed: int = 0, seeds: int = 3, epochs: int = EPOCHS) -> Study:
-    """Train on labels of which a fifth is wrong, three ways and several times; then look at features with and without centres.
+    """Train on labels of which a fifth is wrong, three ways and several times; then look at features with and
+    without centres.
 
     Args:
         seed: Of the first run; the others count on from it.
@@ -50,12 +52,17 @@ def study(seed: int = 0, seeds: int = 3, epochs: int = EPOCHS) -> Study:
         data = digits(number)
         for kind in KINDS:
             runs[kind].append(_train(kind, data, number, epochs))
-    drawn = {name: _features(weight, digits(seed), seed) for name, weight in (("without", None), ("with", 1.0))}
+    drawn = {
+        name: _features(weight, digits(seed), seed) for name, weight in (("without", None), ("with", 1.0))
+    }
     numbers: dict[str, Any] = {
-        kind: {name: [run[name] for run in found] for name in ("accuracy", "calibration", "gap")} for kind, found in runs.items()
+        kind: {name: [run[name] for run in found] for name in ("accuracy", "calibration", "gap")}
+        for kind, found in runs.items()
     }
     numbers["scatter"] = {name: scatter for name, (_, _, scatter) in drawn.items()}
-    return Study("Wrong labels, and straight lines", [*_mixtures(numbers, runs), *_centres(numbers, drawn)], numbers)
+    return Study(
+        "Wrong labels, and straight lines", [*_mixtures(numbers, runs), *_centres(numbers, drawn)], numbers
+    )
 
 
 def _train(kind: str, data: tuple[np.ndarray, ...], seed: int, epochs: int) -> dict[str, Any]:
@@ -64,15 +71,25 @@ def _train(kind: str, data: tuple[np.ndarray, ...], seed: int, epochs: int) -> d
     wrong = rng.random(len(y)) < WRONG
     targets = np.eye(10, dtype="float32")[np.where(wrong, (y + rng.integers(1, 10, len(y))) % 10, y)]
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential([keras.Input((64,)), *(keras.layers.Dense(256, "relu") for _ in range(2)), keras.layers.Dense(10, "softmax")])
+    model = keras.Sequential(
+        [
+            keras.Input((64,)),
+            *(keras.layers.Dense(256, "relu") for _ in range(2)),
+            keras.layers.Dense(10, "softmax"),
+        ]
+    )
     model.compile(keras.optimizers.Adam(2e-3), "categorical_crossentropy")
     batches: dict[str, Callable[[], Any]] = {
         "plain": lambda: SamplePairing((x, targets), end=0, batch_size=BATCH, seed=seed),
-        "SamplePairing": lambda: SamplePairing((x, targets), begin=epochs // 8, end=epochs - epochs // 8, batch_size=BATCH, seed=seed),
+        "SamplePairing": lambda: SamplePairing(
+            (x, targets), begin=epochs // 8, end=epochs - epochs // 8, batch_size=BATCH, seed=seed
+        ),
         "mixup": lambda: Mixup((x, targets), batch_size=BATCH, seed=seed),
     }
     curve: list[float] = []
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: curve.append(_accuracy(model, x_test, y_test)))
+    watch = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: curve.append(_accuracy(model, x_test, y_test))
+    )
     model.fit(batches[kind](), epochs=epochs, verbose=0, callbacks=[watch])
     probabilities = model.predict(x_test, verbose=0, batch_size=len(x_test))
     half = len(x_test) // 2
@@ -110,9 +127,18 @@ def _mixtures(numbers: dict[str, Any], runs: dict[str, list[dict[str, Any]]]) ->
         curves, lines = figure.subplots(1, 2)
         for kind, found in runs.items():
             for run in found:
-                curves.plot(np.arange(1, len(run["curve"]) + 1), run["curve"], color=_COLORS[kind], alpha=0.25, linewidth=1)
+                curves.plot(
+                    np.arange(1, len(run["curve"]) + 1),
+                    run["curve"],
+                    color=_COLORS[kind],
+                    alpha=0.25,
+                    linewidth=1,
+                )
             curves.plot(
-                np.arange(1, len(found[0]["curve"]) + 1), np.mean([run["curve"] for run in found], axis=0), color=_COLORS[kind], label=kind
+                np.arange(1, len(found[0]["curve"]) + 1),
+                np.mean([run["curve"] for run in found], axis=0),
+                color=_COLORS[kind],
+                label=kind,
             )
             gaps = np.mean([run["line"].gaps for run in found], axis=0)
             lines.plot(found[0]["line"].shares, gaps, color=_COLORS[kind], label=kind)
@@ -122,40 +148,53 @@ def _mixtures(numbers: dict[str, Any], runs: dict[str, list[dict[str, Any]]]) ->
 
     def cell(kind, name):
         values = numbers[kind][name]
-        return f"{np.mean(values):.3f} ± {np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0:.3f}"
+        return (
+            f"{np.mean(values):.3f} ± "
+            f"{np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0:.3f}"
+        )
 
     return [
         Words(
-            f"""A classifier of handwritten digits is trained on 1,000 images, and a fifth of the labels, {WRONG:.0%}, is wrong. A net this
-            size learns the wrong labels by heart, given time. SamplePairing shows it the mean of two images under the label of one; mixup
-            a mixture of two under the mixture of their labels."""
+            f"""A classifier of handwritten digits is trained on 1,000 images, and a fifth of the labels,
+            {WRONG:.0%}, is wrong. A net this size learns the wrong labels by heart, given time. SamplePairing
+            shows it the mean of two images under the label of one; mixup a mixture of two under the mixture
+            of their labels."""
         ),
         Formula("f(εx_{a} + (1 − ε)x_{b}) = εf(x_{a}) + (1 − ε)f(x_{b})"),
         Words(
-            """Only linear functions do this for every ε. So what looks like augmentation is a wish for straight lines between the samples,
-            which can be looked at: how far is the answer on a mixture from the mixture of the answers?""",
+            """Only linear functions do this for every ε. So what looks like augmentation is a wish for
+            straight lines between the samples, which can be looked at: how far is the answer on a mixture
+            from the mixture of the answers?""",
             "A preference for straight lines",
         ),
         picture(
             draw,
             (7.2, 3.1),
-            "Left: test accuracy by epoch for plain training, SamplePairing and mixup. Right: the gap to linear for each, by share.",
-            "Left: accuracy on 797 clean images, each run and the mean. Right: distance from linear between pairs of test images.",
+            "Left: test accuracy by epoch for plain training, SamplePairing and mixup. Right: the gap to "
+            "linear for each, by share.",
+            "Left: accuracy on 797 clean images, each run and the mean. Right: distance from linear between "
+            "pairs of test images.",
         ),
         Table(
             ["", "accuracy", "calibration error", "gap"],
             [[kind, cell(kind, "accuracy"), cell(kind, "calibration"), cell(kind, "gap")] for kind in KINDS],
-            f"After the last epoch: means of {len(runs['plain'])} runs, each with other wrong labels, ± standard errors.",
+            f"After the last epoch: means of {len(runs['plain'])} runs, each with other wrong labels, ± "
+            f"standard errors.",
         ),
         Words(
-            """The plain net forgets again what it had understood. The mixtures keep it from that, and have a price: a net that has seen
-            nothing but mixtures, under labels that are wrong now and then, is less sure of a clean image than it could be."""
+            """The plain net forgets again what it had understood. The mixtures keep it from that, and have a
+            price: a net that has seen nothing but mixtures, under labels that are wrong now and then, is less
+            sure of a clean image than it could be."""
         ),
     ]
 
 
-def _features(weight: float | None, data: tuple[np.ndarray, ...], seed: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Features of the test images `(image, 2)`, their classes, and the ratio of scatter within to between classes."""
+def _features(
+    weight: float | None, data: tuple[np.ndarray, ...], seed: int
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Features of the test images `(image, 2)`, their classes, and the ratio of scatter within to between
+    classes.
+    """
     x, y, x_test, y_test = data
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((64,))
@@ -195,16 +234,18 @@ def _centres(numbers: dict[str, Any], drawn: dict[str, tuple[np.ndarray, np.ndar
 
     return [
         Words(
-            """The last layer before the answer is here two numbers wide, so that it can be drawn. Cross-entropy only asks that the ten
-            classes can be told apart: they lie in rays. Center loss adds the squared distance to a trained centre of the class, and they
-            come together. The centres are weights of a layer, and the layer carries its loss.""",
+            """The last layer before the answer is here two numbers wide, so that it can be drawn.
+            Cross-entropy only asks that the ten classes can be told apart: they lie in rays. Center loss adds
+            the squared distance to a trained centre of the class, and they come together. The centres are
+            weights of a layer, and the layer carries its loss.""",
             "Ten classes, two numbers",
         ),
         picture(
             draw,
             (7.2, 3.3),
             "Two-dimensional features of the test digits: rays without center loss, round clusters with it.",
-            f"Test images. Scatter within a class, as a share of that between classes: {numbers['scatter']['without']:.3f} without, "
+            f"Test images. Scatter within a class, as a share of that between classes: "
+            f"{numbers['scatter']['without']:.3f} without, "
             f"{numbers['scatter']['with']:.3f} with center loss.",
         ),
     ]

@@ -1,4 +1,6 @@
-"""The study of `partita.variational`: a ring of points with and without the term that the GAN's loss lacks, and digits three ways."""
+"""The study of `partita.variational`: a ring of points with and without the term that the GAN's loss lacks,
+and digits three ways.
+"""
 
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +29,21 @@ def study(seed: int = 0, rounds: int = ROUNDS) -> Study:
         rounds: Of each GAN.
     """
     toy = variational.ring()
-    watched = {name: [_watch(toy, inertia, seed + number, rounds) for number in range(SEEDS)] for name, inertia in INERTIA.items()}
+    watched = {
+        name: [_watch(toy, inertia, seed + number, rounds) for number in range(SEEDS)]
+        for name, inertia in INERTIA.items()
+    }
     shown, measured = digits.blocks(seed)
     numbers: dict[str, Any] = {
         "modes": {name: [run[-1][0].modes for run in runs] for name, runs in watched.items()},
-        "high_quality": {name: [round(run[-1][0].high_quality, 3) for run in runs] for name, runs in watched.items()},
+        "high_quality": {
+            name: [round(run[-1][0].high_quality, 3) for run in runs] for name, runs in watched.items()
+        },
         "digits": measured,
     }
-    return Study("One principle, played against and bounded", [*_ring(toy, watched, numbers), *shown], numbers)
+    return Study(
+        "One principle, played against and bounded", [*_ring(toy, watched, numbers), *shown], numbers
+    )
 
 
 def net(*sizes: int, first: int, activation: str = "relu") -> keras.Sequential:
@@ -43,10 +52,18 @@ def net(*sizes: int, first: int, activation: str = "relu") -> keras.Sequential:
     return keras.Sequential([keras.Input((first,)), *hidden, layers.Dense(sizes[-1])])
 
 
-def _watch(toy: variational.Modes, inertia: float, seed: int, rounds: int) -> list[tuple[variational.Coverage, np.ndarray]]:
+def _watch(
+    toy: variational.Modes, inertia: float, seed: int, rounds: int
+) -> list[tuple[variational.Coverage, np.ndarray]]:
     """Coverage and points at the start and after every few rounds."""
     keras.utils.set_random_seed(seed)
-    gan = variational.GAN(net(WIDTH, WIDTH, 2, first=2), net(WIDTH, WIDTH, 1, first=2), inertia=inertia, generator_steps=5, seed=seed)
+    gan = variational.GAN(
+        net(WIDTH, WIDTH, 2, first=2),
+        net(WIDTH, WIDTH, 1, first=2),
+        inertia=inertia,
+        generator_steps=5,
+        seed=seed,
+    )
     gan.compile()
     seen = []
 
@@ -57,7 +74,13 @@ def _watch(toy: variational.Modes, inertia: float, seed: int, rounds: int) -> li
     look()
     watchdog = variational.Watchdog(patience=rounds + 1)  # what goes wrong is to be seen
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=look), watchdog]
-    gan.fit(toy.sample(LOOK * BATCH, seed=seed), batch_size=BATCH, epochs=rounds // LOOK, verbose=0, callbacks=callbacks)
+    gan.fit(
+        toy.sample(LOOK * BATCH, seed=seed),
+        batch_size=BATCH,
+        epochs=rounds // LOOK,
+        verbose=0,
+        callbacks=callbacks,
+    )
     return seen
 
 
@@ -80,34 +103,44 @@ def _ring(toy: variational.Modes, watched: dict[str, Any], numbers: dict[str, An
         for color, (name, runs) in zip((_ORANGE, _BLUE), watched.items(), strict=True):
             for number, run in enumerate(runs):
                 modes = [coverage.modes for coverage, _ in run]
-                axes.plot(np.arange(looks) * LOOK, modes, color=color, linewidth=1.5, label=None if number else name)
+                axes.plot(
+                    np.arange(looks) * LOOK, modes, color=color, linewidth=1.5, label=None if number else name
+                )
         axes.set(xlabel="round", ylabel="modes reached", ylim=(-0.2, 8.4))
         axes.legend(frameon=False, loc="center right")
 
     rows = [
-        [name, " ".join(map(str, numbers["modes"][name])), " ".join(f"{share:.0%}" for share in numbers["high_quality"][name])]
+        [
+            name,
+            " ".join(map(str, numbers["modes"][name])),
+            " ".join(f"{share:.0%}" for share in numbers["high_quality"][name]),
+        ]
         for name in watched
     ]
     return [
         Words(
-            """A model with a hidden cause z gives a point the probability ∫ q(x|z) q(z) dz, and that integral is out of reach. It can be
-            bounded, or a second net can be set against it. Either way what is made small is one quantity, a divergence between joint
-            distributions; the models on this page are choices of which."""
+            """A model with a hidden cause z gives a point the probability ∫ q(x|z) q(z) dz, and that integral
+            is out of reach. It can be bounded, or a second net can be set against it. Either way what is made
+            small is one quantity, a divergence between joint distributions; the models on this page are
+            choices of which."""
         ),
         Formula("KL(p(x, z) ‖ q(x, z)) ≥ KL(p(x) ‖ q(x))"),
         Words(
-            """In a generative adversarial net one net, D, learns to tell data from what another, G, makes of random numbers, and G learns
-            to be taken for data. The argument that leads there leaves G a second term, which says: stay near what you made before. The
-            usual loss drops it, and without it nothing holds G back from putting all its points where D is weakest. Here G takes five steps
-            against each step of D, with the term and without.""",
+            """In a generative adversarial net one net, D, learns to tell data from what another, G, makes of
+            random numbers, and G learns to be taken for data. The argument that leads there leaves G a second
+            term, which says: stay near what you made before. The usual loss drops it, and without it nothing
+            holds G back from putting all its points where D is weakest. Here G takes five steps against each
+            step of D, with the term and without.""",
             "Played against: the term that was dropped",
         ),
         Formula("E_{z}[−log D(G(z)) + λ ‖G(z) − G°(z)‖^{2}],   G° the net at the start of the round"),
         picture(
             draw_frames,
             (8.4, 3.6),
-            "Points that two generators make at five times of their training, above without the term, below with it, and the eight modes.",
-            "Points made (small) and the eight modes that they should fall on (grey), as training goes on; one seed.",
+            "Points that two generators make at five times of their training, above without the term, below "
+            "with it, and the eight modes.",
+            "Points made (small) and the eight modes that they should fall on (grey), as training goes on; "
+            "one seed.",
         ),
         picture(
             draw_modes,
@@ -118,7 +151,8 @@ def _ring(toy: variational.Modes, watched: dict[str, Any], numbers: dict[str, An
         Table(
             ["", "modes at the end", "points within 3σ of a mode"],
             rows,
-            f"Of 2,500 points after {(looks - 1) * LOOK} rounds, one figure a seed. The setting is made to show the difference; the guide "
+            f"Of 2,500 points after {(looks - 1) * LOOK} rounds, one figure a seed. The setting is made to "
+            f"show the difference; the guide "
             "has a better one.",
         ),
     ]

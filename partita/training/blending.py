@@ -82,7 +82,9 @@ def draw_shares(rng: np.random.Generator, count: int, alpha: float, per: str) ->
     return rng.beta(alpha, alpha, count if per == "sample" else 1)
 
 
-def checked_class_weight(class_weight: Mapping[int, float] | None, num_classes: int | None) -> np.ndarray | None:
+def checked_class_weight(
+    class_weight: Mapping[int, float] | None, num_classes: int | None
+) -> np.ndarray | None:
     """Return the weight of each class `(num_classes,)`, 1 where none is given.
 
     Raises:
@@ -96,14 +98,20 @@ def checked_class_weight(class_weight: Mapping[int, float] | None, num_classes: 
     for number, weight in class_weight.items():
         if number not in range(num_classes) or not 0 <= weight < np.inf:
             raise ValueError(
-                f"class_weight must map classes from 0 to {num_classes - 1} to finite weights of at least 0, got {number!r}: {weight!r}"
+                f"class_weight must map classes from 0 to {num_classes - 1} to finite weights of at least "
+                f"0, got {number!r}: {weight!r}"
             )
         weights[int(number)] = weight
     return weights
 
 
 def mix(
-    batch: Batch, others: Batch, rows: np.ndarray, share: np.ndarray, num_classes: int | None, class_weight: np.ndarray | None
+    batch: Batch,
+    others: Batch,
+    rows: np.ndarray,
+    share: np.ndarray,
+    num_classes: int | None,
+    class_weight: np.ndarray | None,
 ) -> Batch:
     """Mix a batch with these rows of others: inputs, targets and weights.
 
@@ -115,14 +123,19 @@ def mix(
     mixed_x = blend_inputs(x, other_x, rows, share)
     if class_weight is not None:
         if y is None or isinstance(y, (Mapping, list, tuple)):
-            raise ValueError(f"class_weight must come with one array of targets, got {'none' if y is None else 'several'}")
+            raise ValueError(
+                f"class_weight must come with one array of targets, got {'none' if y is None else 'several'}"
+            )
         ours, theirs = (
-            _weights_of(part, weights, class_weight) for part, weights in ((y, weight), (other_y[rows], _at(other_weight, rows)))
+            _weights_of(part, weights, class_weight)
+            for part, weights in ((y, weight), (other_y[rows], _at(other_weight, rows)))
         )
         weight, other_weight = ours, theirs
     if y is not None:
         alone = not isinstance(y, (Mapping, list, tuple))
-        y = keras.tree.map_structure(lambda a, b: _blend_targets(a, b, rows, share, num_classes, alone), y, other_y)
+        y = keras.tree.map_structure(
+            lambda a, b: _blend_targets(a, b, rows, share, num_classes, alone), y, other_y
+        )
     if weight is not None:
         if class_weight is not None:
             rows = np.arange(len(rows))
@@ -140,7 +153,8 @@ def blend_inputs(x: Any, others: Any, rows: np.ndarray, share: np.ndarray) -> An
     def blend(a, b):
         if a.dtype.kind in "iu" and a.dtype != np.uint8:
             raise ValueError(
-                f"x holds whole numbers ({a.dtype}): ids cannot be mixed. Mix their embeddings, with MixHidden after the Embedding layer; "
+                f"x holds whole numbers ({a.dtype}): ids cannot be mixed. Mix their embeddings, with "
+                f"MixHidden after the Embedding layer; "
                 "or make measurements floats, x.astype('float32')"
             )
         return a | b[rows] if a.dtype == bool else _blend(a, b, rows, share)
@@ -161,20 +175,28 @@ def _weights_of(y: np.ndarray, weight: Any, class_weight: np.ndarray) -> np.ndar
     return of_class * weight.reshape(weight.shape + (1,) * (of_class.ndim - weight.ndim))
 
 
-def _blend_targets(a: Any, b: Any, rows: np.ndarray, share: np.ndarray, num_classes: int | None, alone: bool) -> Any:
+def _blend_targets(
+    a: Any, b: Any, rows: np.ndarray, share: np.ndarray, num_classes: int | None, alone: bool
+) -> Any:
     if a is None:
         return None
     if a.dtype.kind in "iub" and num_classes is None:
         raise ValueError(
-            f"y holds whole numbers ({a.dtype}): give num_classes if they are classes, for a loss that takes probabilities "
+            f"y holds whole numbers ({a.dtype}): give num_classes if they are classes, for a loss that "
+            f"takes probabilities "
             "('categorical_crossentropy'), or make them floats"
         )
     if a.dtype.kind in "OUST":
         raise ValueError(
-            f"y must hold numbers, got {a.dtype}: number the classes, np.unique(y, return_inverse=True)[1], and give num_classes"
+            f"y must hold numbers, got {a.dtype}: number the classes, np.unique(y, return_inverse=True)[1], "
+            f"and give num_classes"
         )
     if num_classes is not None:
-        a, b, rows = _probabilities(a, num_classes, alone), _probabilities(b[rows], num_classes, alone), np.arange(len(a))
+        a, b, rows = (
+            _probabilities(a, num_classes, alone),
+            _probabilities(b[rows], num_classes, alone),
+            np.arange(len(a)),
+        )
     return _blend(a, b, rows, share)
 
 
@@ -186,7 +208,8 @@ def _probabilities(y: np.ndarray, num_classes: int, alone: bool) -> np.ndarray:
         return y
     if not (y == np.floor(y)).all():
         raise ValueError(
-            f"y must hold class ids from 0 to {num_classes - 1}, or probabilities with {num_classes} columns, where num_classes is given; "
+            f"y must hold class ids from 0 to {num_classes - 1}, or probabilities with {num_classes} "
+            f"columns, where num_classes is given; "
             f"got fractions in the shape {y.shape}"
         )
     return _one_hot(y.astype(int), num_classes)
@@ -194,7 +217,9 @@ def _probabilities(y: np.ndarray, num_classes: int, alone: bool) -> np.ndarray:
 
 def _one_hot(ids: np.ndarray, num_classes: int) -> np.ndarray:
     if ids.size and (ids.min() < 0 or ids.max() >= num_classes):
-        raise ValueError(f"classes must be from 0 to num_classes − 1 = {num_classes - 1}, got {ids.min()} to {ids.max()}")
+        raise ValueError(
+            f"classes must be from 0 to num_classes − 1 = {num_classes - 1}, got {ids.min()} to {ids.max()}"
+        )
     ids = ids[..., 0] if ids.ndim > 1 and ids.shape[-1] == 1 else ids  # a column of classes, as Keras allows
     return np.eye(num_classes, dtype="float32")[ids]
 
@@ -206,7 +231,9 @@ def _blend(a: np.ndarray, b: np.ndarray, rows: np.ndarray, share: np.ndarray) ->
     kind = a.dtype if a.dtype.kind == "f" else np.dtype("float32")
     if not b.flags.c_contiguous:
         b, rows = b[rows], np.arange(len(rows))  # or all of b would be copied for a batch
-    if not (a.dtype.isnative and (a.dtype.kind in "biu" or a.dtype in (np.float32, np.float64))):  # others are not known to Numba
+    if not (
+        a.dtype.isnative and (a.dtype.kind in "biu" or a.dtype in (np.float32, np.float64))
+    ):  # others are not known to Numba
         a, b, rows = a.astype("float64"), b[rows].astype("float64"), np.arange(len(rows))
     mixed = np.empty(a.shape, kind if kind in (np.float32, np.float64) else "float64")
     flat = (part.reshape(len(part), -1) for part in (a, b, mixed))

@@ -28,30 +28,33 @@ MODES = ("max", "min")
 class Evaluate(keras.callbacks.Callback):
     """Call any function of the model while it trains, put the value into `logs`, and keep the best weights by it.
 
-    History, EarlyStopping, ModelCheckpoint and the progress bar see the value under its name if they come after this callback.
+    History, EarlyStopping, ModelCheckpoint and the progress bar see the value under its name if they come
+    after this callback.
 
-    A value that is NaN or infinite is never the best. Of equal values the one with the lower loss is better: `val_loss` where the logs have
-    it, else `loss`; the first, where they have neither.
+    A value that is NaN or infinite is never the best. Of equal values the one with the lower loss is better:
+    `val_loss` where the logs have it, else `loss`; the first, where they have neither.
 
     Args:
         function: Model → number.
         name: Of the value in `logs`.
         mode: Whether `"max"` or `"min"` is best.
         restore_best: Whether the model ends with the weights of the best value.
-        path: If given, the model is saved there, `.keras`, whenever it is the best so far; the value is noted beside it, in `.json`, so
-            that a training that `BackupAndRestore` resumes goes on from it.
+        path: If given, the model is saved there, `.keras`, whenever it is the best so far; the value is noted
+            beside it, in `.json`, so that a training that `BackupAndRestore` resumes goes on from it.
         every: `"epoch"`, or a number of steps; the value of an epoch is then the last one.
         on_error: What happens when the function fails: `"raise"`, or `"warn"` and go on.
 
     Attributes:
-        best, best_epoch: The best value, and in which epoch, counted from 0, it was found; None before the first.
+        best, best_epoch: The best value, and in which epoch, counted from 0, it was found; None before the
+            first.
         values: All values in turn.
 
     Raises:
         ValueError: if an argument does not fit; while training, if the function returns no single number.
 
     Warns:
-        UserWarning: at the end of a training, if no value was finite: there are no best weights then, and the model keeps its last.
+        UserWarning: at the end of a training, if no value was finite: there are no best weights then, and the
+            model keeps its last.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dense(1)])
@@ -76,7 +79,9 @@ class Evaluate(keras.callbacks.Callback):
         if not callable(function):
             raise ValueError(f"function must be a function of the model, got {function!r}")
         if mode not in MODES or on_error not in ("raise", "warn"):
-            raise ValueError(f"mode must be 'max' or 'min' and on_error 'raise' or 'warn', got {mode!r} and {on_error!r}")
+            raise ValueError(
+                f"mode must be 'max' or 'min' and on_error 'raise' or 'warn', got {mode!r} and {on_error!r}"
+            )
         if every != "epoch" and not (isinstance(every, int) and every > 0):
             raise ValueError(f"every must be 'epoch' or a number of steps, got {every!r}")
         if path is not None and Path(path).suffix != ".keras":
@@ -92,11 +97,20 @@ class Evaluate(keras.callbacks.Callback):
         self._steps = Steps()
 
     def on_train_begin(self, logs=None):
-        self.best, self.best_epoch, self.values, self._weights, self._epoch, self._loss = None, None, [], None, None, None
+        self.best, self.best_epoch, self.values, self._weights, self._epoch, self._loss = (
+            None,
+            None,
+            [],
+            None,
+            None,
+            None,
+        )
         self._has_failed = False
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self._epoch is None and epoch > 0 and self.path is not None and _note(self.path).exists():  # resumed
+        if (
+            self._epoch is None and epoch > 0 and self.path is not None and _note(self.path).exists()
+        ):  # resumed
             noted = json.loads(_note(self.path).read_text(encoding="utf-8"))
             self.best, self.best_epoch = noted["value"], noted["epoch"]
             self._loss = None if noted.get("loss") is None else (noted["loss"][0], noted["loss"][1])
@@ -117,7 +131,10 @@ class Evaluate(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.restore_best and self.best is None and self.values and not self._has_failed:
-            warnings.warn(f"{self.name} was never finite: the model keeps its last weights, for none are the best", stacklevel=2)
+            warnings.warn(
+                f"{self.name} was never finite: the model keeps its last weights, for none are the best",
+                stacklevel=2,
+            )
         if self.restore_best and self.best is not None:
             if self._weights is not None:
                 self.model.set_weights(self._weights)
@@ -132,13 +149,20 @@ class Evaluate(keras.callbacks.Callback):
             if self.on_error == "raise":
                 raise
             where = traceback.extract_tb(error.__traceback__)[-1]
-            warnings.warn(f"{self.name} failed in epoch {self._epoch}: {error!r} ({where.filename}:{where.lineno})", stacklevel=2)
+            warnings.warn(
+                f"{self.name} failed in epoch {self._epoch}: {error!r} ({where.filename}:{where.lineno})",
+                stacklevel=2,
+            )
             value, self._has_failed = math.nan, True
         number = np.asarray(keras.ops.convert_to_numpy(value) if hasattr(value, "shape") else value)
         if number.ndim or number.dtype.kind not in "biuf":
-            raise ValueError(f"the function of {self.name} must return one number, got an array of shape {number.shape}")
+            raise ValueError(
+                f"the function of {self.name} must return one number, got an array of shape {number.shape}"
+            )
         self.values.append(float(number))
-        loss = next(((name, float(logs[name])) for name in ("val_loss", "loss") if name in (logs or {})), None)
+        loss = next(
+            ((name, float(logs[name])) for name in ("val_loss", "loss") if name in (logs or {})), None
+        )
         if self._is_better(self.values[-1], loss):
             self._loss = loss
             self.best, self.best_epoch = self.values[-1], self._epoch
@@ -148,7 +172,12 @@ class Evaluate(keras.callbacks.Callback):
                 with replacing(self.path) as beside:
                     model.save(beside)
                 with replacing(_note(self.path)) as beside:
-                    noted = {"name": self.name, "value": self.best, "epoch": self.best_epoch, "loss": self._loss}
+                    noted = {
+                        "name": self.name,
+                        "value": self.best,
+                        "epoch": self.best_epoch,
+                        "loss": self._loss,
+                    }
                     beside.write_text(json.dumps(noted), encoding="utf-8")
 
     def _is_better(self, value, loss):
@@ -156,8 +185,14 @@ class Evaluate(keras.callbacks.Callback):
             return False
         if self.best is None or value != self.best:
             return self.best is None or (value > self.best) == (self.mode == "max")
-        # Of equals the one of lower loss; losses of two kinds say nothing of each other, and NaN is not lower.
-        return loss is not None and self._loss is not None and loss[0] == self._loss[0] and loss[1] < self._loss[1]
+        # Of equals the one of lower loss; losses of two kinds say nothing of each other, and NaN is not
+        # lower.
+        return (
+            loss is not None
+            and self._loss is not None
+            and loss[0] == self._loss[0]
+            and loss[1] < self._loss[1]
+        )
 
 
 def _note(path: Path) -> Path:
@@ -168,7 +203,8 @@ def _note(path: Path) -> Path:
 class Lookahead(keras.callbacks.Callback):
     """Slow weights that follow the fast ones: every `period` steps, and at the end of each epoch, the model is set back to them.
 
-    A training that `BackupAndRestore` resumes after an epoch goes on as if it had not stopped: the two are the same there.
+    A training that `BackupAndRestore` resumes after an epoch goes on as if it had not stopped: the two are
+    the same there.
 
     Args:
         period: k, steps of the optimizer between two moves of the slow weights.
@@ -182,13 +218,21 @@ class Lookahead(keras.callbacks.Callback):
     Example:
         >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> _ = model.fit(np.ones((8, 2)), np.zeros((8, 1)), epochs=2, verbose=0, callbacks=[Lookahead(period=5, rate=0.5)])
+        >>> _ = model.fit(
+        ...     np.ones((8, 2)),
+        ...     np.zeros((8, 1)),
+        ...     epochs=2,
+        ...     verbose=0,
+        ...     callbacks=[Lookahead(period=5, rate=0.5)],
+        ... )
     """
 
     def __init__(self, period: int = 5, rate: float = 0.5):
         super().__init__()
         if period < 1 or not 0 < rate <= 1:
-            raise ValueError(f"period must be at least 1 and rate above 0 and at most 1, got {period} and {rate}")
+            raise ValueError(
+                f"period must be at least 1 and rate above 0 and at most 1, got {period} and {rate}"
+            )
         self.period, self.rate = period, rate
         self._slow: list[np.ndarray] | None = None
         self._steps = Steps()
@@ -198,11 +242,14 @@ class Lookahead(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._steps.begin_epoch(self.model)
-        if self._slow is None and self.model.built:  # after all callbacks have begun, one of which may have loaded weights
+        if (
+            self._slow is None and self.model.built
+        ):  # after all callbacks have begun, one of which may have loaded weights
             self._slow = self._fast()
 
     def on_train_batch_end(self, batch, logs=None):
-        # The last step of an epoch comes before everything that looks at its end: validation, backups, other callbacks.
+        # The last step of an epoch comes before everything that looks at its end: validation, backups, other
+        # callbacks.
         self._moved = batch + 1 == self.params.get("steps")
         if self._steps.passed(batch, self.period) or self._moved:
             self._move()
@@ -256,7 +303,10 @@ class Trace(keras.callbacks.Callback):
     ):
         super().__init__()
         if of not in ("weights", "gradients") or (of == "gradients") != (data is not None):
-            raise ValueError(f"of must be 'weights', or 'gradients' with data (x, y) to take them on, got {of!r} and data {type(data)}")
+            raise ValueError(
+                f"of must be 'weights', or 'gradients' with data (x, y) to take them on, got {of!r} and "
+                f"data {type(data)}"
+            )
         if every != "epoch" and not (isinstance(every, int) and every > 0):
             raise ValueError(f"every must be 'epoch' or a number of steps, got {every!r}")
         self.statistics = dict(statistics or {"norm": lambda array: float(np.linalg.norm(array))})
@@ -281,7 +331,9 @@ class Trace(keras.callbacks.Callback):
     def _record(self, step):
         model = self.model
         self.steps.append(step)
-        tensors = model.trainable_variables if self.of == "weights" else gradients_of_loss(model, *self._batch)
+        tensors = (
+            model.trainable_variables if self.of == "weights" else gradients_of_loss(model, *self._batch)
+        )
         for variable, tensor in zip(model.trainable_variables, tensors, strict=True):
             array = keras.ops.convert_to_numpy(tensor)
             for name, function in self.statistics.items():

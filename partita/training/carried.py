@@ -2,8 +2,9 @@
 
 loss(y, ŷ) = layer.carry(inner, y, ŷ)
 
-Keras hands a loss y and ŷ and nothing else. But the layer's call and the loss belong to one step, so what the call remembered is there,
-as a tensor of the same step, when the loss is computed: on every backend, compiled or not.
+Keras hands a loss y and ŷ and nothing else. But the layer's call and the loss belong to one step, so what the
+call remembered is there, as a tensor of the same step, when the loss is computed: on every backend, compiled
+or not.
 """
 
 from abc import ABC, abstractmethod
@@ -24,11 +25,19 @@ class Carrier(ABC):
     name: str
 
     @abstractmethod
-    def carry(self, inner: Callable[[Tensor, Tensor], Tensor], y_true: Tensor, y_pred: Tensor, ignored: int | None = None) -> Tensor:
+    def carry(
+        self,
+        inner: Callable[[Tensor, Tensor], Tensor],
+        y_true: Tensor,
+        y_pred: Tensor,
+        ignored: int | None = None,
+    ) -> Tensor:
         """The loss of each sample, given the inner one; `ignored` is the label of those whose class is not known."""
 
     @abstractmethod
-    def counted(self, y_true: Tensor, y_pred: Tensor, ignored: int | None = None) -> tuple[Tensor, Tensor] | None:
+    def counted(
+        self, y_true: Tensor, y_pred: Tensor, ignored: int | None = None
+    ) -> tuple[Tensor, Tensor] | None:
         """How much of each loss there is by the mask of the layer's features, and how much of it has a known label; None: all of it."""
 
 
@@ -48,7 +57,8 @@ class CarriedLoss(keras.losses.Loss):
         counted = self._owner.layer.counted(y_true, y_pred, ignored)
         if counted is None or self.reduction not in ("sum_over_batch_size", "mean"):
             return losses
-        # Keras leaves labels that are not known out of the mean by a mask on the losses, which a sum of losses has not.
+        # Keras leaves labels that are not known out of the mean by a mask on the losses, which a sum of
+        # losses has not.
         real, known = (ops.sum(ops.cast(part, losses.dtype)) for part in counted)
         return losses * ops.where(known > 0, real / ops.where(known > 0, known, 1), 0)
 
@@ -61,4 +71,8 @@ class CarriedLoss(keras.losses.Loss):
         return self.inner(y_true, y_pred)
 
     def get_config(self):
-        return {**super().get_config(), "layer": self._owner.name, "inner": keras.losses.serialize(self.inner)}
+        return {
+            **super().get_config(),
+            "layer": self._owner.name,
+            "inner": keras.losses.serialize(self.inner),
+        }

@@ -55,7 +55,11 @@ class Linearity:
 
 
 def linearity(
-    model: Callable[[Any], Any], x_a: Any, x_b: Any, shares: Sequence[float] | np.ndarray = (0.1, 0.3, 0.5, 0.7, 0.9), batch_size: int = 256
+    model: Callable[[Any], Any],
+    x_a: Any,
+    x_b: Any,
+    shares: Sequence[float] | np.ndarray = (0.1, 0.3, 0.5, 0.7, 0.9),
+    batch_size: int = 256,
 ) -> Linearity:
     """How far the model's output on a mixture is from the mixture of its outputs.
 
@@ -67,8 +71,8 @@ def linearity(
         batch_size: Of `predict`.
 
     Raises:
-        ValueError: if the two are not of one shape, have no rows, hold whole numbers, NaN or infinity, or a share is not from 0 to 1. Where
-            the model gives NaN, the gap is NaN.
+        ValueError: if the two are not of one shape, have no rows, hold whole numbers, NaN or infinity, or a
+            share is not from 0 to 1. Where the model gives NaN, the gap is NaN.
 
     Example:
         >>> linearity(lambda x: 2 * x, np.zeros((5, 3)), np.ones((5, 3))).gap

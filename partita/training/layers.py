@@ -63,17 +63,19 @@ class CenterLoss(keras.layers.Layer, Carrier):
         features = Dense(2)(h);  features = center(features);  outputs = Dense(10, "softmax")(features)
         model.compile("adam", loss=center.loss("sparse_categorical_crossentropy"))
 
-    Targets that are probabilities, of mixtures say, take the mean over their classes, ½ λ Σ_c y_c ‖f − c_c‖². Where the class is not known,
-    a negative id, the `ignore_class` of the inner loss or a row of zeros, a sample has no loss and does not count in the mean.
+    Targets that are probabilities, of mixtures say, take the mean over their classes, ½ λ Σ_c y_c ‖f − c_c‖².
+    Where the class is not known, a negative id, the `ignore_class` of the inner loss or a row of zeros, a
+    sample has no loss and does not count in the mean.
 
     Args:
         num_classes: How many centres, `(num_classes, features)`, are trained.
         weight: λ in ℓ + ½ λ ‖f − c_y‖².
 
     Raises:
-        ValueError: if an argument is out of range, or in training where the targets are neither class ids `(batch,)` or `(batch, 1)`
-            nor one-hot `(batch, num_classes)`; for NaN and class ids of `num_classes` or more, where the numbers are known. In a compiled
-            step these make the loss NaN, and no step is taken for that sample.
+        ValueError: if an argument is out of range, or in training where the targets are neither class ids
+            `(batch,)` or `(batch, 1)` nor one-hot `(batch, num_classes)`; for NaN and class ids of
+            `num_classes` or more, where the numbers are known. In a compiled step these make the loss NaN,
+            and no step is taken for that sample.
 
     Source: Wen, Zhang, Li, Qiao 2016.
 
@@ -97,9 +99,15 @@ class CenterLoss(keras.layers.Layer, Carrier):
 
     def build(self, input_shape):
         if len(input_shape) != 2:
-            raise ValueError(f"features must be (batch, features), got {tuple(input_shape)}: flatten or pool them")
+            raise ValueError(
+                f"features must be (batch, features), got {tuple(input_shape)}: flatten or pool them"
+            )
         self.centers = self.add_weight(
-            name="centers", shape=(self.num_classes, input_shape[-1]), initializer="zeros", dtype="float32", autocast=False
+            name="centers",
+            shape=(self.num_classes, input_shape[-1]),
+            initializer="zeros",
+            dtype="float32",
+            autocast=False,
         )
 
     def call(self, inputs):
@@ -118,11 +126,15 @@ class CenterLoss(keras.layers.Layer, Carrier):
             shares = ops.cast(targets, "float32")
             total = ops.sum(shares, axis=-1, keepdims=True)
             mean = ops.matmul(shares, centers) / ops.where(total == 0, 1.0, total)
-            spread = ops.matmul(shares, ops.sum(ops.square(centers), axis=-1)) - total[:, 0] * ops.sum(ops.square(mean), axis=-1)
+            spread = ops.matmul(shares, ops.sum(ops.square(centers), axis=-1)) - total[:, 0] * ops.sum(
+                ops.square(mean), axis=-1
+            )
             distance = total[:, 0] * ops.sum(ops.square(features - mean), axis=-1) + spread
         else:
             classes = self._classes(targets)
-            ids, known, valid = class_ids(classes if ignored is None else ops.where(classes == ignored, -1, classes), self.num_classes)
+            ids, known, valid = class_ids(
+                classes if ignored is None else ops.where(classes == ignored, -1, classes), self.num_classes
+            )
             distance = ops.sum(ops.square(features - ops.take(centers, ids, axis=0)), axis=-1)  # (batch,)
             targets = ops.cast(ops.reshape(ids, ops.shape(targets)), targets.dtype)
         losses = inner(targets, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
@@ -138,7 +150,10 @@ class CenterLoss(keras.layers.Layer, Carrier):
     def _classes(self, targets):
         classes = targets[:, 0] if targets.ndim == 2 and targets.shape[-1] == 1 else targets
         if classes.ndim != 1:
-            raise ValueError(f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got {tuple(targets.shape)}")
+            raise ValueError(
+                f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got "
+                f"{tuple(targets.shape)}"
+            )
         return classes
 
     def _known(self, targets, ignored):
@@ -159,10 +174,12 @@ class MixHidden(keras.layers.Layer, Carrier):
 
         h = mix(h);  model.compile("adam", loss=mix.loss("sparse_categorical_crossentropy"))
 
-    After an Embedding layer this is the mixup of text. A mask goes on as that of the first of the two. Where the second has ended and the
-    first has not, the first goes on alone: its features are not mixed there, and targets `(batch, time, ...)` are its own. A CRF after it
-    takes no `constraints` where lengths differ: what is cut at the end of the first, or goes on from the second to the first, may break
-    them. One such layer a model; targets may be class ids. Weights of samples and classes given to `fit` are those of the first of the two.
+    After an Embedding layer this is the mixup of text. A mask goes on as that of the first of the two. Where
+    the second has ended and the first has not, the first goes on alone: its features are not mixed there, and
+    targets `(batch, time, ...)` are its own. A CRF after it takes no `constraints` where lengths differ: what
+    is cut at the end of the first, or goes on from the second to the first, may break them. One such layer a
+    model; targets may be class ids. Weights of samples and classes given to `fit` are those of the first of
+    the two.
 
     Args:
         alpha: Of ε ~ Beta(α, α), above 0.
@@ -203,9 +220,17 @@ class MixHidden(keras.layers.Layer, Carrier):
                 self._masks = mask, mask
             return inputs
         size = ops.shape(inputs)[0]
-        shift = keras.random.randint((), 1, ops.maximum(size, 2), seed=self._generator)  # nobody is mixed with itself
+        shift = keras.random.randint(
+            (), 1, ops.maximum(size, 2), seed=self._generator
+        )  # nobody is mixed with itself
         partner = (ops.arange(size) + shift) % size
-        share = keras.random.beta((size if self.per == "sample" else 1,), self.alpha, self.alpha, dtype="float32", seed=self._generator)
+        share = keras.random.beta(
+            (size if self.per == "sample" else 1,),
+            self.alpha,
+            self.alpha,
+            dtype="float32",
+            seed=self._generator,
+        )
         self._pairs = share, partner
         broad = ops.cast(ops.reshape(share, (-1, *[1] * (inputs.ndim - 1))), inputs.dtype)
         if mask is not None:
@@ -246,7 +271,12 @@ class MixHidden(keras.layers.Layer, Carrier):
         """The targets of the second of each pair; where it has ended and they are those of each step, the first's."""
         y_true = ops.convert_to_tensor(y_true)
         second = ops.take(y_true, self._pairs[1], axis=0)
-        if self._masks is None or not of_steps or y_true.ndim < 2 or y_true.shape[1] != self._masks[1].shape[1]:
+        if (
+            self._masks is None
+            or not of_steps
+            or y_true.ndim < 2
+            or y_true.shape[1] != self._masks[1].shape[1]
+        ):
             return second
         return ops.where(_as_deep_as(self._masks[1], second), second, y_true)
 

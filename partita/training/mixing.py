@@ -2,8 +2,8 @@
 
 x̃ = ε x_a + (1 − ε) x_b,   ỹ = ε y_a + (1 − ε) y_b,   ε ~ Beta(α, α)          (SamplePairing: ε = ½ and ỹ = y_a)
 
-Neither is augmentation: f(εx_a + (1 − ε)x_b) = εf(x_a) + (1 − ε)f(x_b) has linear solutions only, so both prefer, among the models that
-fit, the one nearest to linear.
+Neither is augmentation: f(εx_a + (1 − ε)x_b) = εf(x_a) + (1 − ε)f(x_b) has linear solutions only, so both
+prefer, among the models that fit, the one nearest to linear.
 """
 
 from abc import abstractmethod
@@ -16,7 +16,16 @@ import keras
 import numpy as np
 
 from partita.backend.keras_internals import epoch_is_over
-from partita.training.blending import Batch, blend_inputs, check_batch, checked_class_weight, draw_shares, mix, partners, size
+from partita.training.blending import (
+    Batch,
+    blend_inputs,
+    check_batch,
+    checked_class_weight,
+    draw_shares,
+    mix,
+    partners,
+    size,
+)
 from partita.training.sources import arrays, source
 
 
@@ -34,24 +43,27 @@ def mixup(
     """Mix every sample of a batch with another one of it, and their targets alike.
 
     Args:
-        x: Arrays `(batch, ...)`, in any nest of lists, tuples and dicts. Numbers are mixed, as float32 where they were pixels (uint8);
-            booleans are masks, True in the mixture where either is.
+        x: Arrays `(batch, ...)`, in any nest of lists, tuples and dicts. Numbers are mixed, as float32 where
+            they were pixels (uint8); booleans are masks, True in the mixture where either is.
         y: Targets in any nest; whole numbers are classes and need `num_classes`.
         sample_weight: Weights of the samples, mixed like everything else.
         alpha: Of ε ~ Beta(α, α), above 0; 1 is uniform.
         per: `"sample"`: each sample has an ε of its own; `"batch"`: all have one.
-        num_classes: Of targets that are whole numbers: they become probabilities `(batch, ..., num_classes)`. If y is one array, floats
-            must then be probabilities with that many columns, or class ids.
-        class_weight: Class → weight w, 1 where none is given; needs `num_classes`. The weight of a mixture is Σ_c y_c w_c, mixed like the
-            targets, and times the sample weight; it is returned as the sample weight.
+        num_classes: Of targets that are whole numbers: they become probabilities `(batch, ..., num_classes)`.
+            If y is one array, floats must then be probabilities with that many columns, or class ids.
+        class_weight: Class → weight w, 1 where none is given; needs `num_classes`. The weight of a mixture is
+            Σ_c y_c w_c, mixed like the targets, and times the sample weight; it is returned as the sample
+            weight.
         seed: The same seed gives the same mixtures.
 
     Returns:
-        What was given of x, y and sample_weight, mixed: x alone, or a tuple; with `class_weight` always all three.
+        What was given of x, y and sample_weight, mixed: x alone, or a tuple; with `class_weight` always all
+            three.
 
     Raises:
-        ValueError: for token ids (mix their embeddings instead, with `MixHidden`), class ids without `num_classes`, a batch of one,
-            arrays of different lengths, NaN or infinity, what is no real number, or an argument out of range.
+        ValueError: for token ids (mix their embeddings instead, with `MixHidden`), class ids without
+            `num_classes`, a batch of one, arrays of different lengths, NaN or infinity, what is no real
+            number, or an argument out of range.
 
     Source: Zhang, Cissé, Dauphin, Lopez-Paz 2018.
 
@@ -60,12 +72,18 @@ def mixup(
         >>> bool(np.allclose(x[:, 0], y[:, 1]))
         True
     """
-    batch, rng, weights = _given(x, y, sample_weight), np.random.default_rng(seed), checked_class_weight(class_weight, num_classes)
+    batch, rng, weights = (
+        _given(x, y, sample_weight),
+        np.random.default_rng(seed),
+        checked_class_weight(class_weight, num_classes),
+    )
     rows = partners(batch, rng)
     return _returned(mix(batch, batch, rows, draw_shares(rng, len(rows), alpha, per), num_classes, weights))
 
 
-def sample_pairing(x: Any, y: Any = None, sample_weight: Any = None, *, share: float = 0.5, seed: int | None = None) -> Any:
+def sample_pairing(
+    x: Any, y: Any = None, sample_weight: Any = None, *, share: float = 0.5, seed: int | None = None
+) -> Any:
     """Mix every sample of a batch with another one of it, and keep its target.
 
     Args:
@@ -79,8 +97,8 @@ def sample_pairing(x: Any, y: Any = None, sample_weight: Any = None, *, share: f
         What was given of x, y and sample_weight.
 
     Raises:
-        ValueError: for token ids, NaN or infinity, what is no real number, a batch of one, arrays of different lengths, or a share not
-            between 0 and 1.
+        ValueError: for token ids, NaN or infinity, what is no real number, a batch of one, arrays of
+            different lengths, or a share not between 0 and 1.
 
     Source: Inoue 2018.
 
@@ -96,14 +114,20 @@ def sample_pairing(x: Any, y: Any = None, sample_weight: Any = None, *, share: f
 class _Pairs(keras.utils.PyDataset):
     """Batches of pairs: what the two kinds of mixing have in common.
 
-    Keras is told of one worker, whatever `workers` is: with several it would take batches in another order, and some of the last epoch.
-    The threads are here. Within an epoch the batches come in the order of the source, whichever index Keras asks for.
+    Keras is told of one worker, whatever `workers` is: with several it would take batches in another order,
+    and some of the last epoch. The threads are here. Within an epoch the batches come in the order of the
+    source, whichever index Keras asks for.
     """
 
-    def __init__(self, data, batch_size, shuffle, steps, seed, workers=1, use_multiprocessing=False, max_queue_size=10):
+    def __init__(
+        self, data, batch_size, shuffle, steps, seed, workers=1, use_multiprocessing=False, max_queue_size=10
+    ):
         super().__init__()
         if use_multiprocessing:
-            raise ValueError("use_multiprocessing must be False: batches are mixed on threads, which share the arrays; set workers instead")
+            raise ValueError(
+                "use_multiprocessing must be False: batches are mixed on threads, which share the arrays; "
+                "set workers instead"
+            )
         if max_queue_size < 1:
             raise ValueError(f"max_queue_size must be at least 1, got {max_queue_size}")
         self._seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
@@ -117,7 +141,9 @@ class _Pairs(keras.utils.PyDataset):
         self._ahead: dict[tuple[int, int], Future] = {}
         self._order: tuple[int, np.ndarray] | None = None
         self._lock = RLock()
-        self._places: dict[int, int] | None = None  # index that Keras asks for → place in the epoch; None outside of one
+        self._places: dict[int, int] | None = (
+            None  # index that Keras asks for → place in the epoch; None outside of one
+        )
         self._start = 0  # the place of the epoch's first batch: above 0 after epochs of fewer steps
 
     def __len__(self):
@@ -160,16 +186,22 @@ class _Pairs(keras.utils.PyDataset):
                 self._pool = ThreadPoolExecutor(self._threads, "mixing")
             for coming in range(place, min(place + self._reach + 1, len(order))):
                 if (self.epoch, coming) not in self._ahead:
-                    self._ahead[self.epoch, coming] = self._pool.submit(self._batch, order[coming], self.epoch)
+                    self._ahead[self.epoch, coming] = self._pool.submit(
+                        self._batch, order[coming], self.epoch
+                    )
             future = self._ahead.pop((self.epoch, place))
         return future.result()
 
     def _batch(self, index, epoch):
         rng = np.random.default_rng([self._seed, epoch, index])
-        return self._mix(*self._source.pair(int(index), epoch, lambda batch: partners(batch, rng)), rng, epoch)
+        return self._mix(
+            *self._source.pair(int(index), epoch, lambda batch: partners(batch, rng)), rng, epoch
+        )
 
     @abstractmethod
-    def _mix(self, batch: Batch, others: Batch, rows: np.ndarray, rng: np.random.Generator, epoch: int) -> Batch:
+    def _mix(
+        self, batch: Batch, others: Batch, rows: np.ndarray, rng: np.random.Generator, epoch: int
+    ) -> Batch:
         """The batch to train on: mixed with these rows of others."""
 
 
@@ -177,23 +209,27 @@ class Mixup(_Pairs):
     """Whatever `fit` takes, mixed anew in every batch: `model.fit(Mixup((x, y), alpha=0.2), epochs=10)`.
 
     Args:
-        data: Arrays `(x, y)` or `(x, y, sample_weight)` in any nest, a PyDataset, a `tf.data.Dataset`, a DataLoader, or a generator of
-            batches. Arrays are mixed with samples of the whole set, the others within a batch.
-        alpha, per, num_classes, class_weight: See `mixup`. Give `class_weight` here: that of `fit` takes the likeliest class of a mixture.
+        data: Arrays `(x, y)` or `(x, y, sample_weight)` in any nest, a PyDataset, a `tf.data.Dataset`, a
+            DataLoader, or a generator of batches. Arrays are mixed with samples of the whole set, the others
+            within a batch.
+        alpha, per, num_classes, class_weight: See `mixup`. Give `class_weight` here: that of `fit` takes the
+            likeliest class of a mixture.
         batch_size: Of arrays; the others bring their own batches. A batch of one sample is mixed with itself.
-        shuffle: Whether arrays, or the batches of a PyDataset, are shuffled before every epoch. The `shuffle` of `fit` has no say.
+        shuffle: Whether arrays, or the batches of a PyDataset, are shuffled before every epoch. The `shuffle`
+            of `fit` has no say.
         steps: Batches an epoch; must be given where the data do not know their length.
         seed: A batch follows from the seed, the epoch and its place in the epoch, whatever the workers.
-        **kwargs: `workers`, the threads that mix batches ahead of time (1 for data that come one after the other), and `max_queue_size`,
-            how many batches they may be ahead.
+        **kwargs: `workers`, the threads that mix batches ahead of time (1 for data that come one after the
+            other), and `max_queue_size`, how many batches they may be ahead.
 
     Attributes:
-        epoch: The epoch that is drawn, counted from 0; what is mixed follows from it and the seed. A training that is resumed sets it, by
+        epoch: The epoch that is drawn, counted from 0; what is mixed follows from it and the seed. A training
+            that is resumed sets it, by
             `keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))`.
 
     Raises:
-        ValueError: as `mixup`, or if there is no batch; while training where the data end before `steps`, or a batch holds NaN or infinity.
-            Arrays are looked at beforehand.
+        ValueError: as `mixup`, or if there is no batch; while training where the data end before `steps`, or
+            a batch holds NaN or infinity. Arrays are looked at beforehand.
 
     Example:
         >>> batches = Mixup((np.zeros((10, 3)), np.arange(10) % 2), num_classes=2, batch_size=4, seed=0)
@@ -221,7 +257,14 @@ class Mixup(_Pairs):
         self._alpha, self._per, self._num_classes = alpha, per, num_classes
 
     def _mix(self, batch, others, rows, rng, epoch):
-        return mix(batch, others, rows, draw_shares(rng, size(batch), self._alpha, self._per), self._num_classes, self._class_weight)
+        return mix(
+            batch,
+            others,
+            rows,
+            draw_shares(rng, size(batch), self._alpha, self._per),
+            self._num_classes,
+            self._class_weight,
+        )
 
 
 class SamplePairing(_Pairs):
@@ -243,7 +286,9 @@ class SamplePairing(_Pairs):
     Source: Inoue 2018, section 3.2.
 
     Example:
-        >>> pairs = SamplePairing((np.eye(10), np.arange(10)), begin=1, cycle=(8, 2), end=20, batch_size=5, seed=0)
+        >>> pairs = SamplePairing(
+        ...     (np.eye(10), np.arange(10)), begin=1, cycle=(8, 2), end=20, batch_size=5, seed=0
+        ... )
         >>> [pairs.mixes(epoch) for epoch in (0, 1, 8, 9, 10, 11, 20)]
         [False, True, True, False, False, True, False]
     """
@@ -264,14 +309,20 @@ class SamplePairing(_Pairs):
     ):
         on, off = cycle
         if begin < 0 or on < 1 or off < 0 or (end is not None and end < begin):
-            raise ValueError(f"begin, cycle and end must be epochs, in this order, got {begin}, {cycle} and {end}")
+            raise ValueError(
+                f"begin, cycle and end must be epochs, in this order, got {begin}, {cycle} and {end}"
+            )
         super().__init__(data, batch_size, shuffle, steps, seed, **kwargs)
         self._share, self._begin, self._cycle, self._end = _checked_share(share), begin, (on, off), end
 
     def mixes(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is mixed."""
         on, off = self._cycle
-        return epoch >= self._begin and (self._end is None or epoch < self._end) and (epoch - self._begin) % (on + off) < on
+        return (
+            epoch >= self._begin
+            and (self._end is None or epoch < self._end)
+            and (epoch - self._begin) % (on + off) < on
+        )
 
     def _mix(self, batch, others, rows, rng, epoch):
         if not self.mixes(epoch):
@@ -284,7 +335,10 @@ def _given(*parts: Any) -> Batch:
         parts = parts[:-1]
     batch = tuple(map(arrays, parts))
     if (count := size(batch)) < 2:
-        raise ValueError(f"a batch must have two samples at least to be mixed, got {count}: leave out the remainder, or change batch_size")
+        raise ValueError(
+            f"a batch must have two samples at least to be mixed, got {count}: leave out the remainder, or "
+            f"change batch_size"
+        )
     check_batch(batch)
     return batch
 

@@ -20,17 +20,20 @@ Target = Any  # a variable, a path, or (object, attribute)
 class Schedule(keras.callbacks.Callback):
     """Set a variable before every step or epoch to what a function of the step or epoch says.
 
-    On JAX, and in every compiled step, a Python number is compiled in: changing it changes nothing. So the target must be a variable.
+    On JAX, and in every compiled step, a Python number is compiled in: changing it changes nothing. So the
+    target must be a variable.
 
     Args:
-        variable: A `keras.Variable`; or (object, name of its attribute), `(optimizer, "learning_rate")`; or a path from the model,
-            `"optimizer.learning_rate"`; or the path of one of its variables, `"center_loss/weight"`.
-        function: Step or epoch, from 0 → value. Steps are the optimizer's, so that a resumed training goes on where it was.
+        variable: A `keras.Variable`; or (object, name of its attribute), `(optimizer, "learning_rate")`; or a
+            path from the model, `"optimizer.learning_rate"`; or the path of one of its variables,
+            `"center_loss/weight"`.
+        function: Step or epoch, from 0 → value. Steps are the optimizer's, so that a resumed training goes on
+            where it was.
         on: `"step"` or `"epoch"`.
 
     Raises:
-        ValueError: when training begins, if there is no such variable, or it is a plain number; with what to do. While training, if the
-            function gives NaN, or another shape than the variable's.
+        ValueError: when training begins, if there is no such variable, or it is a plain number; with what to
+            do. While training, if the function gives NaN, or another shape than the variable's.
 
     Example:
         >>> model = keras.Sequential([keras.layers.Dense(1)])
@@ -68,9 +71,14 @@ class Schedule(keras.callbacks.Callback):
     def _set(self, moment):
         value = np.asarray(self.function(moment))
         if value.shape != tuple(self._found.shape):
-            raise ValueError(f"the value for {self._found.path} must have the shape {tuple(self._found.shape)}, got {value.shape}")
+            raise ValueError(
+                f"the value for {self._found.path} must have the shape {tuple(self._found.shape)}, got "
+                f"{value.shape}"
+            )
         if value.dtype.kind == "f" and np.isnan(value).any():
-            raise ValueError(f"the value for {self._found.path} must be a number, got nan for {self.on} {moment}")
+            raise ValueError(
+                f"the value for {self._found.path} must be a number, got nan for {self.on} {moment}"
+            )
         _ = self.model  # on JAX the state of the step is attached to the model again
         self._found.assign(value.astype(keras.backend.standardize_dtype(self._found.dtype)))
 
@@ -106,8 +114,13 @@ def _attribute(owner: Any, name: str, target: Target) -> Any:
     except AttributeError:
         hint = ""
         if hasattr(owner, "optimizers") and name == "learning_rate":
-            hint = ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], 'learning_rate')"
-        raise ValueError(f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}") from None
+            hint = (
+                ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], "
+                "'learning_rate')"
+            )
+        raise ValueError(
+            f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}"
+        ) from None
 
 
 def _variable(owner: Any, name: str, target: Target) -> keras.Variable:
@@ -119,11 +132,16 @@ def _variable(owner: Any, name: str, target: Target) -> keras.Variable:
     if isinstance(owner, keras.optimizers.Optimizer) and name == "learning_rate":
         value = learning_rate_of(owner)
         if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
-            raise ValueError(f"{target!r} is a {type(value).__name__}, compiled into the step: compile with a number to schedule it here")
+            raise ValueError(
+                f"{target!r} is a {type(value).__name__}, compiled into the step: compile with a number to "
+                f"schedule it here"
+            )
     if not isinstance(value, keras.Variable):
         raise ValueError(
-            f"{target!r} is {value!r}, a plain {type(value).__name__}, which is compiled into the training step: changing it changes "
-            f"nothing. Make it a weight of its layer, self.{name} = self.add_weight(shape=(), initializer=..., trainable=False), "
+            f"{target!r} is {value!r}, a plain {type(value).__name__}, which is compiled into the training "
+            f"step: changing it changes "
+            f"nothing. Make it a weight of its layer, self.{name} = self.add_weight(shape=(), "
+            f"initializer=..., trainable=False), "
             "and use that weight where the number was used"
         )
     return value
@@ -132,8 +150,9 @@ def _variable(owner: Any, name: str, target: Target) -> keras.Variable:
 class Warmup(keras.callbacks.Callback):
     """Raise the learning rate from near 0 to what it is, over the first steps or epochs.
 
-    The rate is a share of what it would be otherwise, so that other callbacks and schedules, and the parts of a `MultiOptimizer`, keep
-    their say. Between steps the variable holds the full rate: that is what callbacks see, and what a backup after an epoch keeps.
+    The rate is a share of what it would be otherwise, so that other callbacks and schedules, and the parts of
+    a `MultiOptimizer`, keep their say. Between steps the variable holds the full rate: that is what callbacks
+    see, and what a backup after an epoch keeps.
 
     Args:
         epochs: How long, in epochs; or
@@ -147,7 +166,14 @@ class Warmup(keras.callbacks.Callback):
     Example:
         >>> model = keras.Sequential([keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> _ = model.fit(np.ones((8, 2)), np.zeros((8, 1)), batch_size=2, epochs=2, verbose=0, callbacks=[Warmup(epochs=1)])
+        >>> _ = model.fit(
+        ...     np.ones((8, 2)),
+        ...     np.zeros((8, 1)),
+        ...     batch_size=2,
+        ...     epochs=2,
+        ...     verbose=0,
+        ...     callbacks=[Warmup(epochs=1)],
+        ... )
     """
 
     def __init__(self, *, epochs: float | None = None, steps: int | None = None):
@@ -163,7 +189,9 @@ class Warmup(keras.callbacks.Callback):
         super().set_params(params)
         for optimizer, steps in _parts(self.model.optimizer):
             schedule = learning_rate_of(optimizer)
-            if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and not isinstance(schedule, WarmedUp):
+            if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and not isinstance(
+                schedule, WarmedUp
+            ):
                 optimizer.learning_rate = WarmedUp(schedule, steps * self._length())
                 self.model.train_function = None  # what is compiled holds the schedule as it was
 
@@ -180,7 +208,11 @@ class Warmup(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self._count.total < self._length() - 1:
             share = (self._count.total + 1) / self._length()
-            rates = [rate for part, _ in _parts(self.model.optimizer) if isinstance(rate := learning_rate_of(part), keras.Variable)]
+            rates = [
+                rate
+                for part, _ in _parts(self.model.optimizer)
+                if isinstance(rate := learning_rate_of(part), keras.Variable)
+            ]
             self._full = [(rate, np.array(keras.ops.convert_to_numpy(rate))) for rate in rates]
             for rate, full in self._full:
                 rate.assign(share * full)
@@ -213,11 +245,15 @@ class WarmedUp(keras.optimizers.schedules.LearningRateSchedule):
         return cls(keras.saving.deserialize_keras_object(config["schedule"]), config["steps"])
 
 
-def _parts(optimizer: keras.optimizers.Optimizer, steps: int = 1) -> Iterator[tuple[keras.optimizers.Optimizer, int]]:
+def _parts(
+    optimizer: keras.optimizers.Optimizer, steps: int = 1
+) -> Iterator[tuple[keras.optimizers.Optimizer, int]]:
     """The optimizers that take the steps, and how many each takes in one step of the model."""
     if (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
         yield from _parts(inner, steps)
-    elif (parts := getattr(optimizer, "optimizers", None)) is not None:  # a MultiOptimizer's, or those of two players
+    elif (
+        parts := getattr(optimizer, "optimizers", None)
+    ) is not None:  # a MultiOptimizer's, or those of two players
         for part, each in zip(parts, getattr(optimizer, "steps", (1,) * len(parts)), strict=True):
             yield from _parts(part, steps * each)
     else:

@@ -18,7 +18,10 @@ LOOKS = 2  # batches that Keras takes before the first epoch, at most, to see wh
 
 
 class Source(ABC):
-    """Where batches come from. `any_order` says whether they may be asked for out of order, and from several threads."""
+    """Where batches come from.
+
+    `any_order` says whether they may be asked for out of order, and from several threads.
+    """
 
     num_batches: int
     any_order: bool
@@ -46,7 +49,9 @@ def source(data: Any, batch_size: int, shuffle: bool, steps: int | None, seed: i
     Raises:
         ValueError: if nothing does, there is no batch, or the number of batches is not known.
     """
-    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1):
+    if steps is not None and (
+        isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1
+    ):
         raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
     found: Source
     if isinstance(data, keras.utils.PyDataset):
@@ -56,7 +61,10 @@ def source(data: Any, batch_size: int, shuffle: bool, steps: int | None, seed: i
     elif isinstance(data, Iterable):
         found = _Stream(data, steps)
     else:
-        raise ValueError(f"data must be arrays, a PyDataset, a tf.data.Dataset, a DataLoader or a generator, got {type(data).__name__}")
+        raise ValueError(
+            f"data must be arrays, a PyDataset, a tf.data.Dataset, a DataLoader or a generator, got "
+            f"{type(data).__name__}"
+        )
     if found.num_batches < 1:
         raise ValueError(f"data must hold at least one batch, got a {type(data).__name__} without any")
     return found
@@ -71,7 +79,9 @@ class _Arrays(Source):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self._arrays = tuple(map(arrays, data))
-        sizes = {len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(self._arrays) if leaf is not None}
+        sizes = {
+            len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(self._arrays) if leaf is not None
+        }
         if len(sizes) != 1 or min(sizes) < 2:
             raise ValueError(f"all arrays must have one length, of two samples at least, got {sorted(sizes)}")
         check_batch(self._arrays)
@@ -123,7 +133,11 @@ class _Indexed(Source):
 
     def order(self, epoch):
         count = self.num_batches
-        return np.random.default_rng([self._seed, epoch, count]).permutation(count) if self._shuffle else np.arange(count)
+        return (
+            np.random.default_rng([self._seed, epoch, count]).permutation(count)
+            if self._shuffle
+            else np.arange(count)
+        )
 
     def begin(self):
         self._dataset.on_epoch_begin()
@@ -133,7 +147,10 @@ class _Indexed(Source):
 
 
 class _Stream(Source):
-    """Batches one after the other, whatever their index. Those that were looked at beforehand are kept for the epoch."""
+    """Batches one after the other, whatever their index.
+
+    Those that were looked at beforehand are kept for the epoch.
+    """
 
     any_order = False
 
@@ -141,7 +158,9 @@ class _Stream(Source):
         if steps is None:
             steps = _length(data)
         if steps is None:
-            raise ValueError(f"steps must be given: a {type(data).__name__} does not know how many batches it holds")
+            raise ValueError(
+                f"steps must be given: a {type(data).__name__} does not know how many batches it holds"
+            )
         self.num_batches = steps
         self._data = data
         self._once = isinstance(data, Iterator)
@@ -158,7 +177,9 @@ class _Stream(Source):
             try:
                 batch = standard(next(self._batches))
             except StopIteration:
-                raise ValueError(f"the data end before batch {self._place} of {self.num_batches}: give fewer steps") from None
+                raise ValueError(
+                    f"the data end before batch {self._place} of {self.num_batches}: give fewer steps"
+                ) from None
             check_batch(batch, self._place)
             if len(self._kept) < LOOKS:
                 self._kept.append(batch)
@@ -211,8 +232,12 @@ def arrays(part: Any) -> Any:
         return None
     if isinstance(part, Mapping):
         return {key: arrays(value) for key, value in part.items()}
-    if isinstance(part, (list, tuple)) and any(hasattr(leaf, "shape") and leaf.shape != () for leaf in keras.tree.flatten(part)):
-        return type(part)(map(arrays, part)) if type(part) in (list, tuple) else type(part)(*map(arrays, part))
+    if isinstance(part, (list, tuple)) and any(
+        hasattr(leaf, "shape") and leaf.shape != () for leaf in keras.tree.flatten(part)
+    ):
+        return (
+            type(part)(map(arrays, part)) if type(part) in (list, tuple) else type(part)(*map(arrays, part))
+        )
     if isinstance(part, np.ma.MaskedArray):
         return np.ma.filled(part.astype(float), np.nan)  # what is masked is missing
     if hasattr(part, "columns"):

@@ -19,7 +19,12 @@ from partita.variational.gaussian import (
     reparameterize,
     split_gaussian,
 )
-from partita.variational.likelihood import BernoulliLikelihood, Likelihood, LogisticLikelihood, NormalLikelihood
+from partita.variational.likelihood import (
+    BernoulliLikelihood,
+    Likelihood,
+    LogisticLikelihood,
+    NormalLikelihood,
+)
 from partita.variational.measures import Coverage, Modes, grid, mmd, mode_coverage, ring
 from partita.variational.mixture import GaussianMixture
 from partita.variational.rounds import Rounds

@@ -30,15 +30,18 @@ class AAE(Rounds):
         computed: −E[log D(E(x))] + λ‖x − G(E(x))‖²
         dropped: KL(q(z) ‖ q°(z)), q° that of the round before; λ‖x − G(E(x))‖² stands in its place
 
-    With labels, the nets that take two inputs are given them, and the model is given pairs, `fit([x, labels])`. `encoder([x, labels])` and
-    `decoder([z, labels])` leave z to say what the label does not; `discriminator([z, labels])` asks for the prior within each label.
+    With labels, the nets that take two inputs are given them, and the model is given pairs,
+    `fit([x, labels])`. `encoder([x, labels])` and `decoder([z, labels])` leave z to say what the label does
+    not; `discriminator([z, labels])` asks for the prior within each label.
 
     Args:
-        encoder: Model that begins with `keras.Input`: x → z `(batch, d)`, or `(batch, 2 d)`, means and log-variances, for a stochastic one.
+        encoder: Model that begins with `keras.Input`: x → z `(batch, d)`, or `(batch, 2 d)`, means and
+            log-variances, for a stochastic one.
         decoder: Model that begins with `keras.Input((d,))`: z → x.
-        discriminator: Model or layer, z → a score `(batch, 1)`, log-odds that z is the prior's: no activation at the end.
-        prior: Anything with `sample(n, seed=)`: a `GaussianMixture`, a flow. 65,536 latents are drawn from it as training begins, and taken
-            at random. None is N(0, 1).
+        discriminator: Model or layer, z → a score `(batch, 1)`, log-odds that z is the prior's: no activation
+            at the end.
+        prior: Anything with `sample(n, seed=)`: a `GaussianMixture`, a flow. 65,536 latents are drawn from it
+            as training begins, and taken at random. None is N(0, 1).
         reconstruction: λ; the squared norm is summed over the features of x.
         loss, penalty, discriminator_steps, generator_steps, seed: See `GAN`; of steps, one each.
 
@@ -52,7 +55,11 @@ class AAE(Rounds):
         >>> import numpy as np
         >>> encoder = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
         >>> decoder = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
-        >>> aae = AAE(encoder, decoder, keras.Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dense(1)]))
+        >>> aae = AAE(
+        ...     encoder,
+        ...     decoder,
+        ...     keras.Sequential([keras.layers.Dense(8, activation="relu"), keras.layers.Dense(1)]),
+        ... )
         >>> aae.compile()
         >>> x = np.random.default_rng(0).normal(size=(64, 3))
         >>> sorted(aae.fit(x, verbose=0).history)
@@ -84,12 +91,23 @@ class AAE(Rounds):
         head = Head(encoder, [self._x_shape, *condition], latent, "encoder")
         made = nets.output_shape(decoder, [latent, *decoder_condition])
         if not nets.meet(made, self._x_shape):
-            raise ValueError(f"decoder must end in {(None, *self._x_shape)}, what the encoder takes, got {(None, *made)}")
-        asked = nets.input_shapes(discriminator, "discriminator")[1:] if getattr(discriminator, "inputs", None) else []
+            raise ValueError(
+                f"decoder must end in {(None, *self._x_shape)}, what the encoder takes, got {(None, *made)}"
+            )
+        asked = (
+            nets.input_shapes(discriminator, "discriminator")[1:]
+            if getattr(discriminator, "inputs", None)
+            else []
+        )
         check_discriminator(discriminator, [latent, *asked])
         if not reconstruction >= 0 or (penalty is not None and not penalty >= 0):
-            raise ValueError(f"reconstruction and penalty must be 0 or more, got {reconstruction} and {penalty}")
-        players = {"discriminator": Player((discriminator,), discriminator_steps), "generator": Player((encoder, decoder), generator_steps)}
+            raise ValueError(
+                f"reconstruction and penalty must be 0 or more, got {reconstruction} and {penalty}"
+            )
+        players = {
+            "discriminator": Player((discriminator,), discriminator_steps),
+            "generator": Player((encoder, decoder), generator_steps),
+        }
         super().__init__(players, prior, latent, seed, **kwargs)
         self.encoder, self.decoder, self.discriminator = encoder, decoder, discriminator
         self.reconstruction, self.loss_name, self.penalty = reconstruction, loss, penalty
@@ -115,9 +133,13 @@ class AAE(Rounds):
             return widen(nets.give(self.discriminator, parts[0], condition, training))
 
         if name == "generator":
-            distance = ops.mean(nets.sum_rows((widen(x) - widen(nets.give(self.decoder, z, condition, training))) ** 2))
+            distance = ops.mean(
+                nets.sum_rows((widen(x) - widen(nets.give(self.decoder, z, condition, training))) ** 2)
+            )
             self._distance.update_state(distance)
-            return rule.generator(score([real]) if rule.in_pairs else None, score([z])) + self.reconstruction * distance, None
+            return rule.generator(
+                score([real]) if rule.in_pairs else None, score([z])
+            ) + self.reconstruction * distance, None
         return discriminator_loss(rule, self.penalty, score, [real], [ops.stop_gradient(z)], self._draws)
 
     def encode(self, x: Any, seed: int | None = None) -> np.ndarray:
@@ -137,7 +159,10 @@ class AAE(Rounds):
         return self.decode(self.encode(x), self.split(x)[1])
 
     def sample(self, n: int, seed: int | None = None, condition: Any = None) -> np.ndarray:
-        """`n` draws of x: the prior's latents decoded. `condition` is `(n, ...)` where the decoder takes one."""
+        """`n` draws of x: the prior's latents decoded.
+
+        `condition` is `(n, ...)` where the decoder takes one.
+        """
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         return self.decode(self.draw_prior(n, seed), condition)
@@ -145,10 +170,18 @@ class AAE(Rounds):
     def get_config(self):
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _NETS}
         steps = {f"{name}_steps": player.steps for name, player in self.players.items()}
-        own = {"reconstruction": self.reconstruction, "loss": self.loss_name, "penalty": self.penalty, "seed": self.seed}
+        own = {
+            "reconstruction": self.reconstruction,
+            "loss": self.loss_name,
+            "penalty": self.penalty,
+            "seed": self.seed,
+        }
         return {**super().get_config(), **parts, **steps, **own}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in _NETS}
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in _NETS
+        }
         return cls(**{**config, **parts})

@@ -31,16 +31,21 @@ class ALI(Rounds):
         computed: −E log D(x, E(x)) − E log D(G(z), z), or as usual −E log(1 − D(x, E(x))) − E log D(G(z), z)
         dropped: KL of the pairs to those of the round before; `inertia` holds its place
 
-    The two forms differ for the encoder. As the argument gives it ("article"), both terms are log D: the encoder makes pairs that look more
-    like data's, the generator pairs that do, too. In the usual one ("swap") each player wants its pairs taken for the other's.
+    The two forms differ for the encoder. As the argument gives it ("article"), both terms are log D: the
+    encoder makes pairs that look more like data's, the generator pairs that do, too. In the usual one
+    ("swap") each player wants its pairs taken for the other's.
 
     Args:
-        encoder: Model that begins with `keras.Input`: x → z `(batch, d)`, or `(batch, 2 d)`, means and log-variances, for a stochastic one.
-        generator: Model that begins with `keras.Input((d,))`: z → x, or twice as long on the last axis for a stochastic one.
-        discriminator: Model of two inputs, `discriminator([x, z])` → a score `(batch, 1)`, log-odds that the pair is (x, E(x)).
+        encoder: Model that begins with `keras.Input`: x → z `(batch, d)`, or `(batch, 2 d)`, means and
+            log-variances, for a stochastic one.
+        generator: Model that begins with `keras.Input((d,))`: z → x, or twice as long on the last axis for a
+            stochastic one.
+        discriminator: Model of two inputs, `discriminator([x, z])` → a score `(batch, 1)`, log-odds that the
+            pair is (x, E(x)).
         form: "swap" or "article".
         inertia: λ of ‖G(z) − G°(z)‖² + ‖E(x) − E°(x)‖², both at the start of the round; see `GAN`.
-        penalty: Half of it times the squared norm of the discriminator's gradients at both kinds of pairs is added to its loss.
+        penalty: Half of it times the squared norm of the discriminator's gradients at both kinds of pairs is
+            added to its loss.
         discriminator_steps, generator_steps, prior, seed: See `GAN`.
 
     Raises:
@@ -83,13 +88,19 @@ class ALI(Rounds):
             raise ValueError(f"form must be one of {', '.join(_FORMS)}, got {form!r}")
         if not penalty >= 0:
             raise ValueError(f"penalty must be 0 or more, got {penalty}")
-        (x_shape, *more), (latent, *rest) = nets.input_shapes(encoder, "encoder"), nets.input_shapes(generator, "generator")
+        (x_shape, *more), (latent, *rest) = (
+            nets.input_shapes(encoder, "encoder"),
+            nets.input_shapes(generator, "generator"),
+        )
         if more or rest:
             raise ValueError("encoder and generator must take one input each")
         heads = Head(encoder, [x_shape], latent, "encoder"), Head(generator, [latent], x_shape, "generator")
         check_discriminator(discriminator, [x_shape, latent])
         steps = check_inertia(inertia, generator_steps, 5)
-        players = {"discriminator": Player((discriminator,), discriminator_steps), "generator": Player((encoder, generator), steps)}
+        players = {
+            "discriminator": Player((discriminator,), discriminator_steps),
+            "generator": Player((encoder, generator), steps),
+        }
         super().__init__(players, prior, latent, seed, **kwargs)
         self.encoder, self.generator, self.discriminator = encoder, generator, discriminator
         self.form, self.inertia, self.penalty = form, inertia, penalty
@@ -97,7 +108,9 @@ class ALI(Rounds):
 
     def call(self, inputs):
         encoder, generator = self._heads
-        return generator.read(self.generator(encoder.read(self.encoder(inputs, training=False)), training=False))
+        return generator.read(
+            self.generator(encoder.read(self.encoder(inputs, training=False)), training=False)
+        )
 
     def split(self, data):
         x, _ = nets.split_pair(data, False, "x")
@@ -108,7 +121,11 @@ class ALI(Rounds):
         encoder, generator = self._heads
         z = self.draw_latents(x)
         inertia = self.inertia if name == "generator" and before is not None else 0.0
-        starts = (self.at_start(self.encoder, before, x), self.at_start(self.generator, before, z)) if inertia else (None, None)
+        starts = (
+            (self.at_start(self.encoder, before, x), self.at_start(self.generator, before, z))
+            if inertia
+            else (None, None)
+        )
         outputs = self.encoder(x, training=training), self.generator(z, training=training)
         encoded, generated = encoder.read(outputs[0], self._draws), generator.read(outputs[1], self._draws)
         x = widen(x)
@@ -123,7 +140,9 @@ class ALI(Rounds):
             loss = ops.mean(encoder_loss) + rule.generator(None, of_generated)
             for head, start, output in zip(self._heads, starts, outputs, strict=True):
                 if inertia:
-                    loss = loss + inertia * ops.mean(nets.sum_rows((head.read(output) - head.read(start)) ** 2))
+                    loss = loss + inertia * ops.mean(
+                        nets.sum_rows((head.read(output) - head.read(start)) ** 2)
+                    )
             return loss, None
         real, fake = [x, ops.stop_gradient(encoded)], [ops.stop_gradient(generated), z]
         return discriminator_loss(rule, self.penalty, score, real, fake, self._draws)
@@ -156,5 +175,8 @@ class ALI(Rounds):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in _NETS}
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in _NETS
+        }
         return cls(**{**config, **parts})

@@ -2,7 +2,8 @@
 
 r_k(x) = π_k N(x; μ_k, Σ_k) / Σ_j π_j N(x; μ_j, Σ_j);   Σ_x r_k,   Σ_x r_k E[x],   Σ_x r_k E[x xᵀ]
 
-A row with missing values enters by the density of what was seen; what was not is replaced by its conditional moments, for each component.
+A row with missing values enters by the density of what was seen; what was not is replaced by its conditional
+moments, for each component.
 """
 
 import math
@@ -73,7 +74,9 @@ class Rows:
         limit = max(1, _NUMBERS_AT_ONCE // (k * size * size))
         if not len(self.rest):
             return
-        number = np.cumsum(np.r_[0, (self.missing[1:] != self.missing[:-1]).any(axis=1)])  # of the row's pattern
+        number = np.cumsum(
+            np.r_[0, (self.missing[1:] != self.missing[:-1]).any(axis=1)]
+        )  # of the row's pattern
         start = 0
         while start < len(self.rest):
             end = min(start + limit, int(np.searchsorted(number, number[start] + _PATTERNS_AT_ONCE)))
@@ -117,7 +120,9 @@ def _natural(gaussians: Gaussians) -> np.ndarray:
         upper = np.triu_indices(gaussians.means.shape[1])
         quadratic = -precisions[:, upper[0], upper[1]] * np.where(upper[0] == upper[1], 0.5, 1.0)
         log_det = np.linalg.slogdet(gaussians.covariances)[1]
-    constant = log_proportions - 0.5 * (log_det + gaussians.means.shape[1] * _LOG_2PI + (linear * gaussians.means).sum(axis=1))
+    constant = log_proportions - 0.5 * (
+        log_det + gaussians.means.shape[1] * _LOG_2PI + (linear * gaussians.means).sum(axis=1)
+    )
     return np.concatenate([constant[:, None], linear, quadratic], axis=1).T
 
 
@@ -126,7 +131,10 @@ def _padded(x: np.ndarray, batch_size: int) -> Iterator[tuple[Any, Any]]:
         part = x[start : start + batch_size]
         real = np.zeros(min(batch_size, 1 << (len(part) - 1).bit_length()))
         real[: len(part)] = 1.0
-        yield ops.convert_to_tensor(np.pad(part, [(0, len(real) - len(part)), (0, 0)])), ops.convert_to_tensor(real)
+        yield (
+            ops.convert_to_tensor(np.pad(part, [(0, len(real) - len(part)), (0, 0)])),
+            ops.convert_to_tensor(real),
+        )
 
 
 @compiled
@@ -153,7 +161,9 @@ def _completed(batch: tuple[np.ndarray, np.ndarray], gaussians: Gaussians) -> Mo
     by_pattern = np.zeros((len(spread), owned.shape[1]))
     np.add.at(by_pattern, pattern, owned)
     weighted = owned[:, :, None] * filled  # (rows, k, d)
-    second = np.einsum("rki,rkj->kij", weighted, filled, optimize=True) + np.einsum("pk,pkde->kde", by_pattern, spread)
+    second = np.einsum("rki,rkj->kij", weighted, filled, optimize=True) + np.einsum(
+        "pk,pkde->kde", by_pattern, spread
+    )
     if gaussians.covariances.ndim == 2:
         second = np.einsum("kdd->kd", second)
     return Moments(float((top + np.log(total)).sum()), owned.sum(axis=0), weighted.sum(axis=0), second)
@@ -179,5 +189,7 @@ def _conditional(x, missing, gaussians):
     with np.errstate(divide="ignore"):
         log_proportions = np.maximum(np.log(gaussians.proportions), -1e30)
     scores = log_proportions - 0.5 * (distance + log_det + (~missing).sum(axis=1, keepdims=True) * _LOG_2PI)
-    filled = np.where(missing[:, None, :], means + np.einsum("rkij,rkj->rki", fill[pattern], away, optimize=True), 0.0)
+    filled = np.where(
+        missing[:, None, :], means + np.einsum("rkij,rkj->rki", fill[pattern], away, optimize=True), 0.0
+    )
     return scores, filled + np.where(missing, 0.0, x)[:, None, :], pattern, spread

@@ -25,7 +25,11 @@ def split_gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
         >>> np.array(log_variance).tolist()
         [[0.0, -1.0]]
     """
-    mean, log_variance = parameters if isinstance(parameters, (list, tuple)) else ops.split(ops.convert_to_tensor(parameters), 2, axis=-1)
+    mean, log_variance = (
+        parameters
+        if isinstance(parameters, (list, tuple))
+        else ops.split(ops.convert_to_tensor(parameters), 2, axis=-1)
+    )
     return widen(mean), ops.clip(widen(log_variance), -_LARGEST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE)
 
 
@@ -85,7 +89,9 @@ def kl_between(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log
         >>> float(kl_between(zeros, zeros, zeros + 2.0, zeros)[0])
         2.0
     """
-    mean, log_variance, other_mean, other_log_variance = map(ops.convert_to_tensor, (mean, log_variance, other_mean, other_log_variance))
+    mean, log_variance, other_mean, other_log_variance = map(
+        ops.convert_to_tensor, (mean, log_variance, other_mean, other_log_variance)
+    )
     ratio = log_variance - other_log_variance
     return 0.5 * ((mean - other_mean) ** 2 * ops.exp(-other_log_variance) + ops.exp(ratio) - ratio - 1.0)
 

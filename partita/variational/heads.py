@@ -23,10 +23,15 @@ class Head:
         made = nets.output_shape(net, takes)
         is_pair = isinstance(getattr(net, "output", None), (list, tuple))
         self.net = net
-        self.stochastic = is_pair or (not nets.meet(made, shape) and nets.meet(made, (*shape[:-1], 2 * (shape[-1] or 0))))
+        self.stochastic = is_pair or (
+            not nets.meet(made, shape) and nets.meet(made, (*shape[:-1], 2 * (shape[-1] or 0)))
+        )
         if not self.stochastic and not nets.meet(made, shape):
             twice = (*shape[:-1], 2 * (shape[-1] or 0))
-            raise ValueError(f"{name} must end in {(None, *shape)}, or {(None, *twice)} to be stochastic, got {(None, *made)}")
+            raise ValueError(
+                f"{name} must end in {(None, *shape)}, or {(None, *twice)} to be stochastic, got "
+                f"{(None, *made)}"
+            )
 
     def read(self, output: Any, seed: Any = None) -> Any:
         """A draw from what the net gave if it is stochastic and there is a seed, else the mean."""

@@ -60,8 +60,8 @@ class BernoulliLikelihood(Likelihood):
     """Ones and zeros; the decoder gives log-odds.
 
     Args:
-        binarize: Whether data between 0 and 1 are probabilities from which ones and zeros are drawn, anew in each step ("dynamic
-            binarisation"). Without, they enter the formula as they are.
+        binarize: Whether data between 0 and 1 are probabilities from which ones and zeros are drawn, anew in
+            each step ("dynamic binarisation"). Without, they enter the formula as they are.
 
     Example:
         >>> x, log_odds = np.array([[1.0, 0.0]], "float32"), np.zeros((1, 2), "float32")
@@ -100,14 +100,18 @@ class _Scaled(Likelihood, ABC):
 
     def __init__(self, scale: float | str = "shared", floor: float = 1e-4, **kwargs: Any):
         super().__init__(**kwargs)
-        if (isinstance(scale, str) and scale not in _SCALES) or (not isinstance(scale, str) and not scale > 0):
+        if (isinstance(scale, str) and scale not in _SCALES) or (
+            not isinstance(scale, str) and not scale > 0
+        ):
             raise ValueError(f"scale must be a number above 0, 'shared' or 'output', got {scale!r}")
         if not floor > 0:
             raise ValueError(f"floor must be above 0, got {floor}")
         self.scale, self.floor = scale, floor
         self.numbers = 2 if scale == "output" else 1
         if scale == "shared":
-            self.log_scale = self.add_weight(name="log_scale", shape=(), initializer="zeros", dtype="float32", autocast=False)
+            self.log_scale = self.add_weight(
+                name="log_scale", shape=(), initializer="zeros", dtype="float32", autocast=False
+            )
 
     def _mean_and_log_scale(self, output):
         output = widen(output)
@@ -124,8 +128,8 @@ class NormalLikelihood(_Scaled):
     """Any real numbers: N(x; mean, scale²).
 
     Args:
-        scale: Standard deviation: a number is fixed, "shared" is one trained weight, "output" comes from the decoder, whose last axis
-            then holds means and, after them, logarithms of standard deviations.
+        scale: Standard deviation: a number is fixed, "shared" is one trained weight, "output" comes from the
+            decoder, whose last axis then holds means and, after them, logarithms of standard deviations.
         floor: Trained scales stay above it.
 
     Raises:
@@ -153,11 +157,12 @@ class NormalLikelihood(_Scaled):
 class LogisticLikelihood(_Scaled):
     """Levels of grey k / (levels − 1) in [0, 1]: the probability of a cell under a logistic law; the ends take the tails.
 
-    P(x) = σ((x + ½w − m)/s) − σ((x − ½w − m)/s), w the distance of two levels. The decoder gives m in the units of x.
+    P(x) = σ((x + ½w − m)/s) − σ((x − ½w − m)/s), w the distance of two levels. The decoder gives m in the
+    units of x.
 
     Args:
-        scale: s: a number is fixed, "shared" is one trained weight, "output" comes from the decoder, whose last axis then holds m and,
-            after them, log s.
+        scale: s: a number is fixed, "shared" is one trained weight, "output" comes from the decoder, whose
+            last axis then holds m and, after them, log s.
         floor: Trained scales stay above it.
         levels: How many, at least 2.
 
@@ -186,7 +191,8 @@ class LogisticLikelihood(_Scaled):
         x, (mean, log_scale) = widen(x), self._mean_and_log_scale(output)
         narrow, half = ops.exp(-log_scale), 0.5 / (self.levels - 1)
         above, below = (x - mean + half) * narrow, (x - mean - half) * narrow
-        # log(σ(a) − σ(b)) = −softplus(−a) − softplus(b) + log(1 − e^{b − a}): no difference of numbers near 1.
+        # log(σ(a) − σ(b)) = −softplus(−a) − softplus(b) + log(1 − e^{b − a}): no difference of numbers near
+        # 1.
         inside = -ops.softplus(-above) - ops.softplus(below) + ops.log(-ops.expm1(-2 * half * narrow))
         lowest, highest = -ops.softplus(-above), -ops.softplus(below)
         return sum_rows(ops.where(x < half, lowest, ops.where(x > 1 - half, highest, inside)))
@@ -211,11 +217,23 @@ def check_range(x: np.ndarray, likelihood: Likelihood, what: str = "x") -> None:
         ValueError: if a number does not; it names the first.
     """
     with np.errstate(invalid="ignore"):
-        if x.size and np.isfinite(ends := (x.min(), x.max())).all() and likelihood.low <= ends[0] and ends[1] <= likelihood.high:
+        if (
+            x.size
+            and np.isfinite(ends := (x.min(), x.max())).all()
+            and likelihood.low <= ends[0]
+            and ends[1] <= likelihood.high
+        ):
             return  # two passes over the data instead of five
         good = np.isfinite(x) & (x >= likelihood.low) & (x <= likelihood.high)
     if not good.all():
         row, *place = (int(index) for index in np.argwhere(~good)[0])
-        wanted = f"numbers from {likelihood.low:g} to {likelihood.high:g}" if math.isfinite(likelihood.low) else "finite numbers"
+        wanted = (
+            f"numbers from {likelihood.low:g} to {likelihood.high:g}"
+            if math.isfinite(likelihood.low)
+            else "finite numbers"
+        )
         at = f", place {', '.join(map(str, place))}" if place else ""
-        raise ValueError(f"{what} must hold {wanted} for {type(likelihood).__name__}, got {x[row, *place]:g} in row {row}{at}")
+        raise ValueError(
+            f"{what} must hold {wanted} for {type(likelihood).__name__}, got {x[row, *place]:g} in row "
+            f"{row}{at}"
+        )

@@ -73,8 +73,8 @@ def grid(side: int = 5, spacing: float = 2.0, sd: float = 0.05) -> Modes:
 def mode_coverage(samples: npt.ArrayLike, centers: npt.ArrayLike, sd: float, within: float = 3.0) -> Coverage:
     """Count the modes that samples reach, by the VEEGAN protocol: 2,500 samples, by convention.
 
-    A sample is of high quality if its distance from the nearest center is at most `within` standard deviations; a mode is covered if it is
-    the nearest of such a sample.
+    A sample is of high quality if its distance from the nearest center is at most `within` standard
+    deviations; a mode is covered if it is the nearest of such a sample.
 
     Args:
         samples: `(n, d)`.
@@ -95,11 +95,16 @@ def mode_coverage(samples: npt.ArrayLike, centers: npt.ArrayLike, sd: float, wit
     check_finite("centers", centers)
     samples, centers = np.asarray(samples, float), np.asarray(centers, float)
     if samples.ndim != 2 or centers.ndim != 2 or samples.shape[1] != centers.shape[1] or not len(samples):
-        raise ValueError(f"samples (n, d) and centers (k, d) must fit, got the shapes {samples.shape} and {centers.shape}")
+        raise ValueError(
+            f"samples (n, d) and centers (k, d) must fit, got the shapes {samples.shape} and {centers.shape}"
+        )
     if not (0 < sd < np.inf and 0 < within < np.inf):
         raise ValueError(f"sd and within must be above 0, got {sd} and {within}")
     distances = np.concatenate(
-        [np.linalg.norm(samples[start : start + _ROWS_AT_ONCE, None] - centers, axis=-1) for start in range(0, len(samples), _ROWS_AT_ONCE)]
+        [
+            np.linalg.norm(samples[start : start + _ROWS_AT_ONCE, None] - centers, axis=-1)
+            for start in range(0, len(samples), _ROWS_AT_ONCE)
+        ]
     )
     good = distances.min(axis=1) <= within * sd
     return Coverage(len(np.unique(distances.argmin(axis=1)[good])), float(good.mean()))
@@ -108,8 +113,8 @@ def mode_coverage(samples: npt.ArrayLike, centers: npt.ArrayLike, sd: float, wit
 def mmd(x: npt.ArrayLike, y: npt.ArrayLike, bandwidth: float | None = None) -> float:
     """Squared maximum mean discrepancy of two sets of samples, without bias: about 0, on either side, if they have the same law.
 
-    The kernel is Gaussian, exp(−‖a − b‖² / 2s²); s is the bandwidth, by default the median distance between points of x and of y together
-    (of a thousand of each at most, evenly taken).
+    The kernel is Gaussian, exp(−‖a − b‖² / 2s²); s is the bandwidth, by default the median distance between
+    points of x and of y together (of a thousand of each at most, evenly taken).
 
     Args:
         x: `(n, d)`, at least two.
@@ -129,7 +134,10 @@ def mmd(x: npt.ArrayLike, y: npt.ArrayLike, bandwidth: float | None = None) -> f
     """
     x, y = (np.asarray(part, float).reshape(len(np.asarray(part)), -1) for part in (x, y))
     if min(len(x), len(y)) < 2 or x.shape[1] != y.shape[1]:
-        raise ValueError(f"x (n, d) and y (m, d) must have two rows and as many columns, got the shapes {x.shape} and {y.shape}")
+        raise ValueError(
+            f"x (n, d) and y (m, d) must have two rows and as many columns, got the shapes {x.shape} and "
+            f"{y.shape}"
+        )
     check_finite("x", x)
     check_finite("y", y)
     if bandwidth is None:
@@ -140,7 +148,10 @@ def mmd(x: npt.ArrayLike, y: npt.ArrayLike, bandwidth: float | None = None) -> f
         raise ValueError(f"bandwidth must be above 0, got {bandwidth}")
 
     def total(a, b):
-        parts = (_squared_distances(a[start : start + _ROWS_AT_ONCE], b) for start in range(0, len(a), _ROWS_AT_ONCE))
+        parts = (
+            _squared_distances(a[start : start + _ROWS_AT_ONCE], b)
+            for start in range(0, len(a), _ROWS_AT_ONCE)
+        )
         return sum(float(np.exp(-part / (2 * bandwidth**2)).sum()) for part in parts)
 
     n, m = len(x), len(y)

@@ -36,20 +36,23 @@ class GaussianMixture(SavedWhole):
         computed: both, exactly
         dropped: the entropy of the data
 
-    No step lowers the likelihood. NaN marks what was not seen, and enters by the exact E-step: nothing is imputed beforehand.
+    No step lowers the likelihood. NaN marks what was not seen, and enters by the exact E-step: nothing is
+    imputed beforehand.
 
     Fitted, it has `log_prob` and `sample`, and so can be a prior of `VAE`, `GAN`, `AAE` or `ALI`.
 
     Args:
         num_components: At least 1.
         covariance: "full", "diagonal", "tied" (one full matrix for all) or "spherical".
-        floor: No eigenvalue of a covariance falls below this, in squared units of x: a component that would collapse on one point keeps
-            this width. It is the constrained maximum of the M-step, not an addition to it.
+        floor: No eigenvalue of a covariance falls below this, in squared units of x: a component that would
+            collapse on one point keeps this width. It is the constrained maximum of the M-step, not an
+            addition to it.
 
     Attributes:
         proportions: `(k,)`.
         means: `(k, d)`.
-        covariances: `(k, d, d)`, `(k, d)`, `(d, d)` or `(k,)`, by form. All three are float64 arrays, None before `fit`.
+        covariances: `(k, d, d)`, `(k, d)`, `(d, d)` or `(k,)`, by form. All three are float64 arrays, None
+            before `fit`.
         history: Mean log-likelihood of a row, before each step and after the last.
         converged: Whether the last step raised it by less than `tol`.
 
@@ -98,10 +101,14 @@ class GaussianMixture(SavedWhole):
         """Fit to data and return the mixture itself.
 
         Args:
-            x: `(n, d)`; NaN, or masked in a masked array, where a value is missing. At least as many rows as components.
-            max_steps: EM steps of a start at most. If the best start has not converged by then, a `ConvergenceWarning` says so.
-            tol: A start has converged, and ends, when a step raises the mean log-likelihood of a row by less. Below 0 it takes `max_steps`.
-            initial: Proportions, means and covariances to begin from, in the shapes of the attributes; by default clusters of k-means.
+            x: `(n, d)`; NaN, or masked in a masked array, where a value is missing. At least as many rows as
+                components.
+            max_steps: EM steps of a start at most. If the best start has not converged by then, a
+                `ConvergenceWarning` says so.
+            tol: A start has converged, and ends, when a step raises the mean log-likelihood of a row by less.
+                Below 0 it takes `max_steps`.
+            initial: Proportions, means and covariances to begin from, in the shapes of the attributes; by
+                default clusters of k-means.
             starts: How many times to begin anew from other clusters; the best is kept.
             batch_size: Rows of an E-step on the device at once.
             seed: Of the clusters.
@@ -111,18 +118,30 @@ class GaussianMixture(SavedWhole):
         """
         x = _rows_of(x)
         if x.ndim != 2 or np.isnan(x).all(axis=0).any():
-            raise ValueError(f"x must be (n, d), finite or NaN, with something seen in each column, got the shape {x.shape}")
+            raise ValueError(
+                f"x must be (n, d), finite or NaN, with something seen in each column, got the shape "
+                f"{x.shape}"
+            )
         check_finite("x", np.where(np.isnan(x), 0.0, x))
         if len(x) < self.num_components:
-            raise ValueError(f"x must have at least {self.num_components} rows, one for each component, got {len(x)}")
+            raise ValueError(
+                f"x must have at least {self.num_components} rows, one for each component, got {len(x)}"
+            )
         if max_steps < 1 or starts < 1 or batch_size < 1:
-            raise ValueError(f"max_steps, starts and batch_size must be at least 1, got {max_steps}, {starts} and {batch_size}")
+            raise ValueError(
+                f"max_steps, starts and batch_size must be at least 1, got {max_steps}, {starts} and "
+                f"{batch_size}"
+            )
         shift = np.nanmean(x, axis=0)  # products of x lose digits far from 0
         with double_precision():
             rows = Rows(x - shift, batch_size)
             best = -np.inf
             for number in range(1 if initial is not None else starts):
-                begin = self._begin(x - shift, seed + number) if initial is None else self._checked(initial, x.shape[1], shift)
+                begin = (
+                    self._begin(x - shift, seed + number)
+                    if initial is None
+                    else self._checked(initial, x.shape[1], shift)
+                )
                 *path, last = self._climb(rows, begin, len(x), max_steps, tol)
                 values = [*(value for value, _ in path), last[0]]
                 if values[-1] > best or number == 0:
@@ -131,14 +150,18 @@ class GaussianMixture(SavedWhole):
                     self._keep(last[1], shift)
         if not self.converged and tol >= 0:
             warnings.warn(
-                f"EM has not converged in {max_steps} steps: the last raised the mean log-likelihood of a row by "
-                f"{self.history[-1] - self.history[-2]:.2g}, more than tol, {tol:g}. Raise max_steps, or give a larger tol",
+                f"EM has not converged in {max_steps} steps: the last raised the mean log-likelihood of a "
+                f"row by "
+                f"{self.history[-1] - self.history[-2]:.2g}, more than tol, {tol:g}. Raise max_steps, or "
+                f"give a larger tol",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         return self
 
-    def _climb(self, rows: Rows, gaussians: Gaussians, count: int, max_steps: int, tol: float) -> Iterator[tuple[float, Gaussians]]:
+    def _climb(
+        self, rows: Rows, gaussians: Gaussians, count: int, max_steps: int, tol: float
+    ) -> Iterator[tuple[float, Gaussians]]:
         """(mean log-likelihood, components) from the start on, each after one step more."""
         before = -np.inf
         for step in range(max_steps + 1):
@@ -163,13 +186,17 @@ class GaussianMixture(SavedWhole):
         else:
             covariances = moments.second / safe[..., None] - means[:, :, None] * means[:, None, :]
             if self.covariance == "tied":
-                covariances = np.tensordot(np.where(owns, count, 0.0) / count[owns].sum(), covariances, 1)[None]
+                covariances = np.tensordot(np.where(owns, count, 0.0) / count[owns].sum(), covariances, 1)[
+                    None
+                ]
             values, vectors = np.linalg.eigh((covariances + covariances.swapaxes(1, 2)) / 2)
             covariances = (vectors * np.maximum(values, self.floor)[:, None, :]) @ vectors.swapaxes(1, 2)
             covariances = np.broadcast_to(covariances, (len(count), size, size))
         if not owns.all() and old is not None:  # a component that owns nothing may be anything: it stays
             means = np.where(owns[:, None], means, old.means)
-            covariances = np.where(owns.reshape(-1, *[1] * (covariances.ndim - 1)), covariances, old.covariances)
+            covariances = np.where(
+                owns.reshape(-1, *[1] * (covariances.ndim - 1)), covariances, old.covariances
+            )
         return Gaussians(count / count.sum(), means, covariances)
 
     def _begin(self, x: np.ndarray, seed: int) -> Gaussians:
@@ -191,9 +218,14 @@ class GaussianMixture(SavedWhole):
         wanted = ((k,), (k, size), shapes[self.covariance])
         parts = [np.asarray(part, float) for part in initial]
         if [part.shape for part in parts] != [*wanted] or not all(np.isfinite(part).all() for part in parts):
-            raise ValueError(f"initial must be finite proportions, means, covariances {wanted}, got {[part.shape for part in parts]}")
+            raise ValueError(
+                f"initial must be finite proportions, means, covariances {wanted}, got "
+                f"{[part.shape for part in parts]}"
+            )
         if parts[0].min() < 0 or not np.isclose(parts[0].sum(), 1.0):
-            raise ValueError(f"initial proportions must be 0 or more and add up to 1, got {parts[0].tolist()}")
+            raise ValueError(
+                f"initial proportions must be 0 or more and add up to 1, got {parts[0].tolist()}"
+            )
         matrix = parts[2].ndim == 3 or self.covariance == "tied"
         if (np.linalg.eigvalsh(parts[2]) if matrix else parts[2]).min() <= 0:
             raise ValueError("initial covariances must be positive definite")
@@ -208,7 +240,9 @@ class GaussianMixture(SavedWhole):
 
     def _keep(self, gaussians, shift):
         self.proportions, self.means = gaussians.proportions, gaussians.means + shift
-        narrowed = {"spherical": lambda matrix: matrix[:, 0], "tied": lambda matrix: matrix[0]}.get(self.covariance, lambda matrix: matrix)
+        narrowed = {"spherical": lambda matrix: matrix[:, 0], "tied": lambda matrix: matrix[0]}.get(
+            self.covariance, lambda matrix: matrix
+        )
         self.covariances = np.array(narrowed(gaussians.covariances))
 
     @property
@@ -222,7 +256,10 @@ class GaussianMixture(SavedWhole):
         return self.log_prob(ops.convert_to_tensor(x))
 
     def log_prob(self, x: Tensor) -> Any:
-        """log q(x) `(rows,)` in nats. Of an array with NaN the density of what was seen; of a tensor a tensor, to be differentiated."""
+        """log q(x) `(rows,)` in nats.
+
+        Of an array with NaN the density of what was seen; of a tensor a tensor, to be differentiated.
+        """
         if ops.is_tensor(x) or isinstance(x, keras.KerasTensor):
             return ops.logsumexp(log_densities(x, self.gaussians), axis=-1)
         with np.errstate(invalid="ignore"):  # NaN stays NaN
@@ -266,7 +303,10 @@ class GaussianMixture(SavedWhole):
         else:
             which = np.asarray(components)
         if which.shape != (n,) or which.min() < 0 or which.max() >= self.num_components:
-            raise ValueError(f"components must be {n} numbers from 0 to {self.num_components - 1}, got the shape {which.shape}")
+            raise ValueError(
+                f"components must be {n} numbers from 0 to {self.num_components - 1}, got the shape "
+                f"{which.shape}"
+            )
         noise = rng.normal(size=(n, gaussians.means.shape[1]))
         if gaussians.covariances.ndim == 2:
             return (gaussians.means[which] + np.sqrt(gaussians.covariances)[which] * noise).astype("float32")
@@ -280,7 +320,9 @@ class GaussianMixture(SavedWhole):
 
     def load_own_variables(self, store):
         if "means" in {*store.keys()}:
-            proportions, means, covariances = (np.array(store[name]) for name in ("proportions", "means", "covariances"))
+            proportions, means, covariances = (
+                np.array(store[name]) for name in ("proportions", "means", "covariances")
+            )
             self._checked((proportions, means, covariances), (0, *means.shape)[-1], np.zeros(()))
             self.proportions, self.means, self.covariances = proportions, means, covariances
 
@@ -295,4 +337,8 @@ class GaussianMixture(SavedWhole):
 
 def _rows_of(x: Any) -> np.ndarray:
     """A table, list, tensor or array as float64, NaN where a value is missing."""
-    return np.ma.filled(x.astype(float), np.nan) if isinstance(x, np.ma.MaskedArray) else np.asarray(as_numbers("x", x), float)
+    return (
+        np.ma.filled(x.astype(float), np.nan)
+        if isinstance(x, np.ma.MaskedArray)
+        else np.asarray(as_numbers("x", x), float)
+    )

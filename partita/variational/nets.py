@@ -89,7 +89,9 @@ def run(net: Any, x: Any, condition: Any = None, rows_at_once: int = 1024) -> An
         made = net.predict(inputs, batch_size=rows_at_once, verbose=0)
     else:
         made = keras.tree.map_structure(ops.convert_to_numpy, net(inputs, training=False))
-    return keras.tree.map_structure(lambda part: np.asarray(part, np.result_type(part.dtype, np.float32)), made)
+    return keras.tree.map_structure(
+        lambda part: np.asarray(part, np.result_type(part.dtype, np.float32)), made
+    )
 
 
 def refuse_targets(y: Any, sample_weight: Any) -> None:
@@ -109,7 +111,9 @@ def check_rows(x: Any, shape: Shape, what: str) -> None:
         ValueError: if it does not.
     """
     if not meet(tuple(np.shape(x)[1:]), shape):
-        raise ValueError(f"{what} must have the shape (batch, {', '.join(map(str, shape))}), got {tuple(np.shape(x))}")
+        raise ValueError(
+            f"{what} must have the shape (batch, {', '.join(map(str, shape))}), got {tuple(np.shape(x))}"
+        )
 
 
 def checked_validation(data: Any, check: Any, bounds: tuple[float, float]) -> Any:
@@ -122,7 +126,10 @@ def checked_validation(data: Any, check: Any, bounds: tuple[float, float]) -> An
         return checked(data, check, bounds=bounds)
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
     if y is not None or sample_weight is not None:
-        raise ValueError("validation_data takes neither targets nor weights: a condition goes in as validation_data=([x, condition],)")
+        raise ValueError(
+            "validation_data takes neither targets nor weights: a condition goes in as validation_data=([x, "
+            "condition],)"
+        )
     try:
         return (checked(x, check, bounds=bounds),)
     except ValueError as error:

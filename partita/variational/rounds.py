@@ -1,6 +1,7 @@
 """Training in rounds: two players, each with variables, a loss, an optimizer and a number of steps; all that depends on the backend.
 
-a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  then  θ_G ← θ_G − ∇L_G(θ_D, θ_G)  `generator_steps` times
+a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  then  θ_G ← θ_G − ∇L_G(θ_D, θ_G)
+`generator_steps` times
 """
 
 import functools
@@ -73,11 +74,16 @@ class RoundsOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self):
-        return [*super().variables, *(variable for optimizer, _ in self._parts() for variable in optimizer.variables)]
+        return [
+            *super().variables,
+            *(variable for optimizer, _ in self._parts() for variable in optimizer.variables),
+        ]
 
     @property
     def learning_rate(self):
-        raise AttributeError("two optimizers have no one learning rate: see generator_optimizer and discriminator_optimizer")
+        raise AttributeError(
+            "two optimizers have no one learning rate: see generator_optimizer and discriminator_optimizer"
+        )
 
     def finalize_variable_values(self, var_list):
         for optimizer, group in self._parts():
@@ -104,13 +110,14 @@ class Streak(keras.metrics.Metric):
 class Rounds(SavedWithSeeds, ABC):
     """The contract of a model that trains in rounds, under `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
 
-    A round takes one batch of the data. Every step of both players sees all of it, with latents of its own: first the discriminator's
-    steps, then the generator's. On JAX and TensorFlow a round is compiled as one piece. Both optimizers' states, and that of the draws, are
-    saved with the model and restored.
+    A round takes one batch of the data. Every step of both players sees all of it, with latents of its own:
+    first the discriminator's steps, then the generator's. On JAX and TensorFlow a round is compiled as one
+    piece. Both optimizers' states, and that of the draws, are saved with the model and restored.
 
-    Logs hold "discriminator_loss" and "generator_loss" (means over the steps), and "pinned", the rounds in a row in which the discriminator
-    was sure of everything. `evaluate` gives the same losses without a step. A `Watchdog` comes along. Data with NaN or infinity are
-    refused: arrays before the first round, batches of a dataset before the round that they are for.
+    Logs hold "discriminator_loss" and "generator_loss" (means over the steps), and "pinned", the rounds in a
+    row in which the discriminator was sure of everything. `evaluate` gives the same losses without a step. A
+    `Watchdog` comes along. Data with NaN or infinity are refused: arrays before the first round, batches of a
+    dataset before the round that they are for.
 
     A condition goes in as `fit([x, condition])`, where nets have two inputs.
 
@@ -122,7 +129,14 @@ class Rounds(SavedWithSeeds, ABC):
 
     conditional = False
 
-    def __init__(self, players: Mapping[str, Player], prior: Any, latent_shape: tuple[Any, ...], seed: int | None, **kwargs: Any):
+    def __init__(
+        self,
+        players: Mapping[str, Player],
+        prior: Any,
+        latent_shape: tuple[Any, ...],
+        seed: int | None,
+        **kwargs: Any,
+    ):
         super().__init__(**kwargs)
         for name, player in players.items():
             if player.steps < 1:
@@ -138,7 +152,9 @@ class Rounds(SavedWithSeeds, ABC):
         self.built = True
 
     @abstractmethod
-    def player_loss(self, name: str, x: Any, condition: Any, training: bool, before: Mapping[int, Any] | None) -> tuple[Any, Any]:
+    def player_loss(
+        self, name: str, x: Any, condition: Any, training: bool, before: Mapping[int, Any] | None
+    ) -> tuple[Any, Any]:
         """The loss of a player, a scalar, and how sure the discriminator is (None for the generator).
 
         `before` has, by `id` of the variable, the values at the start of the round; None outside of one.
@@ -148,24 +164,41 @@ class Rounds(SavedWithSeeds, ABC):
     def split(self, data: Any) -> tuple[Any, Any]:
         """(x, condition) of a batch; raises what is wrong with its shapes."""
 
-    def compile(self, generator_optimizer: Any = None, discriminator_optimizer: Any = None, **options: Any) -> None:
+    def compile(
+        self, generator_optimizer: Any = None, discriminator_optimizer: Any = None, **options: Any
+    ) -> None:
         """Say how to train.
 
         Args:
-            generator_optimizer, discriminator_optimizer: Keras optimizers, or their names; by default Adam, 1e-3, β₁ = 0.5.
-            options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`: see `keras.Model.compile`.
+            generator_optimizer, discriminator_optimizer: Keras optimizers, or their names; by default Adam,
+                1e-3, β₁ = 0.5.
+            options: `run_eagerly`, `steps_per_execution`, `jit_compile`, `auto_scale_loss`: see
+                `keras.Model.compile`.
 
         Raises:
             ValueError: if both are the same object.
         """
         chosen = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
-        if generator_optimizer is not None and generator_optimizer is discriminator_optimizer and not isinstance(generator_optimizer, str):
+        if (
+            generator_optimizer is not None
+            and generator_optimizer is discriminator_optimizer
+            and not isinstance(generator_optimizer, str)
+        ):
             raise ValueError("discriminator_optimizer must be an optimizer of its own, got the generator's")
-        if unknown := options.keys() - {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}:
-            raise ValueError(f"compile takes two optimizers and options of execution, got {', '.join(sorted(unknown))}")
+        if unknown := options.keys() - {
+            "run_eagerly",
+            "steps_per_execution",
+            "jit_compile",
+            "auto_scale_loss",
+        }:
+            raise ValueError(
+                f"compile takes two optimizers and options of execution, got {', '.join(sorted(unknown))}"
+            )
         scaled = options.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
         given = {
-            name: keras.optimizers.Adam(1e-3, beta_1=0.5) if optimizer is None else keras.optimizers.get(optimizer)
+            name: keras.optimizers.Adam(1e-3, beta_1=0.5)
+            if optimizer is None
+            else keras.optimizers.get(optimizer)
             for name, optimizer in chosen.items()
         }
         self._steppers = {
@@ -174,15 +207,23 @@ class Rounds(SavedWithSeeds, ABC):
             else optimizer
             for name, optimizer in given.items()
         }
-        movable = {name: [v for net in player.nets for v in net.trainable_variables] for name, player in self.players.items()}
-        self._movable = MappingProxyType(movable)  # what Keras sees in a dict becomes the model's own, and is saved twice
+        movable = {
+            name: [v for net in player.nets for v in net.trainable_variables]
+            for name, player in self.players.items()
+        }
+        self._movable = MappingProxyType(
+            movable
+        )  # what Keras sees in a dict becomes the model's own, and is saved twice
         rounds = RoundsOptimizer(
             [self._steppers[name] for name in self.players],
             [self._movable[name] for name in self.players],
             [player.steps for player in self.players.values()],
         )
         super().compile(rounds, **{**options, "auto_scale_loss": False})
-        self._compiled_with = {**{f"{name}_optimizer": optimizer for name, optimizer in given.items()}, **options}
+        self._compiled_with = {
+            **{f"{name}_optimizer": optimizer for name, optimizer in given.items()},
+            **options,
+        }
 
     @property
     def generator_optimizer(self) -> Any:
@@ -196,7 +237,9 @@ class Rounds(SavedWithSeeds, ABC):
 
     @property
     def metrics(self):
-        return [metric for metric in super().metrics if metric.name != "loss"]  # a sum over players says nothing
+        return [
+            metric for metric in super().metrics if metric.name != "loss"
+        ]  # a sum over players says nothing
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """What `evaluate` measures: both losses, without a step."""
@@ -211,7 +254,9 @@ class Rounds(SavedWithSeeds, ABC):
         given = options.pop("callbacks", None)
         own = [] if any(isinstance(callback, Watchdog) for callback in all_of(given)) else [Watchdog()]
         x = checked(x, self._check)
-        options["validation_data"] = nets.checked_validation(options.get("validation_data"), self._check, _ANYWHERE)
+        options["validation_data"] = nets.checked_validation(
+            options.get("validation_data"), self._check, _ANYWHERE
+        )
         with refusals(keeper := Keeper()):
             return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
 
@@ -278,21 +323,35 @@ class Rounds(SavedWithSeeds, ABC):
         self._measured[name].update_state(loss)
         if certainty is not None:
             self._pinned.update_state(certainty > _SURE)
-        return loss + sum(ops.cast(ops.sum(penalty), loss.dtype) for net in self.players[name].nets for penalty in net.losses)
+        return loss + sum(
+            ops.cast(ops.sum(penalty), loss.dtype)
+            for net in self.players[name].nets
+            for penalty in net.losses
+        )
 
     def train_step(self, *args):
         *state, data = args
         x, condition = self._data(*keras.utils.unpack_x_y_sample_weight(data))
         turns = [
-            Turn(self._movable[name], self._steppers[name], player.steps, functools.partial(self._loss, name, x, condition))
+            Turn(
+                self._movable[name],
+                self._steppers[name],
+                player.steps,
+                functools.partial(self._loss, name, x, condition),
+            )
             for name, player in self.players.items()
         ]
         return engine().play_round(self, turns, *state)
 
     def get_compile_config(self):
-        return {name: keras.saving.serialize_keras_object(value) for name, value in getattr(self, "_compiled_with", {}).items()}
+        return {
+            name: keras.saving.serialize_keras_object(value)
+            for name, value in getattr(self, "_compiled_with", {}).items()
+        }
 
     def compile_from_config(self, config):
         if config:
-            self.compile(**{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()})
+            self.compile(
+                **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
+            )
             self.optimizer.build(self.trainable_variables)

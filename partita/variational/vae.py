@@ -17,7 +17,13 @@ from partita.datasets import Keeper, checked, refusals, whole
 from partita.finite import StopOnNonFinite, as_numbers, check_finite
 from partita.saving import SavedWithSeeds
 from partita.variational import nets
-from partita.variational.gaussian import StandardNormal, kl_to_standard, normal_log_prob, reparameterize, split_gaussian
+from partita.variational.gaussian import (
+    StandardNormal,
+    kl_to_standard,
+    normal_log_prob,
+    reparameterize,
+    split_gaussian,
+)
 from partita.variational.likelihood import NAMED, Likelihood, check_range
 
 _PARTS = ("encoder", "decoder", "likelihood", "beta", "prior")
@@ -35,30 +41,39 @@ class VAE(SavedWithSeeds):
         computed: −E[log q(x|z)] + KL(p(z|x) ‖ q(z))
         dropped: the entropy of the data
 
-    `evaluate` and the logs give, in nats a row: "reconstruction" −log q(x|z), "kl", and "bound", an upper bound on −log q(x): their sum, or
-    with k samples the tighter one. "loss" is what is minimised, with β and free bits.
+    `evaluate` and the logs give, in nats a row: "reconstruction" −log q(x|z), "kl", and "bound", an upper
+    bound on −log q(x): their sum, or with k samples the tighter one. "loss" is what is minimised, with β and
+    free bits.
 
-    A conditional model has nets of two inputs, `encoder([x, condition])` and `decoder([z, condition])`, and is given pairs:
-    `fit([x, condition])`, `encode([x, condition])`, `decode(z, condition)`, `sample(n, condition=...)`.
+    A conditional model has nets of two inputs, `encoder([x, condition])` and `decoder([z, condition])`, and
+    is given pairs: `fit([x, condition])`, `encode([x, condition])`, `decode(z, condition)`,
+    `sample(n, condition=...)`.
 
     Args:
-        encoder: Model that begins with `keras.Input`: x → `(batch, 2 latent)`, means and then log-variances, or the two as a pair.
-        decoder: Model or layer, z → what the likelihood needs, in the shape of x (with `scale="output"` twice as long on the last axis).
+        encoder: Model that begins with `keras.Input`: x → `(batch, 2 latent)`, means and then log-variances,
+            or the two as a pair.
+        decoder: Model or layer, z → what the likelihood needs, in the shape of x (with `scale="output"` twice
+            as long on the last axis).
         likelihood: q(x|z): "normal", "bernoulli" or "logistic", or a `Likelihood` with settings.
-        beta: Weight of the KL in training: a number, or a schedule (any `keras.optimizers.schedules`, a function of the step).
-        free_bits: The KL of a latent dimension counts as this many nats at least (mean of the batch; with a prior of one's own, the KL
-            of all as this many a dimension).
-        prior: q(z): anything with `log_prob(z)`, made of Keras's operations, and `sample(n, seed=)`; a flow or a `GaussianMixture`, say.
-            Weights of a prior that is a Keras model are trained along, unless its `trainable` is False. None is N(0, 1).
+        beta: Weight of the KL in training: a number, or a schedule (any `keras.optimizers.schedules`, a
+            function of the step).
+        free_bits: The KL of a latent dimension counts as this many nats at least (mean of the batch; with a
+            prior of one's own, the KL of all as this many a dimension).
+        prior: q(z): anything with `log_prob(z)`, made of Keras's operations, and `sample(n, seed=)`; a flow
+            or a `GaussianMixture`, say. Weights of a prior that is a Keras model are trained along, unless
+            its `trainable` is False. None is N(0, 1).
         samples: With k > 1 training maximises the importance-weighted bound with k draws.
         seed: Of all draws.
 
     Raises:
-        ValueError: if an argument or a shape does not fit, `prior` lacks a method, or data are not finite or lie outside the likelihood's
-            range: arrays before the training, batches of a dataset before the step that they are for.
-        FloatingPointError: out of `fit`, if the loss is not finite; see `partita.finite.StopOnNonFinite`, which comes along.
+        ValueError: if an argument or a shape does not fit, `prior` lacks a method, or data are not finite or
+            lie outside the likelihood's range: arrays before the training, batches of a dataset before the
+            step that they are for.
+        FloatingPointError: out of `fit`, if the loss is not finite; see `partita.finite.StopOnNonFinite`,
+            which comes along.
 
-    Source: Kingma, Welling 2014; Burda et al. 2016 (k samples); Higgins et al. 2017 (β); Kingma et al. 2016 (free bits).
+    Source: Kingma, Welling 2014; Burda et al. 2016 (k samples); Higgins et al. 2017 (β); Kingma et al. 2016
+    (free bits).
 
     Example:
         >>> import keras
@@ -87,35 +102,50 @@ class VAE(SavedWithSeeds):
     ):
         super().__init__(**kwargs)
         if isinstance(likelihood, str) and likelihood not in NAMED:
-            raise ValueError(f"likelihood must be one of {', '.join(NAMED)}, or a Likelihood, got {likelihood!r}")
+            raise ValueError(
+                f"likelihood must be one of {', '.join(NAMED)}, or a Likelihood, got {likelihood!r}"
+            )
         if not free_bits >= 0 or not (callable(beta) or beta >= 0):
             raise ValueError(f"beta and free_bits must be 0 or more, got {beta} and {free_bits}")
         if samples < 1 or (samples > 1 and (free_bits or beta != 1.0)):
             raise ValueError(f"samples must be at least 1, and 1 with beta or free_bits, got {samples}")
         for method in ("log_prob", "sample"):
             if prior is not None and not callable(getattr(prior, method, None)):
-                raise ValueError(f"prior must have the methods log_prob and sample, got {type(prior).__name__} without {method}")
+                raise ValueError(
+                    f"prior must have the methods log_prob and sample, got {type(prior).__name__} without "
+                    f"{method}"
+                )
         self.encoder, self.decoder = encoder, decoder
         self.likelihood = NAMED[likelihood]() if isinstance(likelihood, str) else likelihood
         self.beta, self.free_bits, self.prior, self.samples, self.seed = beta, free_bits, prior, samples, seed
         self._x_shape, *condition = nets.input_shapes(encoder, "encoder")
-        decoder_condition = (nets.input_shapes(decoder, "decoder") if getattr(decoder, "inputs", None) else [])[1:]
+        decoder_condition = (
+            nets.input_shapes(decoder, "decoder") if getattr(decoder, "inputs", None) else []
+        )[1:]
         self.conditional = bool(condition or decoder_condition)
         parameters = encoder.output_shape
         is_pair = isinstance(parameters[0], (list, tuple))
         width = parameters[0][-1] if is_pair else parameters[-1]
         if not is_pair and (len(parameters) != 2 or width % 2):
-            raise ValueError(f"encoder must end in (batch, 2 latent), means and then log-variances, got {tuple(parameters)}")
+            raise ValueError(
+                f"encoder must end in (batch, 2 latent), means and then log-variances, got "
+                f"{tuple(parameters)}"
+            )
         self.latent: int = width if is_pair else width // 2
         takes: list[nets.Shape] = [(self.latent,), *decoder_condition]
         nets.build(decoder, takes, "decoder")
         wanted = (*self._x_shape[:-1], self.likelihood.numbers * (self._x_shape[-1] or 1))
         if not nets.meet(made := nets.output_shape(decoder, takes), wanted):
-            raise ValueError(f"decoder must end in (batch, {', '.join(map(str, wanted))}) for this likelihood, got (batch, {made})")
+            raise ValueError(
+                f"decoder must end in (batch, {', '.join(map(str, wanted))}) for this likelihood, got "
+                f"(batch, {made})"
+            )
         if isinstance(prior, keras.layers.Layer) and not prior.built:
             prior.build((None, self.latent))
         self._draws = keras.random.SeedGenerator(seed)
-        self._step = self.add_weight(name="step", shape=(), initializer="zeros", dtype="int32", trainable=False)
+        self._step = self.add_weight(
+            name="step", shape=(), initializer="zeros", dtype="int32", trainable=False
+        )
         self._measured = {name: keras.metrics.Mean(name=name) for name in ("reconstruction", "kl", "bound")}
         self._pieces: dict[int, Any] = {}
         self.built = True
@@ -162,16 +192,30 @@ class VAE(SavedWithSeeds):
         log_likelihood = ops.reshape(self.likelihood.log_prob(repeated(x), output), (-1, samples))
         prior = self.prior or StandardNormal(self.latent)
         log_posterior = ops.sum(normal_log_prob(z, means, log_variances), axis=-1)
-        log_ratio = ops.reshape(log_posterior - ops.cast(prior.log_prob(z), log_posterior.dtype), (-1, samples))
-        kl = kl_to_standard(mean, log_variance) if self.prior is None else ops.mean(log_ratio, axis=1, keepdims=True)
+        log_ratio = ops.reshape(
+            log_posterior - ops.cast(prior.log_prob(z), log_posterior.dtype), (-1, samples)
+        )
+        kl = (
+            kl_to_standard(mean, log_variance)
+            if self.prior is None
+            else ops.mean(log_ratio, axis=1, keepdims=True)
+        )
         return log_likelihood, log_ratio, kl
 
     def fit(self, x=None, y=None, **options):
-        nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach `compute_loss`
+        nets.refuse_targets(
+            y, options.get("sample_weight")
+        )  # weights without targets do not reach `compute_loss`
         given = options.pop("callbacks", None)
-        own = [] if any(isinstance(callback, StopOnNonFinite) for callback in all_of(given)) else [StopOnNonFinite()]
+        own = (
+            []
+            if any(isinstance(callback, StopOnNonFinite) for callback in all_of(given))
+            else [StopOnNonFinite()]
+        )
         x = checked(x, self._check, bounds=self._bounds)
-        options["validation_data"] = nets.checked_validation(options.get("validation_data"), self._check, self._bounds)
+        options["validation_data"] = nets.checked_validation(
+            options.get("validation_data"), self._check, self._bounds
+        )
         with refusals(keeper := Keeper()):
             return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
 
@@ -201,7 +245,8 @@ class VAE(SavedWithSeeds):
     def log_prob(self, x: Any, samples: int = 5000, seed: int | None = None) -> np.ndarray:
         """Estimate log q(x) `(rows,)` in nats, by importance weights; with one sample, a draw of the evidence lower bound.
 
-        On average too low, and the less so the more samples. With `BernoulliLikelihood(binarize=True)`, x is taken as it is.
+        On average too low, and the less so the more samples. With `BernoulliLikelihood(binarize=True)`, x is
+        taken as it is.
 
         Args:
             x: Data, or [x, condition].
@@ -226,9 +271,13 @@ class VAE(SavedWithSeeds):
             while left:
                 count = min(at_once, left)
                 tensors = [None if a is None else ops.convert_to_tensor(a) for a in padded]
-                log_mean = ops.convert_to_numpy(self._piece(count)(*tensors, ops.convert_to_tensor(counter), values))
+                log_mean = ops.convert_to_numpy(
+                    self._piece(count)(*tensors, ops.convert_to_tensor(counter), values)
+                )
                 with np.errstate(invalid="ignore"):  # NaN stays NaN
-                    found[part] = np.logaddexp(found[part], log_mean[: len(found[part])] + math.log(count / samples))
+                    found[part] = np.logaddexp(
+                        found[part], log_mean[: len(found[part])] + math.log(count / samples)
+                    )
                 counter = counter + np.array([0, 1], "uint32")
                 left -= count
         return found
@@ -236,8 +285,12 @@ class VAE(SavedWithSeeds):
     def _piece(self, samples):
         if samples not in self._pieces:
 
-            def estimate(x, condition, state, values):  # weights as arguments: what is compiled would otherwise keep today's
-                with keras.StatelessScope([*zip(self.weights, values, strict=True), (self._draws.state, state)]):
+            def estimate(
+                x, condition, state, values
+            ):  # weights as arguments: what is compiled would otherwise keep today's
+                with keras.StatelessScope(
+                    [*zip(self.weights, values, strict=True), (self._draws.state, state)]
+                ):
                     log_likelihood, log_ratio, _ = self._terms(x, condition, samples, False)
                 return ops.logsumexp(log_likelihood - log_ratio, axis=1) - math.log(samples)
 
@@ -262,7 +315,9 @@ class VAE(SavedWithSeeds):
         """`decode(encode(x))`, of x or [x, condition]."""
         return self.decode(self.encode(x), self._rows(x)[1])
 
-    def sample(self, n: int, seed: int | None = None, condition: Any = None, noise: bool = True) -> np.ndarray:
+    def sample(
+        self, n: int, seed: int | None = None, condition: Any = None, noise: bool = True
+    ) -> np.ndarray:
         """`n` draws of x, from q(x|z) with z drawn from the prior; without `noise` the means of q(x|z)."""
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
@@ -270,7 +325,9 @@ class VAE(SavedWithSeeds):
         check_finite("latents from the prior", z)
         if not noise:
             return self.decode(z, condition)
-        return ops.convert_to_numpy(self.likelihood.draw(self._decoded(z, condition), keras.random.SeedGenerator(seed)))
+        return ops.convert_to_numpy(
+            self.likelihood.draw(self._decoded(z, condition), keras.random.SeedGenerator(seed))
+        )
 
     def _decoded(self, z, condition):
         z, condition = nets.split_pair(z if condition is None else [z, condition], self.conditional, "z")
@@ -285,9 +342,18 @@ class VAE(SavedWithSeeds):
 
     def get_config(self):
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
-        return {**super().get_config(), **parts, "free_bits": self.free_bits, "samples": self.samples, "seed": self.seed}
+        return {
+            **super().get_config(),
+            **parts,
+            "free_bits": self.free_bits,
+            "samples": self.samples,
+            "seed": self.seed,
+        }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects) for name in _PARTS}
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in _PARTS
+        }
         return cls(**{**config, **parts})

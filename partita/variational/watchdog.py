@@ -23,15 +23,16 @@ class TrainingStoppedWarning(RuntimeWarning):
 class Watchdog(keras.callbacks.Callback):
     """Stop `fit` with a `FloatingPointError` when a loss is not finite, with a `TrainingStoppedWarning` when D stays pinned at 0 or 1.
 
-    A `partita.finite.StopOnNonFinite`, which puts the last good weights back, and a look at the discriminator D. The models that train in
-    rounds bring one along unless they are given another.
+    A `partita.finite.StopOnNonFinite`, which puts the last good weights back, and a look at the discriminator
+    D. The models that train in rounds bring one along unless they are given another.
 
     Args:
-        patience: Rounds in a row that the discriminator may be sure of everything (mean of |2 D − 1| above 0.998)
-            before it counts as pinned.
-        every: Batches from one look at the discriminator to the next; there is one at the end of each epoch, too. Losses are looked at
-            after each batch.
-        restore: Whether to put the weights of the last epoch with finite losses back; see `partita.finite.StopOnNonFinite`.
+        patience: Rounds in a row that the discriminator may be sure of everything (mean of |2 D − 1| above
+            0.998) before it counts as pinned.
+        every: Batches from one look at the discriminator to the next; there is one at the end of each epoch,
+            too. Losses are looked at after each batch.
+        restore: Whether to put the weights of the last epoch with finite losses back; see
+            `partita.finite.StopOnNonFinite`.
 
     Raises:
         ValueError: if an argument is below 1.
@@ -104,8 +105,10 @@ class Watchdog(keras.callbacks.Callback):
             return
         model.stop_training = True
         warnings.warn(
-            f"training was stopped: the discriminator has been sure of everything for {rounds}: the generator learns nothing from it. "
-            "Try a lower learning rate for the discriminator or a smaller one, fewer discriminator_steps, or penalty=1.",
+            f"training was stopped: the discriminator has been sure of everything for {rounds}: the "
+            f"generator learns nothing from it. "
+            "Try a lower learning rate for the discriminator or a smaller one, fewer discriminator_steps, "
+            "or penalty=1.",
             TrainingStoppedWarning,
             stacklevel=2,
         )

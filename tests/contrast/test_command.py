@@ -12,7 +12,9 @@ def corpus(tmp_path):
 
 @pytest.mark.parametrize("name", ["v.bin", "v.txt", "v.npz"])
 def test_a_corpus_becomes_vectors(run, corpus, tmp_path, name):
-    code, out, err = run("embed", corpus, "--out", tmp_path / name, "--dim", 8, "--epochs", 2, "--near", "cat", "--near", "emu")
+    code, out, err = run(
+        "embed", corpus, "--out", tmp_path / name, "--dim", 8, "--epochs", 2, "--near", "cat", "--near", "emu"
+    )
     assert code == 0
     assert "words/s" in err
     assert "7 words" in err

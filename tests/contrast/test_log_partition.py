@@ -74,7 +74,8 @@ def test_log_z_is_that_of_quadrature_whatever_the_noise(noise, a, b):
 
 
 @pytest.mark.parametrize(
-    ("loss", "kind"), [("nce", "normal"), ("nce", "student"), ("nce", "narrow"), ("article", "uniform"), ("ranking", "narrow")]
+    ("loss", "kind"),
+    [("nce", "normal"), ("nce", "student"), ("nce", "narrow"), ("article", "uniform"), ("ranking", "narrow")],
 )
 def test_for_the_true_energy_gamma_is_log_z_before_any_step(loss, kind):
     x, truth = points(0.5, 0.25, 8000, seed=0)
@@ -91,8 +92,12 @@ def test_gamma_starts_where_data_and_noise_balance_though_z_is_infinite(a, b):
     model = EnergyModel(energy(a, b), NOISE["student"], num_noise=7, learning_rate_factor=3.0)
     model._balance(x, None, seed=5)
     noise = NOISE["student"].sample(gamma.POINTS, 5)
-    data, drawn = (-a * p[:, 0] ** 2 - b * p[:, 0] ** 4 - NOISE["student"].log_prob(p) - np.log(7) for p in (x, noise))
-    right = optimize.brentq(lambda g: (1 / (1 + np.exp(data - g))).mean() - 7 * (1 / (1 + np.exp(g - drawn))).mean(), -500, 500)
+    data, drawn = (
+        -a * p[:, 0] ** 2 - b * p[:, 0] ** 4 - NOISE["student"].log_prob(p) - np.log(7) for p in (x, noise)
+    )
+    right = optimize.brentq(
+        lambda g: (1 / (1 + np.exp(data - g))).mean() - 7 * (1 / (1 + np.exp(g - drawn))).mean(), -500, 500
+    )
     assert model.log_partition == pytest.approx(right, abs=1e-3)
 
 
@@ -109,7 +114,9 @@ def test_there_is_always_a_root(data, noise, weight, weighted):
 
     def sides(g):  # in logarithms: either may be e^-10000
         left = np.logaddexp.reduce(np.log(shares / shares.sum()) + stats.logistic.logcdf(g - data))
-        return left, np.logaddexp.reduce(stats.logistic.logcdf(noise - g)) - np.log(len(noise)) + np.log(weight)
+        return left, np.logaddexp.reduce(stats.logistic.logcdf(noise - g)) - np.log(len(noise)) + np.log(
+            weight
+        )
 
     width = 1e-9 * (1 + abs(found))
     assert np.diff(sides(found - width))[0] >= -1e-9
@@ -131,7 +138,9 @@ def test_logits_without_a_root_are_named(data, noise, message):
 
 def test_a_weighted_point_counts_as_often():
     data, noise = np.array([0.3, -1, 2]), np.array([0.5, -2])
-    assert gamma.root(data, noise, 2.0, np.array([1, 3, 0])) == pytest.approx(gamma.root(data[[0, 1, 1, 1]], noise, 2.0))
+    assert gamma.root(data, noise, 2.0, np.array([1, 3, 0])) == pytest.approx(
+        gamma.root(data[[0, 1, 1, 1]], noise, 2.0)
+    )
 
 
 def test_an_unconverged_fit_is_warned_of_and_a_refined_one_is_not():
@@ -139,7 +148,9 @@ def test_an_unconverged_fit_is_warned_of_and_a_refined_one_is_not():
     model = EnergyModel(energy(0.0, 1.0), NOISE["normal"])
     model.compile(keras.optimizers.SGD(1e-6))
     model.fit(x, batch_size=1000, verbose=0)
-    with pytest.warns(ConvergenceWarning, match="not converged: about .* standard errors from the optimum.* refine=True"):
+    with pytest.warns(
+        ConvergenceWarning, match="not converged: about .* standard errors from the optimum.* refine=True"
+    ):
         found = model.estimate(x)
     assert not found.converged
     assert "converged=False" in repr(found)

@@ -11,7 +11,9 @@ from partita.contrast import EnergyModel, Normal, Uniform
 spec = importlib.util.spec_from_file_location("densities", Path(__file__).with_name("densities.py"))
 densities = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(densities)
-A, B, LOG_Z, Given, Quartic, quartic = (getattr(densities, name) for name in ("A", "B", "LOG_Z", "Given", "Quartic", "quartic"))
+A, B, LOG_Z, Given, Quartic, quartic = (
+    getattr(densities, name) for name in ("A", "B", "LOG_Z", "Given", "Quartic", "quartic")
+)
 
 
 def number(tensor):
@@ -30,14 +32,21 @@ class Foreign:
 
 def fitted(x, noise, epochs=8, rate=0.1, **kwargs):
     model = EnergyModel(Quartic(), noise, **kwargs)
-    model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(x) // 200))))
+    model.compile(
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, epochs * -(-len(x) // 200)))
+    )
     model.fit(x, batch_size=200, epochs=epochs, verbose=0)
     return model
 
 
 @pytest.mark.parametrize(
     ("loss", "noise"),
-    [("nce", Normal([0], [[0.5]])), ("nce", Foreign()), ("article", Uniform(-4, 4)), ("ranking", Normal([0], [[0.5]]))],
+    [
+        ("nce", Normal([0], [[0.5]])),
+        ("nce", Foreign()),
+        ("article", Uniform(-4, 4)),
+        ("ranking", Normal([0], [[0.5]])),
+    ],
     ids=["nce", "nce-foreign", "article", "ranking"],
 )
 def test_the_parameters_and_log_z_are_found(loss, noise):
@@ -47,7 +56,9 @@ def test_the_parameters_and_log_z_are_found(loss, noise):
     assert number(model.energy.b) == pytest.approx(B, abs=0.18)
     assert model.log_partition == pytest.approx(LOG_Z, abs=0.1)
     x = np.array([[0.0], [1.0]])
-    np.testing.assert_allclose(model.log_prob(x), ops.convert_to_numpy(model(x)) - model.log_partition, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        model.log_prob(x), ops.convert_to_numpy(model(x)) - model.log_partition, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_negative_sampling_learns_the_ratio():
@@ -195,7 +206,9 @@ def test_all_the_ways_of_training():
     x = quartic(90, seed=0)
     model = EnergyModel(Quartic(), Normal([0], [[0.5]]), num_noise=2)
     model.compile("adam")
-    history = model.fit(x, validation_split=0.2, epochs=2, verbose=0, sample_weight=np.ones(90), batch_size=20)
+    history = model.fit(
+        x, validation_split=0.2, epochs=2, verbose=0, sample_weight=np.ones(90), batch_size=20
+    )
     assert set(history.history) == {"loss", "val_loss"}
     model.fit(x, validation_data=(x[:10], None), verbose=0, callbacks=keras.callbacks.TerminateOnNaN())
     nothing = np.repeat([1.0, 0.0], [72, 18])
@@ -278,10 +291,26 @@ class Broken(keras.layers.Layer):
 @pytest.mark.parametrize(
     ("model", "x", "message"),
     [
-        (lambda: EnergyModel(Quartic(), Uniform(-1, 1)), [[0.0], [5.0]], r"noise must reach all data, but log U is -inf at 1 of 2 points"),
-        (lambda: EnergyModel(Broken(), Uniform(-2, 2)), [[1.0], [-1.0]], r"energy must be finite where there is data, got nan at x\[1\]"),
-        (lambda: EnergyModel(Quartic(), Normal([0], [[1]]), loss="article"), [[0.0]], "loss 'article' needs uniform noise"),
-        (lambda: EnergyModel(keras.layers.Dense(2), Normal([0], [[1]])), [[0.0]], r"energy must give \(batch,\)"),
+        (
+            lambda: EnergyModel(Quartic(), Uniform(-1, 1)),
+            [[0.0], [5.0]],
+            r"noise must reach all data, but log U is -inf at 1 of 2 points",
+        ),
+        (
+            lambda: EnergyModel(Broken(), Uniform(-2, 2)),
+            [[1.0], [-1.0]],
+            r"energy must be finite where there is data, got nan at x\[1\]",
+        ),
+        (
+            lambda: EnergyModel(Quartic(), Normal([0], [[1]]), loss="article"),
+            [[0.0]],
+            "loss 'article' needs uniform noise",
+        ),
+        (
+            lambda: EnergyModel(keras.layers.Dense(2), Normal([0], [[1]])),
+            [[0.0]],
+            r"energy must give \(batch,\)",
+        ),
         (lambda: EnergyModel(Quartic(), Normal([0], [[1]])), [], "holds no points|x must"),
         (lambda: EnergyModel(Quartic(), Normal([0, 0], np.eye(2))), [[0.0]], r"points \(n, 2\)"),
     ],
@@ -297,7 +326,12 @@ def test_an_energy_that_goes_astray_stops_the_training_before_it_is_saved(tmp_pa
     model = EnergyModel(Quartic(), Normal([0], [[0.5]]))
     model.compile(keras.optimizers.SGD(1e38))
     with pytest.raises(ValueError, match="energy is no longer finite"):
-        model.fit(quartic(100, 0), epochs=3, verbose=0, callbacks=keras.callbacks.ModelCheckpoint(tmp_path / "model.keras"))
+        model.fit(
+            quartic(100, 0),
+            epochs=3,
+            verbose=0,
+            callbacks=keras.callbacks.ModelCheckpoint(tmp_path / "model.keras"),
+        )
     if (tmp_path / "model.keras").exists():
         again = keras.saving.load_model(tmp_path / "model.keras")
         assert all(np.isfinite(number(weight)) for weight in again.weights)

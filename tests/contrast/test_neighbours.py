@@ -54,11 +54,14 @@ def of(item):
     ],
 )
 def test_neighbours_are_those_of_the_sum(positive, negative, plus, minus):
-    goal = sum(weight * of(item) for item, weight in plus) - sum((weight * of(item) for item, weight in minus), np.zeros(5))
+    goal = sum(weight * of(item) for item, weight in plus) - sum(
+        (weight * of(item) for item, weight in minus), np.zeros(5)
+    )
     cosines = UNIT @ goal / np.linalg.norm(goal)
     asked = {item for item, _ in plus + minus if isinstance(item, str)}
     expected = sorted(
-        ((word, c) for word, c in zip(WORDS, cosines, strict=True) if word not in asked | {"nothing"}), key=lambda pair: -pair[1]
+        ((word, c) for word, c in zip(WORDS, cosines, strict=True) if word not in asked | {"nothing"}),
+        key=lambda pair: -pair[1],
     )
     found = VECTORS.most_similar(positive, negative, n=99)
     assert [word for word, _ in found] == [word for word, _ in expected]
@@ -91,10 +94,26 @@ def test_a_vector_taken_away_counts_as_its_word_does():
         (("king", "king"), ValueError, "point somewhere"),
         ((["king", "man"], ["man", "king"]), ValueError, "point somewhere"),
         (([ONE, -ONE],), ValueError, "point somewhere"),
-        ((np.where(ONE > 1, np.nan, ONE),), ValueError, "positive must hold vectors of finite numbers, got nan at index 0"),
-        (("king", np.where(ONE > 1, np.inf, ONE)), ValueError, "negative must hold vectors of finite numbers, got inf at index 0"),
-        ((ONE[:3],), ValueError, r"positive must hold words and vectors: expected a vector \(5,\), got the shape \(3,\)"),
-        (("king", [1.0, 2.0]), ValueError, r"negative must hold words and vectors: expected a vector \(5,\), got the shape \(2,\)"),
+        (
+            (np.where(ONE > 1, np.nan, ONE),),
+            ValueError,
+            "positive must hold vectors of finite numbers, got nan at index 0",
+        ),
+        (
+            ("king", np.where(ONE > 1, np.inf, ONE)),
+            ValueError,
+            "negative must hold vectors of finite numbers, got inf at index 0",
+        ),
+        (
+            (ONE[:3],),
+            ValueError,
+            r"positive must hold words and vectors: expected a vector \(5,\), got the shape \(3,\)",
+        ),
+        (
+            ("king", [1.0, 2.0]),
+            ValueError,
+            r"negative must hold words and vectors: expected a vector \(5,\), got the shape \(2,\)",
+        ),
         ((np.ones((1, 2, 5)),), ValueError, r"got the shape \(2, 5\)"),
         ((3.0,), ValueError, "positive must hold words and vectors, got 3.0"),
         ((["king", 3.0],), ValueError, "positive must hold words and vectors, got 3.0"),

@@ -36,7 +36,9 @@ def test_normal_agrees_with_scipy():
     rng = np.random.default_rng(0)
     x = rng.normal(size=(50, 3)) @ rng.normal(size=(3, 3)) + 1
     noise = Normal.fit(x)
-    np.testing.assert_allclose(noise.log_prob(x), stats.multivariate_normal(x.mean(axis=0), np.cov(x.T)).logpdf(x), rtol=1e-9)
+    np.testing.assert_allclose(
+        noise.log_prob(x), stats.multivariate_normal(x.mean(axis=0), np.cov(x.T)).logpdf(x), rtol=1e-9
+    )
 
 
 def test_all_points_of_a_box_are_in_its_support():

@@ -49,13 +49,17 @@ DOORS = {
     "fit, a table": lambda model, x: model.fit(frame(x), verbose=0),
     "fit, a dataset": lambda model, x: model.fit(Batches(x), verbose=0),
     "fit, validation": lambda model, x: model.fit(X, validation_data=x, verbose=0),
-    "fit, validation in a tuple": lambda model, x: model.fit(X, validation_data=(x, None, np.ones(40)), verbose=0),
+    "fit, validation in a tuple": lambda model, x: model.fit(
+        X, validation_data=(x, None, np.ones(40)), verbose=0
+    ),
     "fit, a dataset for validation": lambda model, x: model.fit(X, validation_data=Batches(x), verbose=0),
     "fit, split": lambda model, x: model.fit(x, validation_split=0.5, verbose=0),
     "fit, contexts": lambda model, x: model.fit([x, X], verbose=0),
     "fit, weights": lambda model, x: model.fit(X, sample_weight=x[:, 1], verbose=0),
     "fit, weights of a dataset": lambda model, x: model.fit(Batches(X, x[:, 1]), verbose=0),
-    "fit, weights of validation": lambda model, x: model.fit(X, validation_data=(X, None, x[:, 1]), verbose=0),
+    "fit, weights of validation": lambda model, x: model.fit(
+        X, validation_data=(X, None, x[:, 1]), verbose=0
+    ),
     "evaluate": lambda model, x: model.evaluate(x, verbose=0),
     "evaluate, a dataset": lambda model, x: model.evaluate(Batches(x), verbose=0),
     "train_on_batch": lambda model, x: model.train_on_batch(x),
@@ -68,7 +72,9 @@ DOORS = {
 @pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
 def test_an_energy_refuses_what_is_not_finite(door, value):
     with pytest.raises(
-        ValueError, match=r"(x|x\[0\]|validation_data|sample_weight) must be finite: .*got (nan|inf|-inf) at index \((33|13)"
+        ValueError,
+        match=r"(x|x\[0\]|validation_data|sample_weight) must be finite: .*got (nan|inf|-inf) at index "
+        r"\((33|13)",
     ):
         door(model_of(), broken(value))
 
@@ -95,7 +101,10 @@ def test_an_energy_is_whole_after_data_that_it_refused():
     model = model_of()
     model.compile("sgd")
     before = model.evaluate(X, verbose=0)
-    for refused in (lambda x: model.evaluate(Batches(x), verbose=0), lambda x: model.fit(Batches(x), verbose=0)):
+    for refused in (
+        lambda x: model.evaluate(Batches(x), verbose=0),
+        lambda x: model.fit(Batches(x), verbose=0),
+    ):
         with pytest.raises(ValueError, match="finite"):
             refused(broken(np.nan))
         assert all(np.isfinite(weight).all() for weight in model.get_weights())
@@ -112,7 +121,10 @@ def test_an_energy_is_whole_after_data_that_it_refused():
         (Uniform([-1, -1], [1, 1]), "noise must reach all data, but log U is -inf at"),
     ],
 )
-@pytest.mark.parametrize("door", [name for name in DOORS if name in ("fit", "fit, a dataset", "evaluate", "train_on_batch", "estimate")])
+@pytest.mark.parametrize(
+    "door",
+    [name for name in DOORS if name in ("fit", "fit, a dataset", "evaluate", "train_on_batch", "estimate")],
+)
 def test_an_energy_refuses_noise_that_is_not_finite(noise, message, door):
     with pytest.raises(ValueError, match=message):
         DOORS[door](model_of(noise), X)
@@ -187,14 +199,27 @@ def test_what_has_no_probability_is_in_no_alias_table():
         ({"step_size": np.nan}, "step_size must be above 0 and finite"),
         ({"step_size": 0}, "step_size must be above 0"),
         ({"steps": 2.5}, "steps an integer"),
-        ({"energy": lambda x: ops.log(x[:, 0])}, "energy and its gradient must be finite at all points of the start"),
-        ({"energy": lambda x: ops.sqrt(x[:, 0])}, "energy and its gradient must be finite at all points of the start"),
+        (
+            {"energy": lambda x: ops.log(x[:, 0])},
+            "energy and its gradient must be finite at all points of the start",
+        ),
+        (
+            {"energy": lambda x: ops.sqrt(x[:, 0])},
+            "energy and its gradient must be finite at all points of the start",
+        ),
         ({"log_support": lambda x: np.full(len(x), -np.inf)}, "within the support"),
     ],
 )
 def test_chains_that_cannot_begin_are_named(arguments, message):
     with pytest.raises(ValueError, match=message):
-        mala(**{"energy": lambda x: -ops.sum(x**2, axis=-1), "start": np.zeros((5, 1)), "steps": 3, **arguments})
+        mala(
+            **{
+                "energy": lambda x: -ops.sum(x**2, axis=-1),
+                "start": np.zeros((5, 1)),
+                "steps": 3,
+                **arguments,
+            }
+        )
 
 
 def test_a_chain_never_goes_where_the_energy_or_its_gradient_is_no_number():
@@ -206,7 +231,11 @@ def test_a_chain_never_goes_where_the_energy_or_its_gradient_is_no_number():
 
 @pytest.mark.parametrize(
     ("logs", "name"),
-    [({"loss": np.nan}, "loss is nan"), ({"loss": np.inf}, "loss is inf"), ({"loss": 0.5, "val_loss": np.nan}, "val_loss is nan")],
+    [
+        ({"loss": np.nan}, "loss is nan"),
+        ({"loss": np.inf}, "loss is inf"),
+        ({"loss": 0.5, "val_loss": np.nan}, "val_loss is nan"),
+    ],
 )
 def test_a_training_that_goes_astray_stops(logs, name):
     StopAstray().on_epoch_end(0, {"loss": 0.5, "val_loss": np.inf})
@@ -222,7 +251,9 @@ def test_vectors_that_diverge_stop_with_a_word(rate, threads):
         SkipGram(dim=8, min_count=1, sample=0, epochs=20, learning_rate=rate, threads=threads).fit(sentences)
 
 
-@pytest.mark.parametrize("name", ["learning_rate", "min_learning_rate", "sample", "power", "dim", "epochs", "window"])
+@pytest.mark.parametrize(
+    "name", ["learning_rate", "min_learning_rate", "sample", "power", "dim", "epochs", "window"]
+)
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -1, "5", None])
 def test_settings_of_word_vectors_are_numbers(name, value):
     with pytest.raises(ValueError, match=f"{name} must"):

@@ -34,7 +34,9 @@ class Odd:
 
 
 def test_noise_that_does_not_do_what_it_should():
-    with pytest.raises(ValueError, match=r"noise.log_prob must give \(10,\) for 10 points, got the shape \(9,\)"):
+    with pytest.raises(
+        ValueError, match=r"noise.log_prob must give \(10,\) for 10 points, got the shape \(9,\)"
+    ):
         log_noise(Odd(), X)
     pairing = Pairing(*from_arrays(X, None, 5, False, 0), Odd(), 3, 0)
     with pytest.raises(ValueError, match=r"noise.sample\(\d+\) must give \d+ points"):
@@ -47,7 +49,9 @@ def test_weights_of_another_length():
 
 
 def test_a_list_of_batches_is_a_dataset_and_a_generator_is_none():
-    pairing = Pairing(*from_dataset([(X[:5], None, np.ones(5)), (X[5:], None, np.ones(5))]), Normal.fit(X), 3, 0)
+    pairing = Pairing(
+        *from_dataset([(X[:5], None, np.ones(5)), (X[5:], None, np.ones(5))]), Normal.fit(X), 3, 0
+    )
     (x, noise, weight) = pairing[1]
     np.testing.assert_allclose(x, X[5:], rtol=1e-6)
     assert noise["noise"].shape == (5, 3, 2)

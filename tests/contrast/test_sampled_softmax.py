@@ -52,7 +52,9 @@ def test_words_are_drawn_from_the_noise():
     output, _, _ = layer()
     drawn = np.concatenate([ops.convert_to_numpy(output.sample(4000)) for _ in range(5)])
     expected = np.exp(Unigram(COUNTS).log_prob(np.arange(7))) * 20_000
-    assert stats.chisquare(np.bincount(drawn, minlength=7), expected).pvalue > 1e-4  # false alarms: 1 in 10,000
+    assert (
+        stats.chisquare(np.bincount(drawn, minlength=7), expected).pvalue > 1e-4
+    )  # false alarms: 1 in 10,000
 
 
 def test_with_many_words_drawn_it_is_the_full_softmax():
@@ -87,7 +89,9 @@ def test_sequences_padding_and_saving(tmp_path):
     h = np.ones((4, 6, 6), "float32")
     assert (ops.convert_to_numpy(output.loss(y, h))[y < 0] == 0).all()
     assert (ops.convert_to_numpy(output.loss(y, output(h)))[y < 0] == 0).all()
-    np.testing.assert_array_equal(*(ops.convert_to_numpy(output.loss(ids, output(h))) for ids in (y, y[..., None])))
+    np.testing.assert_array_equal(
+        *(ops.convert_to_numpy(output.loss(ids, output(h))) for ids in (y, y[..., None]))
+    )
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))

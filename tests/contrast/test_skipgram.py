@@ -46,13 +46,23 @@ def test_scores_go_to_the_mutual_information(negatives):
     table /= table.sum()
     pairs = rng.choice(size * size, 30_000, p=table.ravel())
     vectors = SkipGram(
-        dim=size, window=1, negatives=negatives, min_count=1, sample=0, power=1.0, epochs=20, learning_rate=0.1, min_learning_rate=0.001
+        dim=size,
+        window=1,
+        negatives=negatives,
+        min_count=1,
+        sample=0,
+        power=1.0,
+        epochs=20,
+        learning_rate=0.1,
+        min_learning_rate=0.001,
     ).fit([[f"w{i // size}", f"w{i % size}"] for i in pairs])
     order = [vectors.words.index(f"w{i}") for i in range(size)]
     scores = vectors.vectors[order] @ vectors.contexts[order].T
     # The noise of a pair is never the word itself: of the other words each is more likely by 1 / (1 − p).
     p = table.sum(axis=0)
-    noise = p * ((p[None, :] / (1 - p[None, :])).sum() - p / (1 - p))  # Σ over middle words, by how often they are in the middle
+    noise = p * (
+        (p[None, :] / (1 - p[None, :])).sum() - p / (1 - p)
+    )  # Σ over middle words, by how often they are in the middle
     expected = np.log(table / p[:, None] / noise) - np.log(negatives)
     assert np.corrcoef(scores.ravel(), expected.ravel())[0, 1] > 0.95
     assert abs((scores - expected).mean()) < 0.25
@@ -92,7 +102,9 @@ def test_stretches_share_no_sentence(monkeypatch):
     """Trained in stretches of any length, every word is gone through once: with no noise to speak of, the counts of changes agree."""
     monkeypatch.setattr("partita.contrast.skipgram.STRETCH", 7)
     seen = []
-    monkeypatch.setattr("partita.contrast.skipgram.windows.train", lambda ids, start, end, *_: seen.append((start, end)))
+    monkeypatch.setattr(
+        "partita.contrast.skipgram.windows.train", lambda ids, start, end, *_: seen.append((start, end))
+    )
     SkipGram(min_count=1, epochs=2).fit(topics(10))
     assert seen[:13] == [(start, min(start + 7, 90)) for start in range(0, 90, 7)]
     assert len(seen) == 26
@@ -147,5 +159,8 @@ def test_an_error_in_a_thread_comes_out(monkeypatch):
 
 
 def test_it_needs_no_keras():
-    modules = {name: sys.modules[f"partita.contrast.{name}"] for name in ("skipgram", "windows", "corpus", "vectors", "alias")}
+    modules = {
+        name: sys.modules[f"partita.contrast.{name}"]
+        for name in ("skipgram", "windows", "corpus", "vectors", "alias")
+    }
     assert not [name for name, module in modules.items() if "keras" in vars(module)]

@@ -12,10 +12,16 @@ from partita.contrast.tokens import not_words, tokenizer
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("array, array. (array) [array]; array: array! array? \"array\" 'array' `array` *array* array…", ["array"] * 12),
+        (
+            "array, array. (array) [array]; array: array! array? \"array\" 'array' `array` *array* array…",
+            ["array"] * 12,
+        ),
         ("The CAT sat.", ["the", "cat", "sat"]),
         ("don't don’t King’s rock 'n' roll 'tis", ["don't", "don't", "king's", "rock", "n", "roll", "tis"]),
-        ("well-known state‑of‑the‑art word--word word—word -5 -", ["well-known", "state-of-the-art", "word", "word", "word", "word", "5"]),
+        (
+            "well-known state‑of‑the‑art word--word word—word -5 -",
+            ["well-known", "state-of-the-art", "word", "word", "word", "word", "5"],
+        ),
         ("3.14 1,000 1990s x2, end.3", ["3.14", "1,000", "1990s", "x2", "end", "3"]),
         ("New_York _emphasis_ __init__ _ ___", ["new_york", "emphasis", "init"]),
         ("a/b c&d e=f <g> {h}", ["a", "b", "c", "d", "e", "f", "g", "h"]),
@@ -54,7 +60,9 @@ def test_characters_are_letters_with_their_marks(text, found):
 
 
 def test_tokens_of_another_name_are_refused():
-    with pytest.raises(ValueError, match="tokens must be one of words, whitespace, characters, got 'letters'"):
+    with pytest.raises(
+        ValueError, match="tokens must be one of words, whitespace, characters, got 'letters'"
+    ):
         SkipGram().fit("no such file", tokens="letters")
 
 
@@ -88,7 +96,10 @@ def chinese(tmp_path):
 
 
 def test_unsegmented_text_is_warned_of(chinese, tmp_path):
-    with pytest.warns(UserWarning, match="may not be cut into words, its words have .* letters on average: Chinese or Japanese"):
+    with pytest.warns(
+        UserWarning,
+        match="may not be cut into words, its words have .* letters on average: Chinese or Japanese",
+    ):
         SkipGram(dim=4, epochs=1).fit(chinese)
     with pytest.warns(UserWarning, match="may not be cut into words"):
         SkipGram(dim=4, epochs=1).fit([["今天天气很好", "我们去公园"]] * 9)
@@ -105,7 +116,9 @@ def test_the_command_says_so_too(run, chinese, tmp_path):
         code, _, err = run("embed", chinese, "--out", tmp_path / "v.txt", "--dim", 4, "--epochs", 1)
     assert code == 0
     assert "partita: the corpus may not be cut into words" in err
-    code, _, err = run("embed", chinese, "--out", tmp_path / "v.txt", "--dim", 4, "--epochs", 1, "--tokens", "characters")
+    code, _, err = run(
+        "embed", chinese, "--out", tmp_path / "v.txt", "--dim", 4, "--epochs", 1, "--tokens", "characters"
+    )
     assert code == 0
     assert "10 words" in err
     assert "cut into words" not in err
@@ -113,11 +126,26 @@ def test_the_command_says_so_too(run, chinese, tmp_path):
 
 @pytest.mark.parametrize(
     ("options", "expected"),
-    [((), {"the", "array", "is", "an"}), (("--tokens", "whitespace"), {"The", "array,", "is", "an", "array."})],
+    [
+        ((), {"the", "array", "is", "an"}),
+        (("--tokens", "whitespace"), {"The", "array,", "is", "an", "array."}),
+    ],
 )
 def test_the_command_keeps_punctuation_only_if_asked(run, tmp_path, options, expected):
     (tmp_path / "a.txt").write_text("The array, is an array.\n" * 20)
-    code, out, _ = run("embed", tmp_path / "a.txt", "--out", tmp_path / "v.npz", "--dim", 4, "--epochs", 1, "--near", "Array", *options)
+    code, out, _ = run(
+        "embed",
+        tmp_path / "a.txt",
+        "--out",
+        tmp_path / "v.npz",
+        "--dim",
+        4,
+        "--epochs",
+        1,
+        "--near",
+        "Array",
+        *options,
+    )
     assert code == 0
     assert set(WordVectors.load(tmp_path / "v.npz").words) == expected
     assert ("Array: not in the corpus" in out) == bool(options)
@@ -148,7 +176,9 @@ def test_characters_need_no_white_space_however_long_the_line(tmp_path, monkeypa
         monkeypatch.setattr(corpus, "PIECE", piece)
         assert [word for line in corpus.lines(tmp_path / "a.txt", "characters") for word in line] == whole
     monkeypatch.setattr(corpus, "PIECE", 16)
-    with pytest.raises(ValueError, match="a word has more than 50 characters, expected white space between words"):
+    with pytest.raises(
+        ValueError, match="a word has more than 50 characters, expected white space between words"
+    ):
         list(corpus.lines(tmp_path / "a.txt"))
 
 

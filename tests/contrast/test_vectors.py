@@ -26,7 +26,9 @@ def test_files_give_back_what_was_saved(vectors, tmp_path, name):
 
 def test_files_of_other_writers_are_read(tmp_path):
     rows = np.array([[1.5, -2], [0.25, 3]], "<f4")
-    (tmp_path / "a.bin").write_bytes(b"2 2\n" + b"cat " + rows[0].tobytes() + b"dog " + rows[1].tobytes())  # without line feeds
+    (tmp_path / "a.bin").write_bytes(
+        b"2 2\n" + b"cat " + rows[0].tobytes() + b"dog " + rows[1].tobytes()
+    )  # without line feeds
     (tmp_path / "a.txt").write_text("2 2\ncat 1.5 -2\ndog 0.25 3e0 \n")
     for name in ("a.bin", "a.txt"):
         found = WordVectors.load(tmp_path / name)
@@ -66,7 +68,9 @@ def test_a_numpy_file_of_something_else(tmp_path):
 
 
 def test_neighbours():
-    vectors = WordVectors(["man", "woman", "king", "queen", "fish"], [[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [-1, 0, 0.1]])
+    vectors = WordVectors(
+        ["man", "woman", "king", "queen", "fish"], [[1, 0, 0], [1, 1, 0], [1, 0, 1], [1, 1, 1], [-1, 0, 0.1]]
+    )
     assert vectors.most_similar(["king", "woman"], ["man"], n=1)[0][0] == "queen"
     assert [word for word, _ in vectors.most_similar("man", n=99)] == ["woman", "king", "queen", "fish"]
     word, cosine = vectors.most_similar(np.array([2.0, 2, 0]), n=1)[0]

@@ -24,7 +24,9 @@ def model_of(loss="sampled_softmax", rate=None, mask_zero=True, wrapped=False, e
     for weight in (model.layers[0].embeddings, output.table, output.bias):
         weight.assign(rng.normal(size=weight.shape))
     output.sample = lambda n: ops.convert_to_tensor(DRAWN, "int32")
-    model.compile(keras.optimizers.SGD(0.1), loss=LayerLoss(output) if wrapped else output.loss, run_eagerly=eager)
+    model.compile(
+        keras.optimizers.SGD(0.1), loss=LayerLoss(output) if wrapped else output.loss, run_eagerly=eager
+    )
     return model, output
 
 
@@ -59,15 +61,22 @@ def of_each(model, output, labels, full):
         pytest.param(False, UNKNOWN, None, UNKNOWN >= 0, id="unknown-100"),
         pytest.param(True, NEXT, None, (WORDS > 0) & (NEXT >= 0), id="both"),
         pytest.param(True, NEXT, np.array([[1, 2, 0, 5]] * 3), (WORDS > 0) & (NEXT >= 0), id="weights"),
-        pytest.param(True, np.where(WORDS > 0, NEXT, 99), None, (WORDS > 0) & (NEXT >= 0), id="anything-under-the-mask"),
+        pytest.param(
+            True, np.where(WORDS > 0, NEXT, 99), None, (WORDS > 0) & (NEXT >= 0), id="anything-under-the-mask"
+        ),
         pytest.param(False, np.full((3, 4), -1), None, np.zeros((3, 4)), id="nothing-known"),
     ],
 )
 @pytest.mark.parametrize(
-    ("loss", "wrapped"), [("sampled_softmax", False), ("sampled_softmax", True), ("nce", False), ("negative_sampling", False)]
+    ("loss", "wrapped"),
+    [("sampled_softmax", False), ("sampled_softmax", True), ("nce", False), ("negative_sampling", False)],
 )
-def test_a_loss_is_the_mean_over_what_counts(loss, wrapped, mask_zero, labels, weights, counts, full, request):
-    eager = not ("both" in request.node.name and loss == "sampled_softmax")  # compiling takes most of the time
+def test_a_loss_is_the_mean_over_what_counts(
+    loss, wrapped, mask_zero, labels, weights, counts, full, request
+):
+    eager = not (
+        "both" in request.node.name and loss == "sampled_softmax"
+    )  # compiling takes most of the time
     model, output = model_of(loss, mask_zero=mask_zero, wrapped=wrapped, eager=eager)
     each = of_each(model, output, np.where(counts, labels, 0), full) * (1 if weights is None else weights)
     expected = (each * counts).sum() / max(counts.sum(), 1)
@@ -94,7 +103,9 @@ def test_what_does_not_count_teaches_nothing(loss, rate):
         labels = np.where(WORDS == 0, filler, NEXT)
         labels = np.where((zero == 0) & ~hidden, filler % SIZE, labels)
         model.train_on_batch(WORDS, labels, sample_weight=zero)
-        after.append(np.concatenate([np.ravel(ops.convert_to_numpy(weight)) for weight in (output.table, output.bias)]))
+        after.append(
+            np.concatenate([np.ravel(ops.convert_to_numpy(weight)) for weight in (output.table, output.bias)])
+        )
     assert np.abs(after[0] - after[1]).max() < 1e-6
     assert np.abs(after[0] - after[2]).max() < 1e-6
     untouched = ops.convert_to_numpy(model_of(loss, rate)[1].table)
@@ -102,7 +113,10 @@ def test_what_does_not_count_teaches_nothing(loss, rate):
     assert changed.tolist() == [True, True, True, True, False, True, True]  # 4 is no label but under the mask
 
 
-@pytest.mark.parametrize(("full", "rate", "label"), [(True, None, SIZE), (False, None, 99), (False, 0.1, 2**31 - 1), (False, 0.1, SIZE)])
+@pytest.mark.parametrize(
+    ("full", "rate", "label"),
+    [(True, None, SIZE), (False, None, 99), (False, 0.1, 2**31 - 1), (False, 0.1, SIZE)],
+)
 def test_a_label_beyond_the_vocabulary_is_no_number_and_ruins_nothing(label, rate, full):
     model, _ = model_of(rate=rate)
     labels = NEXT.copy()
@@ -111,19 +125,27 @@ def test_a_label_beyond_the_vocabulary_is_no_number_and_ruins_nothing(label, rat
         loss = float((model.test_on_batch if full else model.train_on_batch)(WORDS, labels))
     except ValueError as error:  # PyTorch knows its numbers while it trains
         assert keras.backend.backend() == "torch"
-        assert f"integers from 0 to {SIZE - 1}, or negative ones for unknown, got {label} at index (0, 1)" in str(error)  # noqa: PT017
+        assert (
+            f"integers from 0 to {SIZE - 1}, or negative ones for unknown, got {label} at index (0, 1)"
+            in str(error)
+        )
     else:
         assert np.isnan(loss)
     assert all(np.isfinite(ops.convert_to_numpy(weight)).all() for weight in model.weights)
     assert np.isfinite(model.train_on_batch(WORDS, NEXT))
 
 
-@pytest.mark.parametrize("labels", [[0, 7, 1], [0, 2**40, 1], [0.0, 1.5, 2.0], [0.0, np.nan, 2.0], [1, 2, np.inf]])
+@pytest.mark.parametrize(
+    "labels", [[0, 7, 1], [0, 2**40, 1], [0.0, 1.5, 2.0], [0.0, np.nan, 2.0], [1, 2, np.inf]]
+)
 def test_labels_that_are_no_ids_are_named_where_they_are_known(labels):
     output = SampledSoftmax(SIZE, 3)
     h = ops.ones((3, WIDTH))
     for given in (output(h), output(h, training=True)):
-        with pytest.raises(ValueError, match="labels must be ids: expected integers from 0 to 6, or negative ones for unknown, got"):
+        with pytest.raises(
+            ValueError,
+            match="labels must be ids: expected integers from 0 to 6, or negative ones for unknown, got",
+        ):
             output.loss(np.array(labels), given)
 
 

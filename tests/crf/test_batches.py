@@ -31,7 +31,9 @@ def test_buckets_are_the_best_of_all(lengths, num_shapes, batch_size):
     assert len(found) <= num_shapes
     assert found[-1] == longest
     shorter = sorted({1, *lengths} - {0, longest})
-    assert cells(found) == min(cells([*ends, longest]) for size in range(num_shapes) for ends in combinations(shorter, size))
+    assert cells(found) == min(
+        cells([*ends, longest]) for size in range(num_shapes) for ends in combinations(shorter, size)
+    )
 
 
 def test_a_great_many_lengths_are_thinned_out():
@@ -43,10 +45,20 @@ def test_a_great_many_lengths_are_thinned_out():
 
 
 @given(LENGTHS, st.integers(1, 5), st.integers(1, 4), st.booleans(), st.sampled_from([None, 2]))
-def test_batches_hold_every_sentence_once_in_few_shapes(lengths, batch_size, num_shapes, shuffle, num_features):
+def test_batches_hold_every_sentence_once_in_few_shapes(
+    lengths, batch_size, num_shapes, shuffle, num_features
+):
     sequences = ids_of(lengths, num_features)
     tags = [np.arange(length) for length in lengths]
-    batches = Batches(sequences, tags, batch_size, num_shapes, max_tokens=24, shuffle=shuffle, sample_weight=np.arange(len(lengths)) + 1)
+    batches = Batches(
+        sequences,
+        tags,
+        batch_size,
+        num_shapes,
+        max_tokens=24,
+        shuffle=shuffle,
+        sample_weight=np.arange(len(lengths)) + 1,
+    )
     for _ in range(2):
         seen, rows_of_all = [], []
         for x, y, weight in (batches[index] for index in range(len(batches))):
@@ -75,7 +87,11 @@ def test_predictions_come_back_in_the_order_of_the_corpus(lengths, batch_size, s
     sequences = ids_of(lengths)
     batches = Batches(sequences, batch_size=batch_size, num_shapes=3, shuffle=False)
     longest = max(time for _, time in batches.shapes) + surplus
-    rows = [np.pad(row, (0, longest - len(row)), constant_values=-1) for index in range(len(batches)) for row in batches[index][0]]
+    rows = [
+        np.pad(row, (0, longest - len(row)), constant_values=-1)
+        for index in range(len(batches))
+        for row in batches[index][0]
+    ]
     for restored, ids in zip(batches.restore(np.stack(rows)), sequences, strict=True):
         np.testing.assert_array_equal(restored, ids)
 
@@ -107,7 +123,9 @@ def test_a_very_long_sentence_is_a_small_batch():
 def test_keras_trains_on_all_shapes(shuffle):
     rng = np.random.default_rng(0)
     sequences = [rng.integers(1, 9, size=(length, 2)) for length in rng.integers(1, 20, size=60)]
-    batches = Batches(sequences, [ids[:, 0] % 3 for ids in sequences], batch_size=8, num_shapes=3, shuffle=shuffle)
+    batches = Batches(
+        sequences, [ids[:, 0] % 3 for ids in sequences], batch_size=8, num_shapes=3, shuffle=shuffle
+    )
     model = keras.Sequential([keras.layers.Rescaling(0.1), keras.layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
     history = model.fit(batches, epochs=2, verbose=0)
@@ -118,7 +136,10 @@ def test_keras_trains_on_all_shapes(shuffle):
     ("call", "message"),
     [
         (lambda: Batches([]), "sequences must hold at least one sentence"),
-        (lambda: Batches(ids_of([1]), batch_size=0), "batch_size, num_shapes and max_tokens must be at least 1, got 0"),
+        (
+            lambda: Batches(ids_of([1]), batch_size=0),
+            "batch_size, num_shapes and max_tokens must be at least 1, got 0",
+        ),
         (lambda: Batches(ids_of([1]), lengths=[]), "lengths must be some"),
         (lambda: Batches(ids_of([1]), lengths=[8, 4]), r"ascending and at least 1, got \[8, 4\]"),
         (lambda: Batches([[1, 2], [[1], [2]]]), r"got \(2, 1\) for sentence 2"),
@@ -127,7 +148,10 @@ def test_keras_trains_on_all_shapes(shuffle):
         (lambda: Batches([[1, 2]], sample_weight=[1.0]), "come with tags"),
         (lambda: Batches([[1, 2]], tags=[[0, 1]], sample_weight=[1.0, 2.0]), r"must be \(1,\)"),
         (lambda: Batches([[1, 2]]).restore(np.zeros((32, 2))), "shuffle=False"),
-        (lambda: Batches([[1, 2]], batch_size=1, shuffle=False).restore(np.zeros((1, 1))), r"must be \(1, 2 or more, ...\), got \(1, 1\)"),
+        (
+            lambda: Batches([[1, 2]], batch_size=1, shuffle=False).restore(np.zeros((1, 1))),
+            r"must be \(1, 2 or more, ...\), got \(1, 1\)",
+        ),
     ],
 )
 def test_bad_input_is_named(call, message):

@@ -14,12 +14,18 @@ from partita.crf.tags import split_tag
 # Line and paragraph separators of Unicode are characters like any other: only LF and CRLF end a line.
 ODD = "\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
 PACKED = gzip.compress(b"a b\n" * 99, mtime=0)
-TOKEN = st.text(st.characters(exclude_characters=" \t\r\n\ufeff", exclude_categories=["Cs"]) | st.sampled_from(ODD), min_size=1, max_size=4)
+TOKEN = st.text(
+    st.characters(exclude_characters=" \t\r\n\ufeff", exclude_categories=["Cs"]) | st.sampled_from(ODD),
+    min_size=1,
+    max_size=4,
+)
 WORD = TOKEN.filter(lambda word: word.split() == [word])
 
 
 @given(
-    st.lists(st.lists(WORD), min_size=1).filter(any), st.sampled_from(["\n", "\r\n"]), st.sampled_from([" ", "  ", "\u3000", "\t \u2003"])
+    st.lists(st.lists(WORD), min_size=1).filter(any),
+    st.sampled_from(["\n", "\r\n"]),
+    st.sampled_from([" ", "  ", "\u3000", "\t \u2003"]),
 )
 def test_segmented_text_is_read_as_written(sentences, line_end, space):
     text = "".join(space.join(words) + line_end for words in sentences)
@@ -41,12 +47,25 @@ def test_a_text_is_the_same_from_everywhere(tmp_path, monkeypatch, content, name
     path.write_bytes(gzip.compress(data) if name.endswith("gz") else data)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data), encoding="ascii"))
     with path.open("rb") as raw, gzip.open(path) if name.endswith("gz") else raw as file:
-        sources = [path, str(path), "-", io.BytesIO(data), io.StringIO(content), file, data.splitlines(keepends=True)]
-        assert [list(read_segmented(source)) for source in sources] == [[["一", "二"], [], ["三"]]] * len(sources)
+        sources = [
+            path,
+            str(path),
+            "-",
+            io.BytesIO(data),
+            io.StringIO(content),
+            file,
+            data.splitlines(keepends=True),
+        ]
+        assert [list(read_segmented(source)) for source in sources] == [[["一", "二"], [], ["三"]]] * len(
+            sources
+        )
 
 
 def test_blank_lines_part_sentences_however_many():
-    assert list(read_columns(["", "a A", " \t", "", "b B", "c C", ""])) == [[("a", "A")], [("b", "B"), ("c", "C")]]
+    assert list(read_columns(["", "a A", " \t", "", "b B", "c C", ""])) == [
+        [("a", "A")],
+        [("b", "B"), ("c", "C")],
+    ]
 
 
 def test_reading_does_not_wait_for_the_end():
@@ -90,7 +109,9 @@ def test_broken_gzip_is_named(tmp_path, content):
 
 
 COLUMNS = ["Ann B-PER", "sings O", "", "Bob B-PER", "Lee I-PER"]
-PLAIN = "in IN\nthe DT\ncat NN\nsat VBD\n\nthe DT\ndog NN\nsat VBD\nin IN\nthe DT\ncar NN\nsat VBD\n".splitlines()
+PLAIN = (
+    "in IN\nthe DT\ncat NN\nsat VBD\n\nthe DT\ndog NN\nsat VBD\nin IN\nthe DT\ncar NN\nsat VBD\n".splitlines()
+)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +127,9 @@ PLAIN = "in IN\nthe DT\ncat NN\nsat VBD\n\nthe DT\ndog NN\nsat VBD\nin IN\nthe D
     ],
 )
 def test_columns_are_not_read_as_segmented_text(lines):
-    with pytest.raises(CorpusError, match=r"<stream>:1: this looks like a file of columns, a token a line .* got '"):
+    with pytest.raises(
+        CorpusError, match=r"<stream>:1: this looks like a file of columns, a token a line .* got '"
+    ):
         list(read_segmented(lines))
     assert len(list(read_columns(lines))) > 0
 
@@ -130,8 +153,15 @@ def test_segmented_text_is_not_taken_for_columns(lines):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["共同 创造 美好", "新 世纪"], r"2: want 3 columns, got 2: 新 世纪; a line of columns is one token; .* scheme bmes"),
-        (["Ann,B-PER", "sings,O"], r"1: this looks like columns of a CSV file: expected columns parted by spaces or tabs, got 'Ann B-PER'"),
+        (
+            ["共同 创造 美好", "新 世纪"],
+            r"2: want 3 columns, got 2: 新 世纪; a line of columns is one token; .* scheme bmes",
+        ),
+        (
+            ["Ann,B-PER", "sings,O"],
+            r"1: this looks like columns of a CSV file: expected columns parted by spaces or tabs, got 'Ann "
+            r"B-PER'",
+        ),
         (["Ann;B-PER", "sings;O"], r"1: this looks like columns of a CSV file"),
         (["a A", "\x1b[31mred \x07 B"], r"2: want 2 columns, got 3: \\x1b\[31mred \\x07 B"),
         (["a A", "x" * 10_000], r"2: want 2 columns, got 1: x{59}…"),
@@ -145,7 +175,10 @@ def test_lines_of_another_kind_are_named_and_shown_safely(lines, message):
 
 
 def test_a_csv_file_is_named_where_columns_are_wanted():
-    with pytest.raises(CorpusError, match=r"want 2 columns, got 1: Ann,B-PER; columns are parted by spaces or tabs, not by commas"):
+    with pytest.raises(
+        CorpusError,
+        match=r"want 2 columns, got 1: Ann,B-PER; columns are parted by spaces or tabs, not by commas",
+    ):
         list(read_columns(["Ann,B-PER"], min_columns=2))
     assert list(read_columns(["1,000", "2,000"])) == [[("1,000",), ("2,000",)]]
 

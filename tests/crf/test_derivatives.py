@@ -11,7 +11,12 @@ from partita import crf
 from tests.crf.test_recursion import FORBIDDEN, enumerate_paths
 
 NUM_STEPS, NUM_TAGS = 4, 3
-SIZES = [(1, NUM_STEPS, NUM_TAGS), (NUM_TAGS, NUM_TAGS), (NUM_TAGS,), (NUM_TAGS,)]  # scores, transitions, start, end
+SIZES = [
+    (1, NUM_STEPS, NUM_TAGS),
+    (NUM_TAGS, NUM_TAGS),
+    (NUM_TAGS,),
+    (NUM_TAGS,),
+]  # scores, transitions, start, end
 MASK = np.array([[True, False, True, True]])
 BACKEND = keras.backend.backend()
 
@@ -85,7 +90,10 @@ def jacobians(function, x):
 
         x = torch.tensor(x)
         ways = [torch.func.jacrev, torch.func.jacfwd]
-        return [torch.autograd.functional.jacobian(function, x).numpy(), *(way(function)(x).numpy() for way in ways)]
+        return [
+            torch.autograd.functional.jacobian(function, x).numpy(),
+            *(way(function)(x).numpy() for way in ways),
+        ]
     import tensorflow as tf
 
     x = tf.convert_to_tensor(x)
@@ -107,7 +115,8 @@ def hessians(function, x):
         import jax
 
         return [
-            np.array(outer(inner(lambda x: function(x)[0]))(x)) for outer, inner in [(jax.jacfwd, jax.jacrev), (jax.jacrev, jax.jacrev)]
+            np.array(outer(inner(lambda x: function(x)[0]))(x))
+            for outer, inner in [(jax.jacfwd, jax.jacrev), (jax.jacrev, jax.jacrev)]
         ]
     if BACKEND == "torch":
         import torch

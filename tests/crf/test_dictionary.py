@@ -16,7 +16,11 @@ def test_marks_equal_a_search_for_every_word(corpus, text):
     for start in range(len(text)):
         for stop in range(start, len(text) + 1):
             if text[start:stop] in known:
-                for place, column in [(start, 0), (stop - 1, 1), *((i, 2) for i in range(start + 1, stop - 1))]:
+                for place, column in [
+                    (start, 0),
+                    (stop - 1, 1),
+                    *((i, 2) for i in range(start + 1, stop - 1)),
+                ]:
                     want[place, column] = max(want[place, column], stop - start)
     np.testing.assert_array_equal(Dictionary.fit(corpus).encode(text), want)
 

@@ -49,7 +49,9 @@ def test_what_is_said_of_a_sentence_does_not_depend_on_its_batch(kind):
 
 def test_ngrams_are_summed_over_the_window(encoder):
     ids = ids_of()
-    table = next(w for w in encoder.get_weights() if w.shape == (7, WINDOW * WEIGHTS)).reshape(7, WINDOW, WEIGHTS)
+    table = next(w for w in encoder.get_weights() if w.shape == (7, WINDOW * WEIGHTS)).reshape(
+        7, WINDOW, WEIGHTS
+    )
     found = encoder.predict(ids, verbose=0)[..., 6:]
     for t in range(8):
         around = range(max(0, t - WINDOW // 2), min(8, t + WINDOW // 2 + 1))
@@ -64,10 +66,14 @@ def test_ngrams_say_nothing_before_training():
 
 
 def test_columns_of_one_name_share_their_embedding(encoder):
-    tables = [weight.shape for weight in encoder.get_weights() if weight.shape[0] in SIZES and weight.ndim == 2]
+    tables = [
+        weight.shape for weight in encoder.get_weights() if weight.shape[0] in SIZES and weight.ndim == 2
+    ]
     assert sorted(tables) == [(5, 4), (7, WINDOW * WEIGHTS), (9, 4)]
 
 
 def test_something_must_be_embedded():
-    with pytest.raises(ValueError, match="columns must hold one that is no n-gram, got word_bigram, column1_trigram"):
+    with pytest.raises(
+        ValueError, match="columns must hold one that is no n-gram, got word_bigram, column1_trigram"
+    ):
         crf.cnn((5, 5), ("word_bigram", "column1_trigram"))

@@ -35,7 +35,14 @@ def test_words_come_with_every_column_there_is():
     own = ("lower", "shape", "prefix3", "suffix2", "suffix3", "word_unigram", "word_bigram")
     assert lexicon.columns == (*own, "column1", "column1_bigram", "column1_trigram")
     strings = [[FEATURES[name](rows) for name in lexicon.features] for rows in ROWS]
-    assert [column[0] for column in strings[0][:6]] == ["mcdonald's", "XxXx'x", "McD", "'s", "d's", "McDonald's"]
+    assert [column[0] for column in strings[0][:6]] == [
+        "mcdonald's",
+        "XxXx'x",
+        "McD",
+        "'s",
+        "d's",
+        "McDonald's",
+    ]
     assert strings[0][6:8] == [["\n\nMcDonald's", "McDonald's\nsells", "sells\n1,000"], ["NNP", "VBZ", "CD"]]
     assert strings[0][9] == ["\n\nNNP\nVBZ", "NNP\nVBZ\nCD", "VBZ\nCD\n\n"]
     assert lexicon.encode([("Sells", "NNP")])[0, [0, 1, 4, 5, 7]].tolist() == [2, 1, 2, 1, 3]
@@ -55,8 +62,13 @@ def test_a_vocabulary_holds_the_most_frequent_items(text, min_count, max_size):
     vocabulary = Vocabulary.fit(text, min_count, max_size)
     counts = [text.count(item) for item in vocabulary.items]
     assert counts == sorted(counts, reverse=True)
-    assert len(vocabulary) - 2 == min(sum(text.count(item) >= min_count for item in set(text)), max_size or len(text))
-    assert all(text.count(item) <= min(counts, default=min_count) for item in set(text) - set(vocabulary.items)) or len(vocabulary) == 2
+    assert len(vocabulary) - 2 == min(
+        sum(text.count(item) >= min_count for item in set(text)), max_size or len(text)
+    )
+    assert (
+        all(text.count(item) <= min(counts, default=min_count) for item in set(text) - set(vocabulary.items))
+        or len(vocabulary) == 2
+    )
     ids = vocabulary.encode(text)
     assert (ids.dtype, ids.shape) == ("int32", (len(text),))
     assert [vocabulary.items[index - 2] if index > 1 else None for index in ids] == [
@@ -81,11 +93,15 @@ def test_full_width_characters_are_folded_as_unicode_does():
     every = "".join(map(chr, range(0x20000)))
     folded = fold(every)
     assert len(folded) == len(every)
-    assert all(new == (unicodedata.normalize("NFKC", old) if "！" <= old <= "～" else old) for new, old in zip(folded, every, strict=True))
+    assert all(
+        new == (unicodedata.normalize("NFKC", old) if "！" <= old <= "～" else old)
+        for new, old in zip(folded, every, strict=True)
+    )
 
 
 @pytest.mark.parametrize(
-    ("word", "wanted"), [("", ""), ("USA", "X"), ("élan-VITAL", "x-X"), ("3.14", "0.0"), ("...", "..."), ("中国", "中国")]
+    ("word", "wanted"),
+    [("", ""), ("USA", "X"), ("élan-VITAL", "x-X"), ("3.14", "0.0"), ("...", "..."), ("中国", "中国")],
 )
 def test_shape(word, wanted):
     assert shape(word) == wanted
@@ -114,7 +130,13 @@ def test_a_lexicon_survives_json(lexicon):
         np.testing.assert_array_equal(copy.encode(tokens), lexicon.encode(tokens))
 
 
-GOOD = {"features": ["character"], "vocabularies": [["a", "b"]], "tag_names": ["b", "e"], "scheme": "bmes", "dictionary": None}
+GOOD = {
+    "features": ["character"],
+    "vocabularies": [["a", "b"]],
+    "tag_names": ["b", "e"],
+    "scheme": "bmes",
+    "dictionary": None,
+}
 
 
 @pytest.mark.parametrize(
@@ -124,7 +146,10 @@ GOOD = {"features": ["character"], "vocabularies": [["a", "b"]], "tag_names": ["
         ([], "config must be a dict"),
         ({}, "config must be a dict of features"),
         (GOOD | {"module": "os"}, "config must be a dict"),
-        (GOOD | {"features": ["os.system"]}, "features must be characters or words, or some of character, .*; got os.system"),
+        (
+            GOOD | {"features": ["os.system"]},
+            "features must be characters or words, or some of character, .*; got os.system",
+        ),
         (GOOD | {"features": []}, "features must be .*; got none"),
         (GOOD | {"features": "character"}, "lists of strings"),
         (GOOD | {"features": [["character"]]}, "lists of strings"),
@@ -160,12 +185,18 @@ def test_a_hostile_config_is_refused(config, message):
 def test_lists_of_strings_are_words():
     tags = [["B-PER", "O"], ["O"]]
     lexicon = Lexicon.fit([["Ann", "sings"], ["sings"]], tags, scheme="bio", features="words", min_count=1)
-    same = Lexicon.fit([[("Ann",), ("sings",)], [("sings",)]], tags, scheme="bio", features="words", min_count=1)
+    same = Lexicon.fit(
+        [[("Ann",), ("sings",)], [("sings",)]], tags, scheme="bio", features="words", min_count=1
+    )
     assert lexicon.to_config() == same.to_config()
     assert lexicon.encode(["Ann", "sings"])[:, 0].tolist() == [3, 2]
     np.testing.assert_array_equal(lexicon.encode(["Ann", "sings"]), lexicon.encode([("Ann",), ["sings"]]))
-    np.testing.assert_array_equal(lexicon.encode(np.array(["Ann", "sings"])), lexicon.encode(["Ann", "sings"]))
-    plain = Lexicon.fit([["Ann", "sings"]], [["NN", "VB"]], scheme=None, features=["lower", "suffix2"], min_count=1)
+    np.testing.assert_array_equal(
+        lexicon.encode(np.array(["Ann", "sings"])), lexicon.encode(["Ann", "sings"])
+    )
+    plain = Lexicon.fit(
+        [["Ann", "sings"]], [["NN", "VB"]], scheme=None, features=["lower", "suffix2"], min_count=1
+    )
     assert plain.encode(["sings"]).tolist() == [[3, 3]]
 
 
@@ -182,18 +213,39 @@ CHARACTER_LEXICON = Lexicon.fit(["ab"], ["be"], "bmes")
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: WORD_LEXICON.encode("Ann sings"), "are of words: expected a list of words, .* got the string 'Ann sings'"),
-        (lambda: Lexicon.fit(["Ann sings"], [["O", "O"]], "bio", features="words"), "got the string 'Ann sings' in sentence 1"),
+        (
+            lambda: WORD_LEXICON.encode("Ann sings"),
+            "are of words: expected a list of words, .* got the string 'Ann sings'",
+        ),
+        (
+            lambda: Lexicon.fit(["Ann sings"], [["O", "O"]], "bio", features="words"),
+            "got the string 'Ann sings' in sentence 1",
+        ),
         (lambda: Lexicon.fit(["ab"], ["be"], "bmes", features="lower"), "features 'lower' are of words"),
         (lambda: WORD_LEXICON.encode([1, 2]), "a token must be a word or a row .* got 1"),
-        (lambda: WORD_LEXICON.encode([("Ann", 1)]), r"a row \(word, column1, ...\) of strings, got \('Ann', 1\)"),
+        (
+            lambda: WORD_LEXICON.encode([("Ann", 1)]),
+            r"a row \(word, column1, ...\) of strings, got \('Ann', 1\)",
+        ),
         (lambda: WORD_LEXICON.encode([()]), r"of strings, got \(\)"),
         (lambda: COLUMN_LEXICON.encode(["Ann"]), "need rows of 2 columns, got 1"),
-        (lambda: CHARACTER_LEXICON.encode(["Ann", "sings"]), "are of characters: expected a string, got a list that holds 'Ann'"),
+        (
+            lambda: CHARACTER_LEXICON.encode(["Ann", "sings"]),
+            "are of characters: expected a string, got a list that holds 'Ann'",
+        ),
         (lambda: CHARACTER_LEXICON.encode([("a", "NN")]), r"got a list that holds \('a', 'NN'\)"),
-        (lambda: Lexicon.fit([[("a", "NN")]], [["O"]], "bio", features="character"), "'character' are of characters: .* in sentence 1"),
-        (lambda: Lexicon.fit(["ab"], ["be"], "bmes", features=["character", "column1"]), "of characters and of columns do not go"),
-        (lambda: Lexicon.fit([["a", ("b", "NN")]], [["O", "O"]], "bio", features="words"), "same number of columns .* got 1 and 2"),
+        (
+            lambda: Lexicon.fit([[("a", "NN")]], [["O"]], "bio", features="character"),
+            "'character' are of characters: .* in sentence 1",
+        ),
+        (
+            lambda: Lexicon.fit(["ab"], ["be"], "bmes", features=["character", "column1"]),
+            "of characters and of columns do not go",
+        ),
+        (
+            lambda: Lexicon.fit([["a", ("b", "NN")]], [["O", "O"]], "bio", features="words"),
+            "same number of columns .* got 1 and 2",
+        ),
         (lambda: WORD_LEXICON.encode("\x1b[31m" * 99), r"got the string '\\x1b\[31m"),
         (lambda: WORD_LEXICON.tag_id("\x1b[31m"), r"tag '\\x1b\[31m' is unknown"),
     ],

@@ -9,9 +9,9 @@ from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 from partita.crf.metrics import illegal_share, segmentation_f1, span_f1
 from partita.crf.tags import words_to_tags
 
-TAGS = st.sampled_from(["O", "B-A", "I-A", "E-A", "S-A", "M-A", "B-B", "I-B", "B", "I", "X", ".", "-A", "B-", "X-A"]) | st.text(
-    "BIESOX-A", min_size=1
-)
+TAGS = st.sampled_from(
+    ["O", "B-A", "I-A", "E-A", "S-A", "M-A", "B-B", "I-B", "B", "I", "X", ".", "-A", "B-", "X-A"]
+) | st.text("BIESOX-A", min_size=1)
 SENTENCES = st.lists(st.lists(st.tuples(TAGS, TAGS)), min_size=1)
 
 
@@ -43,7 +43,8 @@ def test_spans_of_chunks_worked_by_hand():
 @given(st.lists(cut_twice()))
 def test_words_are_counted_by_the_characters_they_cover(pairs):
     gold, predicted = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
-    # Another way to the same count: a word is right when the tags of its characters, and the cut behind it, agree.
+    # Another way to the same count: a word is right when the tags of its characters, and the cut behind it,
+    # agree.
     correct = 0
     for one, other in pairs:
         one_tags, other_tags = words_to_tags(one), words_to_tags(other)
@@ -53,7 +54,11 @@ def test_words_are_counted_by_the_characters_they_cover(pairs):
             correct += one_tags[start:end] == other_tags[start:end]
             start = end
     score, swapped = segmentation_f1(gold, predicted), segmentation_f1(predicted, gold)
-    assert (score.correct, score.gold, score.predicted) == (correct, sum(map(len, gold)), sum(map(len, predicted)))
+    assert (score.correct, score.gold, score.predicted) == (
+        correct,
+        sum(map(len, gold)),
+        sum(map(len, predicted)),
+    )
     assert (score.precision, score.recall) == (swapped.recall, swapped.precision)
 
 
@@ -71,7 +76,11 @@ def test_scores_of_nothing_are_zero():
 
 def test_generators_are_scored_as_lists_are():
     gold = [["ab", "c"], [], ["d"]]
-    assert segmentation_f1(iter(gold), iter(gold)) == segmentation_f1(gold, gold) == (1.0, 1.0, 1.0, 3, 3, 3, None)
+    assert (
+        segmentation_f1(iter(gold), iter(gold))
+        == segmentation_f1(gold, gold)
+        == (1.0, 1.0, 1.0, 3, 3, 3, None)
+    )
 
 
 def test_illegal_share():

@@ -43,7 +43,9 @@ def with_bad(place, value=np.nan):
 
 
 @pytest.mark.parametrize("place", [(0, 0, 1), (0, 2), (0,), (0, 3, 2)])
-@pytest.mark.parametrize("transitions", [TRANSITIONS, np.where(np.eye(3, dtype=bool), -np.inf, TRANSITIONS).astype("float32")])
+@pytest.mark.parametrize(
+    "transitions", [TRANSITIONS, np.where(np.eye(3, dtype=bool), -np.inf, TRANSITIONS).astype("float32")]
+)
 def test_nan_at_a_real_step_is_nan_in_every_result_of_its_sequence_alone(place, transitions):
     right = results(SCORES, transitions, MASK)
     for name, got in results(with_bad(place), transitions, MASK).items():
@@ -59,14 +61,22 @@ def test_nothing_at_padding_reaches_a_result_or_a_gradient(value):
 
     def total(scores, transitions):
         log_p = crf.path_score(scores, TAGS, transitions, MASK) - crf.log_partition(scores, transitions, MASK)
-        return log_p + ops.sum(crf.marginals(scores, transitions, MASK), axis=(1, 2)) + crf.entropy(scores, transitions, MASK)
+        return (
+            log_p
+            + ops.sum(crf.marginals(scores, transitions, MASK), axis=(1, 2))
+            + crf.entropy(scores, transitions, MASK)
+        )
 
-    for got, want in zip(gradients(total, padded, TRANSITIONS)[1], gradients(total, SCORES, TRANSITIONS)[1], strict=True):
+    for got, want in zip(
+        gradients(total, padded, TRANSITIONS)[1], gradients(total, SCORES, TRANSITIONS)[1], strict=True
+    ):
         np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 def test_the_gradient_of_nan_is_nan_where_it_comes_from():
-    by_scores, by_transitions = gradients(lambda s, t: crf.log_partition(s, t, MASK), with_bad((0, 2)), TRANSITIONS)[1]
+    by_scores, by_transitions = gradients(
+        lambda s, t: crf.log_partition(s, t, MASK), with_bad((0, 2)), TRANSITIONS
+    )[1]
     assert np.isnan(by_scores[0]).all()
     assert np.isfinite(by_scores[1:]).all()
     assert np.isnan(by_transitions).any()
@@ -78,8 +88,14 @@ def test_nan_in_a_transition_reaches_all_but_sequences_of_one_step():
     mask = np.array([[True] * 4, [False, True, False, False], [False] * 4])
     log_z = numpy(crf.log_partition(SCORES, transitions, mask))
     assert np.isnan(log_z[0])
-    np.testing.assert_allclose(log_z[1:], [np.log(np.exp(SCORES[1, 1].astype("float64")).sum()), 0.0], rtol=1e-6)
-    assert numpy(crf.viterbi(SCORES, transitions, mask)[0]).tolist() == [[-2] * 4, [-1, SCORES[1, 1].argmax(), -1, -1], [-1] * 4]
+    np.testing.assert_allclose(
+        log_z[1:], [np.log(np.exp(SCORES[1, 1].astype("float64")).sum()), 0.0], rtol=1e-6
+    )
+    assert numpy(crf.viterbi(SCORES, transitions, mask)[0]).tolist() == [
+        [-2] * 4,
+        [-1, SCORES[1, 1].argmax(), -1, -1],
+        [-1] * 4,
+    ]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -137,7 +153,11 @@ def test_a_diverged_tagger_has_a_loss_of_nan_and_tags_nothing():
     assert np.isnan(measured["loss"])
     assert measured["accuracy"] == 0.0
     batches = crf.Batches(list(ids), shuffle=False)
-    for predict in (lambda: tagger.predict(ids, verbose=0), lambda: tagger.predict(batches), lambda: tagger.predict_on_batch(ids)):
+    for predict in (
+        lambda: tagger.predict(ids, verbose=0),
+        lambda: tagger.predict(batches),
+        lambda: tagger.predict_on_batch(ids),
+    ):
         with pytest.raises(ValueError, match="has the training diverged"):
             predict()
 
@@ -174,12 +194,16 @@ class Scores:
 @pytest.mark.parametrize("with_tags", [True, False])
 def test_of_equal_scores_the_lower_loss_is_best(with_tags):
     tagger, ids, tags = tagger_and_data(learning_rate=0.5)
-    held_out = crf.HeldOut(crf.Batches(list(ids[:20]), list(tags[:20]) if with_tags else None, shuffle=False), Scores())
+    held_out = crf.HeldOut(
+        crf.Batches(list(ids[:20]), list(tags[:20]) if with_tags else None, shuffle=False), Scores()
+    )
     losses = []
 
     class Note(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
-            losses.append(self.model.evaluate(ids[:20], tags[:20], verbose=0)[0] if with_tags else logs["loss"])
+            losses.append(
+                self.model.evaluate(ids[:20], tags[:20], verbose=0)[0] if with_tags else logs["loss"]
+            )
 
     tagger.fit(ids[:20], tags[:20], epochs=4, verbose=0, callbacks=[Note(), held_out])
     assert held_out.best == 1.0

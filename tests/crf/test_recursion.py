@@ -67,7 +67,13 @@ def chains(draw):
         return np.where(rng.random(shape) < forbidden, FORBIDDEN, values).astype("float32")
 
     mask = rng.random((batch, num_steps)) < draw(st.sampled_from([0.0, 0.5, 0.8, 1.0]))
-    return weights(batch, num_steps, num_tags), weights(num_tags, num_tags), mask, weights(num_tags), weights(num_tags)
+    return (
+        weights(batch, num_steps, num_tags),
+        weights(num_tags, num_tags),
+        mask,
+        weights(num_tags),
+        weights(num_tags),
+    )
 
 
 def close(got, want, relative=1e-4, absolute=1e-4):
@@ -82,8 +88,14 @@ def test_sums_equal_brute_force(chain):
     close(crf.log_partition(*chain), log_z)
     possible = np.isfinite(log_z)
     # A float32 score of size s is known to 1e-7 s, and a probability to as much relative.
-    close(ops.convert_to_numpy(crf.marginals(*chain))[possible], marginals[possible], absolute=1e-4 + 2e-6 * scale)
-    close(ops.convert_to_numpy(crf.entropy(*chain))[possible], entropy[possible], absolute=1e-3 + 2e-5 * scale)
+    close(
+        ops.convert_to_numpy(crf.marginals(*chain))[possible],
+        marginals[possible],
+        absolute=1e-4 + 2e-6 * scale,
+    )
+    close(
+        ops.convert_to_numpy(crf.entropy(*chain))[possible], entropy[possible], absolute=1e-3 + 2e-5 * scale
+    )
 
 
 @settings(max_examples=100)
@@ -145,13 +157,18 @@ def test_score_of_known_and_unknown_tags(chain, seed):
         for row in range(len(scores)):
             wanted = labels[row][mask[row]]
             found = enumerate_paths(scores[row], transitions, mask[row], start, end)
-            agreeing = [score for path, score in found if all(w in (-1, tag) for w, tag in zip(wanted, path, strict=True))]
+            agreeing = [
+                score
+                for path, score in found
+                if all(w in (-1, tag) for w, tag in zip(wanted, path, strict=True))
+            ]
             want.append(log_sum(agreeing))
         close(crf.path_score(scores, labels, transitions, mask, start, end), want)
 
 
 def test_weak_survivors_of_forbidden_transitions_count():
-    # Tag 0 leads by far and ends nowhere; tags 1 and 2 fall ever further behind each other, and only the weaker may end.
+    # Tag 0 leads by far and ends nowhere; tags 1 and 2 fall ever further behind each other, and only the
+    # weaker may end.
     steps = 12
     scores = np.tile(np.float32([0.0, -60.0, -90.0]), (1, steps, 1))
     transitions = np.where(np.eye(3, dtype=bool), 0.0, FORBIDDEN)

@@ -21,7 +21,9 @@ def test_repaired_tags_keep_to_the_scheme_and_spell_the_spans_that_the_scorer_re
             repaired = crf.repair_tags(tags, scheme)
             broken = first_break(tags, scheme)
             assert first_break(repaired, scheme) is None
-            assert first_break_of_ids(np.array([names.index(tag) for tag in tags], int), constraints) == broken
+            assert (
+                first_break_of_ids(np.array([names.index(tag) for tag in tags], int), constraints) == broken
+            )
             assert (repaired == list(tags)) == (broken is None)
             if scheme != "bmes":  # whose M the scorer does not know
                 assert tags_to_spans(repaired) == tags_to_spans(tags)
@@ -45,10 +47,19 @@ def test_repair(scheme, tags, repaired):
 
 
 GOOD = ["B-PER", "I-PER", "O"]
-CORPUS = [GOOD, ["O", "I-PER", "O"], GOOD, ["I-PER", "O", "O"], GOOD, ["O", "O", "I-PER"], ["I-PER", "I-PER", "I-PER"]]
+CORPUS = [
+    GOOD,
+    ["O", "I-PER", "O"],
+    GOOD,
+    ["I-PER", "O", "O"],
+    GOOD,
+    ["O", "O", "I-PER"],
+    ["I-PER", "I-PER", "I-PER"],
+]
 WORDS = [["Ann", "Lee", "ran"]] * len(CORPUS)
 COUNTED = (
-    r"4 of 7 sentences have tags that break scheme bio: sentence 2 \('I-PER' after 'O'\), sentence 4 \('I-PER' at the beginning\), "
+    r"4 of 7 sentences have tags that break scheme bio: sentence 2 \('I-PER' after 'O'\), sentence 4 "
+    r"\('I-PER' at the beginning\), "
     r"sentence 6 \('I-PER' after 'O'\), …\. They are read"
 )
 
@@ -60,7 +71,9 @@ def lexicon():
 
 
 def test_a_lexicon_repairs_tags_and_says_so_once(lexicon):
-    assert [lexicon.decode_tags(lexicon.encode_tags(tags)) for tags in CORPUS] == [crf.repair_tags(tags, "bio") for tags in CORPUS]
+    assert [lexicon.decode_tags(lexicon.encode_tags(tags)) for tags in CORPUS] == [
+        crf.repair_tags(tags, "bio") for tags in CORPUS
+    ]
     with pytest.warns(UserWarning, match=r"must keep to scheme bio, got 'I-PER' after 'O': they are read"):
         assert lexicon.decode_tags(lexicon.encode_tags(["B-PER", "O", "I-PER"])) == ["B-PER", "O", "B-PER"]
     assert lexicon.decode_tags(lexicon.encode_tags(["O", "I-PER"], repair=False)) == ["O", "I-PER"]
@@ -72,7 +85,11 @@ def test_a_scheme_that_all_sentences_keep_to_is_named():
 
 
 def tagger_of(lexicon):
-    tagger = crf.Tagger(crf.cnn(lexicon.sizes, width=4, depth=1), crf.CRF(lexicon.num_tags, lexicon.constraints), lexicon=lexicon)
+    tagger = crf.Tagger(
+        crf.cnn(lexicon.sizes, width=4, depth=1),
+        crf.CRF(lexicon.num_tags, lexicon.constraints),
+        lexicon=lexicon,
+    )
     tagger.compile("adam")
     return tagger
 
@@ -89,7 +106,10 @@ def test_targets_that_the_constraints_forbid_are_counted_and_have_a_finite_loss(
     targets = [lexicon.encode_tags(tags, repair=False) for tags in CORPUS]
     batches = crf.Batches(ids, targets, batch_size=4)
     good = crf.Batches(ids[:1], targets[:1])
-    found = r"4 of 7 sentences have tags that the constraints forbid, in the {} data: sentence 2 \('I-PER' after 'O'\)"
+    found = (
+        r"4 of 7 sentences have tags that the constraints forbid, in the {} data: sentence 2 \('I-PER' "
+        r"after 'O'\)"
+    )
     with pytest.warns(UserWarning, match=found.format("training")):
         history = tagger_of(lexicon).fit(batches, epochs=2, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
@@ -136,5 +156,7 @@ def test_unknown_tags_of_any_negative_id_break_nothing():
     constraints = legal(["O", "B-A", "I-A"], "bio")
     assert first_break_of_ids(np.array([1, -100, 2]), constraints) is None
     assert first_break_of_ids(np.array([-100, 0, 2]), constraints) == 2
-    with pytest.raises(ValueError, match="expected integers from 0 to 2, or negative ones for unknown, got 3"):
+    with pytest.raises(
+        ValueError, match="expected integers from 0 to 2, or negative ones for unknown, got 3"
+    ):
         first_break_of_ids(np.array([0, 3]), constraints)

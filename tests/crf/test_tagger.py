@@ -53,14 +53,18 @@ def test_functional_model_ending_in_the_layer_trains_with_its_loss(tmp_path):
     loss = model.evaluate(ids, tags, verbose=0)
     scores = model.predict(ids, verbose=0)
     assert np.all(np.isneginf(scores[~real]))
-    want = -ops.convert_to_numpy(layer.log_prob(np.where(real[..., None], scores, 0.0), tags, mask=real)).mean()
+    want = -ops.convert_to_numpy(
+        layer.log_prob(np.where(real[..., None], scores, 0.0), tags, mask=real)
+    ).mean()
     assert loss == pytest.approx(want, rel=1e-4)
     history = model.fit(ids, tags, epochs=3, verbose=0)
     assert history.history["loss"][-1] < loss
     assert ops.convert_to_numpy(layer.decode(model.predict(ids, verbose=0))).shape == tags.shape
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert again.evaluate(ids, tags, verbose=0) == pytest.approx(model.evaluate(ids, tags, verbose=0), rel=1e-5)
+    assert again.evaluate(ids, tags, verbose=0) == pytest.approx(
+        model.evaluate(ids, tags, verbose=0), rel=1e-5
+    )
     again.fit(ids, tags, verbose=0)  # it trains the layer of its own, not the one that was saved
     assert (again.layers[-1].get_weights()[0] != layer.get_weights()[0]).any()
 
@@ -69,7 +73,9 @@ def test_constraints_hold_whatever_the_scores():
     layer = crf.CRF(NUM_TAGS, constraints=BMES)
     rng = np.random.default_rng(0)
     scores = layer(rng.normal(scale=50, size=(20, 9, NUM_TAGS)))
-    tags = np.concatenate([ops.convert_to_numpy(layer.decode(scores)), *ops.convert_to_numpy(layer.sample(scores, n=5, seed=0))])
+    tags = np.concatenate(
+        [ops.convert_to_numpy(layer.decode(scores)), *ops.convert_to_numpy(layer.sample(scores, n=5, seed=0))]
+    )
     assert np.isin(tags[:, 0], [0, 1]).all()
     assert np.isin(tags[:, -1], [0, 3]).all()
     assert np.asarray(BMES.transitions)[tags[:, :-1], tags[:, 1:]].all()
@@ -115,10 +121,14 @@ def test_an_encoder_of_another_width_gets_a_projection(tmp_path):
     np.testing.assert_array_equal(again.predict(ids, verbose=0), tagger.predict(ids, verbose=0))
 
 
-@pytest.mark.parametrize("options", [{"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}])
+@pytest.mark.parametrize(
+    "options", [{"jit_compile": True}, {"steps_per_execution": 2}, {"run_eagerly": True}]
+)
 def test_compile_options(options):
     if keras.backend.backend() == "torch" and "run_eagerly" not in options:
-        pytest.skip("Keras on PyTorch runs one step at a time, and torch.compile wants a C++ compiler at run time")
+        pytest.skip(
+            "Keras on PyTorch runs one step at a time, and torch.compile wants a C++ compiler at run time"
+        )
     ids, tags, _ = sentences(64)
     tagger = crf.Tagger(encoder(), crf.CRF(NUM_TAGS))
     tagger.compile("adam", **options)
@@ -151,14 +161,20 @@ def fitted(tags, weights=None):
     [
         (lambda: fitted(np.zeros((2, 3, NUM_TAGS))), r"tags must be integers of the shape \(batch, time\)"),
         (lambda: fitted(None), r"tags must be integers of the shape \(batch, time\), got None"),
-        (lambda: fitted(np.zeros((2, 3), int), np.ones((2, 3))), r"sample_weight must weigh sequences, \(batch,\)"),
+        (
+            lambda: fitted(np.zeros((2, 3), int), np.ones((2, 3))),
+            r"sample_weight must weigh sequences, \(batch,\)",
+        ),
         (lambda: crf.CRF(0), "num_tags must be at least 1"),
         (lambda: crf.CRF(3, learning_rate_factor=0.0), "learning_rate_factor must be above 0"),
         (lambda: crf.CRF(3, constraints=BMES), r"constraints.transitions must have the shape \(3, 3\)"),
         (lambda: crf.CRF(3)(np.zeros((1, 2, 4))), "expected axis -1 of input shape to have value 3"),
         (lambda: crf.CRF(3).marginals(np.zeros((1, 2, 4))), r"transitions must have the shape \(4, 4\)"),
         (lambda: crf.CRF(3).decode(np.zeros((1, 2, 3)), k=0), "k must be at least 1"),
-        (lambda: crf.CRF(3).log_prob(np.zeros((1, 2, 3)), np.zeros((1, 2, 3))), "tags must be integers of the shape"),
+        (
+            lambda: crf.CRF(3).log_prob(np.zeros((1, 2, 3)), np.zeros((1, 2, 3))),
+            "tags must be integers of the shape",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(make, words):

@@ -18,7 +18,9 @@ from partita.crf import command, tagging
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     keras.utils.set_random_seed(0)
-    lexicon = crf.Lexicon.fit(["abcd"], [["b", "e", "b", "e"]], scheme="bmes", features="character", min_count=1)
+    lexicon = crf.Lexicon.fit(
+        ["abcd"], [["b", "e", "b", "e"]], scheme="bmes", features="character", min_count=1
+    )
     encoder = keras.Sequential([keras.layers.Reshape((-1,)), keras.layers.Embedding(6, 4)])
     tagger = crf.Tagger(encoder, crf.CRF(4, lexicon.constraints), lexicon=lexicon)
     tagger(np.ones((1, 3, 1), "int32"))
@@ -32,7 +34,9 @@ def files(tmp_path):
     draw = np.random.default_rng(0)
     paths = [tmp_path / f"{number}.txt" for number in range(8)]
     for path in paths:
-        path.write_text("".join("".join(draw.choice([*"abcd "], draw.integers(1, 30))) + "\n" for _ in range(20)))
+        path.write_text(
+            "".join("".join(draw.choice([*"abcd "], draw.integers(1, 30))) + "\n" for _ in range(20))
+        )
     return paths
 
 
@@ -46,7 +50,9 @@ def test_what_is_finished_is_not_done_again(model, files, tmp_path, monkeypatch)
     monkeypatch.setattr(tagging, "tag_file", lambda *job: done.append(job[1]) or tag_file(*job))
     cut = crf.tag_files(model, files[:2], tmp_path / "cut")
     assert [path.name for path in cut] == ["0.txt", "1.txt"]
-    assert [text.replace(" ", "") for text in read(cut)] == [text.replace(" ", "") for text in read(files[:2])]
+    assert [text.replace(" ", "") for text in read(cut)] == [
+        text.replace(" ", "") for text in read(files[:2])
+    ]
     first = read(cut)
     said = []
     assert read(crf.tag_files(model, files[:3], tmp_path / "cut", report=said.append))[:2] == first
@@ -66,15 +72,25 @@ def test_the_command(model, files, tmp_path, run):
     code, out, err = run("tag", "apply", model, *files[:2], "--out", tmp_path / "cut")
     assert (code, out, err.splitlines()[0]) == (0, "", "2 of 2 files to be tagged")
     assert read([tmp_path / "cut" / "1.txt"])[0] == run("tag", "apply", model, files[1])[1]
-    assert run("tag", "apply", model, *files[:2], "--out", tmp_path / "cut")[2] == "0 of 2 files to be tagged\n"
+    assert (
+        run("tag", "apply", model, *files[:2], "--out", tmp_path / "cut")[2] == "0 of 2 files to be tagged\n"
+    )
     two = files[:2]
-    for arguments in (two, [*two, "-", "--out", tmp_path / "cut"], [*two, "--out", files[3]], [files[0], "--dask", "local"]):
+    for arguments in (
+        two,
+        [*two, "-", "--out", tmp_path / "cut"],
+        [*two, "--out", files[3]],
+        [files[0], "--dask", "local"],
+    ):
         code, _, err = run("tag", "apply", model, *arguments)
         assert (code, err.count("\n")) == (2, 1)
         assert "need a folder: --out FOLDER" in err
     files[2].write_bytes(b"\xff\n")
     code, _, err = run("tag", "apply", model, *files[:3], "--out", tmp_path / "cut")
-    assert (code, err.splitlines()[1]) == (1, f"partita: {files[2]}:1: want utf-8, got byte 0xff after 0 bytes")
+    assert (code, err.splitlines()[1]) == (
+        1,
+        f"partita: {files[2]}:1: want utf-8, got byte 0xff after 0 bytes",
+    )
 
 
 def test_a_cluster_that_loses_a_worker_gives_the_same(model, files, tmp_path, monkeypatch):
@@ -96,7 +112,9 @@ def test_a_cluster_that_loses_a_worker_gives_the_same(model, files, tmp_path, mo
             monkeypatch.setattr(tagging, "tag_file", None)
             assert crf.tag_files(model, files, tmp_path / "there", client) == there
     assert read(there) == here
-    assert {path.name for path in (tmp_path / "there").iterdir()} == {path.name for path in files} | {tagging.SETTINGS}
+    assert {path.name for path in (tmp_path / "there").iterdir()} == {path.name for path in files} | {
+        tagging.SETTINGS
+    }
 
 
 def _slow():
@@ -130,7 +148,9 @@ def test_a_cluster_is_found_by_its_address(model, files, tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
-            distributed.LocalCluster(n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+            distributed.LocalCluster(
+                n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+            ) as cluster,
             command._cluster(cluster.scheduler_address) as client,
         ):
             assert client.submit(sum, [1, 2]).result() == 3

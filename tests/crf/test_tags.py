@@ -6,7 +6,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from seqeval.metrics.sequence_labeling import get_entities
 
-from partita.crf.tags import SCHEMES, Span, legal, spans_to_tags, split_tag, tag_set, tags_to_spans, tags_to_words, words_to_tags
+from partita.crf.tags import (
+    SCHEMES,
+    Span,
+    legal,
+    spans_to_tags,
+    split_tag,
+    tag_set,
+    tags_to_spans,
+    tags_to_words,
+    words_to_tags,
+)
 
 WORDS = st.lists(st.text(min_size=1, max_size=6))
 LETTERS = st.sampled_from([*"BIESOMX.-bmes"])
@@ -17,7 +27,11 @@ ANY_TAG = st.builds(str.__add__, LETTERS, LABELS) | st.text(min_size=1, max_size
 @st.composite
 def spans_and_length(draw):
     ends = sorted(draw(st.sets(st.integers(0, 12))))
-    labels = draw(st.lists(st.text(min_size=1, max_size=3) | st.sampled_from("AB"), min_size=len(ends), max_size=len(ends)))
+    labels = draw(
+        st.lists(
+            st.text(min_size=1, max_size=3) | st.sampled_from("AB"), min_size=len(ends), max_size=len(ends)
+        )
+    )
     spans = [Span(label, start, end) for label, start, end in zip(labels, ends, ends[1:], strict=False)]
     return [span for span in spans if draw(st.booleans())], 12
 
@@ -25,7 +39,9 @@ def spans_and_length(draw):
 def is_legal(tags, names, scheme):
     ids = [names.index(tag) for tag in tags]
     transitions, start, end = legal(names, scheme)
-    return not ids or bool(start[ids[0]] and end[ids[-1]] and all(transitions[pair] for pair in pairwise(ids)))
+    return not ids or bool(
+        start[ids[0]] and end[ids[-1]] and all(transitions[pair] for pair in pairwise(ids))
+    )
 
 
 def spells_whole_spans(tags, scheme):
@@ -86,14 +102,20 @@ def test_legal_sequences_are_those_that_spell_whole_spans(scheme):
 def test_legal_sequences_of_bare_tags_are_those_that_spell_words():
     for length in range(5):
         for tags in product("sbme", repeat=length):
-            assert is_legal(tags, ["s", "b", "m", "e"], "bmes") == (words_to_tags(tags_to_words("abcd"[:length], tags)) == list(tags))
+            assert is_legal(tags, ["s", "b", "m", "e"], "bmes") == (
+                words_to_tags(tags_to_words("abcd"[:length], tags)) == list(tags)
+            )
 
 
 def test_legal_gives_booleans_in_the_order_asked_for():
     names = ["I-A", "O", "B-A"]
     transitions, start, end = legal(names, "bio")
     np.testing.assert_array_equal(transitions, [[True, True, True], [False, True, True], [True, True, True]])
-    assert (transitions.dtype, start.tolist(), end.tolist()) == (bool, [False, True, True], [True, True, True])
+    assert (transitions.dtype, start.tolist(), end.tolist()) == (
+        bool,
+        [False, True, True],
+        [True, True, True],
+    )
 
 
 @pytest.mark.parametrize(
@@ -126,7 +148,11 @@ def test_a_label_brings_all_its_tags(tags, scheme, names):
     ],
 )
 def test_a_tag_of_another_scheme_is_named(tag, scheme):
-    for function in (split_tag, lambda tag, scheme: legal(["O", tag], scheme), lambda tag, scheme: tag_set([tag], scheme)):
+    for function in (
+        split_tag,
+        lambda tag, scheme: legal(["O", tag], scheme),
+        lambda tag, scheme: tag_set([tag], scheme),
+    ):
         with pytest.raises(ValueError, match=f"tag '{tag}' is not of scheme '{scheme}'"):
             function(tag, scheme)
 
@@ -134,11 +160,20 @@ def test_a_tag_of_another_scheme_is_named(tag, scheme):
 @pytest.mark.parametrize(
     ("tag", "scheme", "message"),
     [
-        ("NN", "bio", "expected O, B-… or I-…, as in B-NP; for plain tags, such as parts of speech, take scheme none"),
+        (
+            "NN",
+            "bio",
+            "expected O, B-… or I-…, as in B-NP; for plain tags, such as parts of speech, take scheme none",
+        ),
         ("NN", "bioes", "expected O, B-…, I-…, E-… or S-…, as in B-NP; for plain tags"),
         ("b", "bio", "such tags are those of scheme bmes, of text cut into words"),
         ("E-PER", "bio", "such tags are those of scheme bmes or bioes"),
-        ("I-PER", "bmes", "expected b, m, e or s, or B-…, M-…, E-…, S-… or O, as in B-NP; such tags are those of scheme bioes or bio"),
+        (
+            "I-PER",
+            "bmes",
+            "expected b, m, e or s, or B-…, M-…, E-…, S-… or O, as in B-NP; such tags are those of scheme "
+            "bioes or bio",
+        ),
         ("U-PER", "bio", "for BILOU tags write E for L and S for U, and take scheme bioes"),
         ("B-", "bio", "a label after the dash"),
         ("\x1b[31m", "bio", "tag '\\\\x1b\\[31m' is not of scheme"),

@@ -47,12 +47,19 @@ def test_a_table(run, tmp_path):
     scores = np.loadtxt(tmp_path / "scores.csv", skiprows=1)
     assert -16 < scores.mean() < -9  # about three normals: 3 · 1.42 + log(20 · 300) nats
     np.savetxt(data, table, delimiter=",", header="a,b,d", comments="")
-    assert run("flow", "score", model, data)[::2] == (1, f"partita: {data} has no column 'c', which the model was fitted to\n")
+    assert run("flow", "score", model, data)[::2] == (
+        1,
+        f"partita: {data} has no column 'c', which the model was fitted to\n",
+    )
 
 
 def test_images(run, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 4, 4), dtype="uint8")
-    data, model, packed = tmp_path / "images.npz", tmp_path / "images.keras", tmp_path / "images-idx3-ubyte.gz"
+    data, model, packed = (
+        tmp_path / "images.npz",
+        tmp_path / "images.keras",
+        tmp_path / "images-idx3-ubyte.gz",
+    )
     np.savez(data, images=images)
     packed.write_bytes(gzip.compress(idx(images)))
     np.testing.assert_array_equal(read_rows(data).values, read_rows(packed).values)

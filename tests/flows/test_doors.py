@@ -113,7 +113,11 @@ DATASETS = {
 @pytest.mark.parametrize("make", DATASETS.values(), ids=DATASETS)
 def test_datasets_that_are_not_finite_are_refused_at_their_batch(make):
     made = flow()
-    named = "x must be finite, got a" if make is tf_data else "x must hold finite numbers, got nan in row 8, feature 1"
+    named = (
+        "x must be finite, got a"
+        if make is tf_data
+        else "x must hold finite numbers, got nan in row 8, feature 1"
+    )
     with pytest.raises(ValueError, match=f"batch 2 of the data: {named}"):
         made.fit(make(spoilt()), steps_per_epoch=4, epochs=2, verbose=0, shuffle=False)
     assert all(np.isfinite(weight).all() for weight in made.get_weights())
@@ -149,25 +153,49 @@ def test_what_goes_wrong_late_does_not_undo_the_training(options):
         ),
         (lambda: flow(context=1).log_prob(X, spoilt()[:, 1:]), "context must be finite"),
         (lambda: flow(context=1).sample(64, context=spoilt()[:, 1:]), "context must be finite"),
-        (lambda: flow(context=1).fit((X, C), validation_data=((X, spoilt()[:, 1:]),), verbose=0), "context must be finite"),
+        (
+            lambda: flow(context=1).fit((X, C), validation_data=((X, spoilt()[:, 1:]),), verbose=0),
+            "context must be finite",
+        ),
         (
             lambda: flow().fit(X, sample_weight=spoilt()[:, 1], verbose=0),
             "sample_weight must be finite: expected numbers, got nan at index (40,)",
         ),
-        (lambda: flow().fit(frame(X, b=["u"] * 64), verbose=0), "x must hold numbers: expected numbers, got 'u' at index (0,), column 'b'"),
-        (lambda: flow().fit(frame(X, b=pandas.Categorical(["u"] * 64)), verbose=0), "got categories, column 'b'"),
+        (
+            lambda: flow().fit(frame(X, b=["u"] * 64), verbose=0),
+            "x must hold numbers: expected numbers, got 'u' at index (0,), column 'b'",
+        ),
+        (
+            lambda: flow().fit(frame(X, b=pandas.Categorical(["u"] * 64)), verbose=0),
+            "got categories, column 'b'",
+        ),
         (lambda: flow().log_prob(frame(X, b=["u"] * 64)), "x must hold numbers"),
-        (lambda: flow().fit({"x": X}, verbose=0), "x must be rows of data, or a pair (x, context), got a dict with the keys 'x'"),
+        (
+            lambda: flow().fit({"x": X}, verbose=0),
+            "x must be rows of data, or a pair (x, context), got a dict with the keys 'x'",
+        ),
         (lambda: flow().fit((X, C, C), verbose=0), "or a pair (x, context), got 3 of them"),
         (lambda: flow().log_prob(X * 1j), "x must hold real numbers, got complex64"),
-        (lambda: flow().log_prob([[1e39, 0.0]]), "x must hold finite numbers, got 1e+39 in row 0, feature 0, which is beyond float32"),
+        (
+            lambda: flow().log_prob([[1e39, 0.0]]),
+            "x must hold finite numbers, got 1e+39 in row 0, feature 0, which is beyond float32",
+        ),
         (lambda: flow().log_prob([[1.0, 2.0], [3.0]]), "x must be an array: expected rows of one length"),
         (lambda: flow().fit(np.empty((0, 2)), verbose=0), "x must hold rows"),
-        (lambda: flows.Standardize.fit(spoilt()), "table must be finite: expected numbers, got nan at index (40, 1)"),
+        (
+            lambda: flows.Standardize.fit(spoilt()),
+            "table must be finite: expected numbers, got nan at index (40, 1)",
+        ),
         (lambda: flows.Standardize.fit(frame(X, b=["u"] * 64)), "table must hold numbers"),
-        (lambda: flows.Standardize.fit(X[:1]), "table must be (rows, features) with 2 rows or more, got the shape (1, 2)"),
+        (
+            lambda: flows.Standardize.fit(X[:1]),
+            "table must be (rows, features) with 2 rows or more, got the shape (1, 2)",
+        ),
         (lambda: flows.Standardize.fit(frame(X, b=0.1), ["a", "b"]), "for feature 'b'"),
-        (lambda: flows.Standardize([2459000.5], [0.05]), "subtract a number near 2.459e+06 from that column beforehand"),
+        (
+            lambda: flows.Standardize([2459000.5], [0.05]),
+            "subtract a number near 2.459e+06 from that column beforehand",
+        ),
     ],
 )
 def test_what_is_no_data_is_refused(action, message):
@@ -175,17 +203,26 @@ def test_what_is_no_data_is_refused(action, message):
         action()
 
 
-@pytest.mark.parametrize("column", [[True, False] * 32, np.arange(64), pandas.array(range(64), "Int64"), np.full(64, 2**62)])
+@pytest.mark.parametrize(
+    "column", [[True, False] * 32, np.arange(64), pandas.array(range(64), "Int64"), np.full(64, 2**62)]
+)
 def test_columns_of_other_numbers_are_taken(column):
     table = frame(X, b=column)
-    np.testing.assert_allclose(flow().log_prob(table)[0], flow().log_prob(np.stack([X[:, 0], np.asarray(column, float)], 1))[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        flow().log_prob(table)[0],
+        flow().log_prob(np.stack([X[:, 0], np.asarray(column, float)], 1))[0],
+        rtol=1e-5,
+    )
 
 
 def test_a_training_that_diverges_stops_with_finite_weights():
     made = flow()
     made.compile(keras.optimizers.SGD(1e8))
     before = made.get_weights()
-    with pytest.raises(FloatingPointError, match=r"is (nan|inf|not finite) .*; the weights .* are restored; try a smaller learning rate"):
+    with pytest.raises(
+        FloatingPointError,
+        match=r"is (nan|inf|not finite) .*; the weights .* are restored; try a smaller learning rate",
+    ):
         made.fit(100 * X, epochs=20, batch_size=16, verbose=0)
     assert all(np.isfinite(weight).all() for weight in made.get_weights())
     assert len(before) == len(made.get_weights())

@@ -25,7 +25,9 @@ def test_trains_under_plain_fit_and_reloads_exactly(tmp_path):
     history = flow.fit(MOONS, validation_data=MOONS[:64], epochs=6, batch_size=64, verbose=0).history
     assert set(history) == {"loss", "bits_per_dim", "val_loss", "val_bits_per_dim"}
     assert history["val_loss"][-1] < history["loss"][0] - 0.1
-    np.testing.assert_allclose(history["val_bits_per_dim"][-1], history["val_loss"][-1] / (2 * np.log(2)), rtol=1e-5)
+    np.testing.assert_allclose(
+        history["val_bits_per_dim"][-1], history["val_loss"][-1] / (2 * np.log(2)), rtol=1e-5
+    )
     np.testing.assert_allclose(-flow.log_prob(MOONS[:64]).mean(), history["val_loss"][-1], rtol=1e-4)
     flow.save(tmp_path / "flow.keras")
     reloaded = keras.saving.load_model(tmp_path / "flow.keras")
@@ -68,7 +70,9 @@ def test_a_trained_scale():
     base.build((None, 2))
     base.log_scale.assign(np.log([2.0, 0.5]))
     z = np.array([[1.0, -1.0], [0.0, 3.0]], "float32")
-    np.testing.assert_allclose(ops.convert_to_numpy(base.log_prob(z)), stats.norm(0, [2.0, 0.5]).logpdf(z).sum(1), rtol=1e-5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(base.log_prob(z)), stats.norm(0, [2.0, 0.5]).logpdf(z).sum(1), rtol=1e-5
+    )
     drawn = ops.convert_to_numpy(base.sample((4000, 2), seed=0, temperature=0.5))
     np.testing.assert_allclose(drawn.std(0), [1.0, 0.25], rtol=0.06)  # five standard errors
 
@@ -126,9 +130,13 @@ def test_bits_per_dimension(dequantize, levels):
     shifted = x * 255 / 256 + 1 / 512 if dequantize == 256 else x - 0.005 if dequantize else x
     expected = -stats.norm.logpdf(shifted).mean() / np.log(2) + np.log2(levels)
     np.testing.assert_allclose(flow.bits_per_dim(x, seed=0).mean(), expected, atol=2e-3)
-    np.testing.assert_allclose(flow.evaluate(x, verbose=0, return_dict=True)["bits_per_dim"], expected, atol=2e-3)
+    np.testing.assert_allclose(
+        flow.evaluate(x, verbose=0, return_dict=True)["bits_per_dim"], expected, atol=2e-3
+    )
     np.testing.assert_array_equal(flow.bits_per_dim(x, seed=0), flow.bits_per_dim(x, seed=0))
-    np.testing.assert_allclose(flow.log_prob(x), stats.norm.logpdf(x).sum(1), rtol=1e-4)  # as it is, without noise
+    np.testing.assert_allclose(
+        flow.log_prob(x), stats.norm.logpdf(x).sum(1), rtol=1e-4
+    )  # as it is, without noise
 
 
 def test_a_conditional_flow(tmp_path):
@@ -137,9 +145,18 @@ def test_a_conditional_flow(tmp_path):
     x = (rng.normal(size=(512, 2)) * 0.3 + 4 * context - 2).astype("float32")
     flow = small(context=1)
     flow.compile(keras.optimizers.Adam(0.03))
-    history = flow.fit((x, context), validation_data=((x, context),), epochs=6, batch_size=64, verbose=0).history
-    assert history["val_loss"][-1] < 2.2  # the marginal law has 2.9 nats at the least for a flow without context
-    assert flow.sample(50, seed=0, context=[0.0]).mean() < -1 < 1 < flow.sample(50, seed=0, context=np.ones((50, 1))).mean()
+    history = flow.fit(
+        (x, context), validation_data=((x, context),), epochs=6, batch_size=64, verbose=0
+    ).history
+    assert (
+        history["val_loss"][-1] < 2.2
+    )  # the marginal law has 2.9 nats at the least for a flow without context
+    assert (
+        flow.sample(50, seed=0, context=[0.0]).mean()
+        < -1
+        < 1
+        < flow.sample(50, seed=0, context=np.ones((50, 1))).mean()
+    )
     flow.save(tmp_path / "flow.keras")
     reloaded = keras.saving.load_model(tmp_path / "flow.keras")
     np.testing.assert_array_equal(reloaded.log_prob(x, context), flow.log_prob(x, context))
@@ -149,7 +166,9 @@ def test_a_conditional_flow(tmp_path):
         flow.sample(3)
     with pytest.raises(ValueError, match="context is missing"):
         flow.fit(x, verbose=0)
-    with pytest.raises(ValueError, match=re.escape("context must have the shape (512, 1) beside 512 rows, got (512, 2)")):
+    with pytest.raises(
+        ValueError, match=re.escape("context must have the shape (512, 1) beside 512 rows, got (512, 2)")
+    ):
         flow.log_prob(x, x)
     with pytest.raises(ValueError, match="context must have the shape none"):
         small().log_prob(x, context)
@@ -159,8 +178,12 @@ def test_sample_weights():
     flow = small()
     flow.compile("sgd")
     x = np.concatenate([MOONS[:32], np.full((32, 2), 30.0)])
-    weighted = flow.evaluate(x, sample_weight=np.repeat([1.0, 0.0], 32), batch_size=64, verbose=0, return_dict=True)
-    np.testing.assert_allclose(weighted["loss"], -flow.log_prob(MOONS[:32]).mean() / 2, rtol=1e-4)  # Keras divides by all rows
+    weighted = flow.evaluate(
+        x, sample_weight=np.repeat([1.0, 0.0], 32), batch_size=64, verbose=0, return_dict=True
+    )
+    np.testing.assert_allclose(
+        weighted["loss"], -flow.log_prob(MOONS[:32]).mean() / 2, rtol=1e-4
+    )  # Keras divides by all rows
 
 
 def test_mixed_precision_keeps_log_determinants_in_float32():
@@ -200,14 +223,26 @@ def with_nan(x, row):
 @pytest.mark.parametrize(
     ("action", "message"),
     [
-        (lambda: small().log_prob(with_nan(MOONS, 17)), "x must hold finite numbers, got nan in row 17, feature 1"),
+        (
+            lambda: small().log_prob(with_nan(MOONS, 17)),
+            "x must hold finite numbers, got nan in row 17, feature 1",
+        ),
         (lambda: small().fit(with_nan(MOONS, 200)), "got nan in row 200, feature 1"),
         (lambda: small().fit(MOONS, validation_data=with_nan(MOONS, 3)), "got nan in row 3"),
         (lambda: small().decode(with_nan(MOONS, 3)), "z must hold finite numbers, got nan in row 3"),
         (lambda: flows.Flow(flows.Logit()).log_prob(MOONS), "x must hold finite numbers from 0 to 1, got"),
-        (lambda: flows.Flow(flows.Logit()).fit(np.array([[0.5, 0.5], [0.5, 1.5]])), "from 0 to 1, got 1.5 in row 1, feature 1"),
-        (lambda: flows.Flow(flows.Scaling(), dequantize=256).fit(np.array([[0, 255]])), "from 0 to 1, got 255 in row 0, feature 1"),
-        (lambda: small().log_prob(np.ones((2, 3))), "rows must have the shape (2,) that this flow was built for, got (3,)"),
+        (
+            lambda: flows.Flow(flows.Logit()).fit(np.array([[0.5, 0.5], [0.5, 1.5]])),
+            "from 0 to 1, got 1.5 in row 1, feature 1",
+        ),
+        (
+            lambda: flows.Flow(flows.Scaling(), dequantize=256).fit(np.array([[0, 255]])),
+            "from 0 to 1, got 255 in row 0, feature 1",
+        ),
+        (
+            lambda: small().log_prob(np.ones((2, 3))),
+            "rows must have the shape (2,) that this flow was built for, got (3,)",
+        ),
         (lambda: small().log_prob(np.ones(2)), "x must hold rows"),
         (lambda: flows.nice(5), "split 'even' needs an even number of features, got 5"),
         (lambda: flows.real_nvp(1), "needs 2 features or more, got 1"),
@@ -215,27 +250,63 @@ def with_nan(x, row):
         (lambda: flows.Flow(flows.Reverse()).sample(3), "knows no shape yet"),
         (lambda: small().sample(0), "n must be at least 1, got 0"),
         (lambda: small().sample(1, temperature=-1.0), "temperature must be 0 or more, got -1.0"),
-        (lambda: flows.Flow(flows.Reverse(), dequantize=1), "dequantize must be a number of levels, at least 2"),
-        (lambda: flows.Flow(flows.Reverse(), dequantize=(1.0, 0.0)), "dequantize must be a number of levels, at least 2"),
+        (
+            lambda: flows.Flow(flows.Reverse(), dequantize=1),
+            "dequantize must be a number of levels, at least 2",
+        ),
+        (
+            lambda: flows.Flow(flows.Reverse(), dequantize=(1.0, 0.0)),
+            "dequantize must be a number of levels, at least 2",
+        ),
         (lambda: flows.Chain([]), "bijections must be one Bijection or more"),
-        (lambda: flows.AffineCoupling(keras.layers.Dense(3)).forward_and_log_det(MOONS), "net must map (None, 1) to (None, 2)"),
+        (
+            lambda: flows.AffineCoupling(keras.layers.Dense(3)).forward_and_log_det(MOONS),
+            "net must map (None, 1) to (None, 2)",
+        ),
         (lambda: flows.AffineCoupling(3), "net must be a Keras model or layer, got 3"),
         (lambda: flows.AdditiveCoupling(keras.layers.Dense(1), "left"), "split must be one of even, odd"),
-        (lambda: flows.AdditiveCoupling(keras.layers.Dense(1), "black").forward_and_log_det(MOONS), "is for images"),
+        (
+            lambda: flows.AdditiveCoupling(keras.layers.Dense(1), "black").forward_and_log_det(MOONS),
+            "is for images",
+        ),
         (lambda: flows.Permutation([0, 0]).forward_and_log_det(MOONS), "order must hold 0 to 1 once each"),
         (lambda: flows.Logit(alpha=0.5), "alpha must be above 0 and below 0.5"),
-        (lambda: flows.Squeeze().inverse_and_log_det(np.ones((1, 2, 2, 4))), "build it on that of x before it inverts"),
-        (lambda: flows.Inverse(flows.Flatten()).forward_and_log_det(np.ones((1, 2, 2, 4))), "bijection must keep the shape"),
-        (lambda: flows.FactorOut(flows.Reverse()).forward_and_log_det(np.ones((1, 3))), "needs an even number of channels, got 3"),
-        (lambda: flows.MaskedAutoregressive(hidden=()), "hidden must be one width or more, each at least 1, got ()"),
+        (
+            lambda: flows.Squeeze().inverse_and_log_det(np.ones((1, 2, 2, 4))),
+            "build it on that of x before it inverts",
+        ),
+        (
+            lambda: flows.Inverse(flows.Flatten()).forward_and_log_det(np.ones((1, 2, 2, 4))),
+            "bijection must keep the shape",
+        ),
+        (
+            lambda: flows.FactorOut(flows.Reverse()).forward_and_log_det(np.ones((1, 3))),
+            "needs an even number of channels, got 3",
+        ),
+        (
+            lambda: flows.MaskedAutoregressive(hidden=()),
+            "hidden must be one width or more, each at least 1, got ()",
+        ),
         (lambda: flows.MaskedAutoregressive(max_log_scale=0.0), "max_log_scale must be above 0"),
-        (lambda: flows.MaskedAutoregressive().forward_and_log_det(np.ones((1, 2, 2, 4))), "MaskedAutoregressive wants x (batch, features)"),
-        (lambda: flows.AffineCoupling(keras.layers.Dense(2), max_log_scale=0.0), "max_log_scale must be above 0"),
+        (
+            lambda: flows.MaskedAutoregressive().forward_and_log_det(np.ones((1, 2, 2, 4))),
+            "MaskedAutoregressive wants x (batch, features)",
+        ),
+        (
+            lambda: flows.AffineCoupling(keras.layers.Dense(2), max_log_scale=0.0),
+            "max_log_scale must be above 0",
+        ),
         (lambda: flows.SplineCoupling(keras.layers.Dense(2), bins=1), "bins must be 2 to 50, got 1"),
         (lambda: flows.SplineCoupling(keras.layers.Dense(2), bound=0.0), "bound must be above 0"),
         (lambda: flows.Scaling(learning_rate_factor=0.0), "learning_rate_factor must be above 0"),
-        (lambda: flows.Scaling().forward_and_log_det(np.ones(3)), "Scaling wants (batch, ...) with one axis of features or more"),
-        (lambda: flows.Standardize([0.0, 1.0], [1.0]), "mean, deviation and names must belong to the same features, got 2 and 1"),
+        (
+            lambda: flows.Scaling().forward_and_log_det(np.ones(3)),
+            "Scaling wants (batch, ...) with one axis of features or more",
+        ),
+        (
+            lambda: flows.Standardize([0.0, 1.0], [1.0]),
+            "mean, deviation and names must belong to the same features, got 2 and 1",
+        ),
         (lambda: flows.Standardize([0.0], [1.0]).forward_and_log_det(MOONS), "holds the means of 1 features"),
         (lambda: flows.Standardize.fit(np.ones((3, 2)), ["a", "b"]), "got 0.0 for feature 'a'"),
         (lambda: flows.importance(small()), "importance reads the Scaling of a flow"),

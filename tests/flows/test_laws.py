@@ -26,11 +26,15 @@ def dense(outputs):
 
 
 def convolution(outputs):
-    return keras.Sequential([keras.layers.Conv2D(4, 3, padding="same", activation="tanh"), keras.layers.Conv2D(outputs, 1)])
+    return keras.Sequential(
+        [keras.layers.Conv2D(4, 3, padding="same", activation="tanh"), keras.layers.Conv2D(outputs, 1)]
+    )
 
 
 def chain():
-    return flows.Chain([flows.Reverse(), flows.AffineCoupling(dense(4), "odd"), flows.ActNorm(), flows.Scaling()])
+    return flows.Chain(
+        [flows.Reverse(), flows.AffineCoupling(dense(4), "odd"), flows.ActNorm(), flows.Scaling()]
+    )
 
 
 def two_scales():
@@ -38,20 +42,30 @@ def two_scales():
     return flows.Chain([flows.Squeeze(), flows.InvertibleConv1x1(seed=0), flows.FactorOut(inner)])
 
 
-# A new bijection joins by a row: how it is made, the shape of x, and the width of a context if it can take one.
+# A new bijection joins by a row: how it is made, the shape of x, and the width of a context if it can take
+# one.
 BIJECTIONS = [
     pytest.param(lambda: flows.AdditiveCoupling(dense(2), "even"), (4,), 3, id="additive-even"),
-    pytest.param(lambda: flows.AdditiveCoupling(convolution(2), "first"), (2, 2, 4), 3, id="additive-channels"),
+    pytest.param(
+        lambda: flows.AdditiveCoupling(convolution(2), "first"), (2, 2, 4), 3, id="additive-channels"
+    ),
     pytest.param(lambda: flows.AffineCoupling(dense(4), "odd"), (4,), 3, id="affine-odd"),
     pytest.param(lambda: flows.AffineCoupling(dense(4), "first"), (5,), 0, id="affine-first"),
     pytest.param(lambda: flows.AffineCoupling(dense(6), "second"), (5,), 0, id="affine-second"),
     pytest.param(lambda: flows.AffineCoupling(convolution(4), "black"), (3, 2, 2), 3, id="affine-black"),
     pytest.param(lambda: flows.AffineCoupling(convolution(2), "white"), (2, 2, 1), 0, id="affine-white"),
     pytest.param(lambda: flows.SplineCoupling(dense(22), "first", bins=4), (4,), 3, id="spline"),
-    pytest.param(lambda: flows.SplineCoupling(convolution(11), "white", bins=4, bound=2.0), (2, 3, 1), 0, id="spline-image"),
+    pytest.param(
+        lambda: flows.SplineCoupling(convolution(11), "white", bins=4, bound=2.0),
+        (2, 3, 1),
+        0,
+        id="spline-image",
+    ),
     pytest.param(lambda: flows.MaskedAutoregressive((8, 8), "tanh"), (4,), 3, id="autoregressive"),
     pytest.param(lambda: flows.MaskedAutoregressive((4,)), (1,), 0, id="autoregressive-1"),
-    pytest.param(lambda: flows.Inverse(flows.MaskedAutoregressive((8,), "tanh")), (3,), 2, id="inverse-autoregressive"),
+    pytest.param(
+        lambda: flows.Inverse(flows.MaskedAutoregressive((8,), "tanh")), (3,), 2, id="inverse-autoregressive"
+    ),
     pytest.param(flows.Reverse, (3,), 0, id="reverse"),
     pytest.param(lambda: flows.Permutation(seed=1), (5,), 0, id="permutation"),
     pytest.param(lambda: flows.Permutation([2, 0, 1]), (2, 2, 3), 0, id="permutation-channels"),
@@ -95,7 +109,10 @@ def there_and_back(bijection, x, context):
         return y, forward, *bijection.inverse_and_log_det(y, context)
 
     dtype = bijection.compute_dtype
-    tensors = (ops.convert_to_tensor(x, dtype), None if context is None else ops.convert_to_tensor(context, dtype))
+    tensors = (
+        ops.convert_to_tensor(x, dtype),
+        None if context is None else ops.convert_to_tensor(context, dtype),
+    )
     return [ops.convert_to_numpy(tensor) for tensor in run(*tensors)]
 
 
@@ -118,7 +135,9 @@ def test_inverts_and_agrees_with_differentiation_in_float64(make, shape, width, 
     np.testing.assert_allclose(inverse, -forward, atol=1e-10)
 
     def as_vector(flat):
-        y, _ = bijection.forward_and_log_det(ops.reshape(flat, (1, *shape)), None if context is None else context[:1])
+        y, _ = bijection.forward_and_log_det(
+            ops.reshape(flat, (1, *shape)), None if context is None else context[:1]
+        )
         return ops.reshape(y, (-1,))
 
     log_det = np.linalg.slogdet(jacobian(as_vector, x[0].ravel()))[1]
@@ -151,7 +170,9 @@ def test_a_layer_of_float64_keeps_it(make, shape, width, policy_of_float64):
     context = rng.normal(size=(3, width)) if width else None
     y, forward = bijection.forward_and_log_det(x, context)
     back, inverse = bijection.inverse_and_log_det(y, context)
-    assert {keras.backend.standardize_dtype(part.dtype) for part in (y, forward, back, inverse)} == {"float64"}
+    assert {keras.backend.standardize_dtype(part.dtype) for part in (y, forward, back, inverse)} == {
+        "float64"
+    }
     np.testing.assert_allclose(ops.convert_to_numpy(back), x, atol=1e-10)
     with double_precision():
         np.testing.assert_allclose(ops.convert_to_numpy(inverse + forward), 0, atol=1e-10)

@@ -9,19 +9,33 @@ from partita import flows
 
 
 def net(outputs):
-    return keras.Sequential([keras.layers.Dense(6, activation="gelu"), keras.layers.Dropout(0.1), keras.layers.Dense(outputs)])
+    return keras.Sequential(
+        [keras.layers.Dense(6, activation="gelu"), keras.layers.Dropout(0.1), keras.layers.Dense(outputs)]
+    )
 
 
 def image_net(outputs):
-    return keras.layers.Conv2D(outputs, 3, padding="same", kernel_initializer=keras.initializers.RandomNormal(stddev=0.05))
+    return keras.layers.Conv2D(
+        outputs, 3, padding="same", kernel_initializer=keras.initializers.RandomNormal(stddev=0.05)
+    )
 
 
 RECIPES = [
     pytest.param(lambda: flows.nice(6, net=net), (6,), id="nice"),
-    pytest.param(lambda: flows.nice((4, 4, 1), net=net, base=flows.Logistic(), dequantize=256), (4, 4, 1), id="nice-image"),
+    pytest.param(
+        lambda: flows.nice((4, 4, 1), net=net, base=flows.Logistic(), dequantize=256),
+        (4, 4, 1),
+        id="nice-image",
+    ),
     pytest.param(lambda: flows.real_nvp(5, couplings=3, net=net), (5,), id="real-nvp"),
-    pytest.param(lambda: flows.real_nvp((4, 4, 3), 2, scales=1, net=image_net, dequantize=256), (4, 4, 3), id="real-nvp-image"),
-    pytest.param(lambda: flows.real_nvp((3, 3, 1), 1, scales=0, net=image_net), (3, 3, 1), id="real-nvp-odd-image"),
+    pytest.param(
+        lambda: flows.real_nvp((4, 4, 3), 2, scales=1, net=image_net, dequantize=256),
+        (4, 4, 3),
+        id="real-nvp-image",
+    ),
+    pytest.param(
+        lambda: flows.real_nvp((3, 3, 1), 1, scales=0, net=image_net), (3, 3, 1), id="real-nvp-odd-image"
+    ),
     pytest.param(lambda: flows.glow((4, 4, 1), steps=1, net=image_net), (4, 4, 1), id="glow"),
     pytest.param(lambda: flows.neural_spline(3, couplings=2, net=net, bins=4), (3,), id="neural-spline"),
 ]
@@ -59,7 +73,9 @@ def test_importance_is_sorted():
 
 
 def test_sheets_of_images(tmp_path):
-    sheet = flows.image_grid(np.linspace(0, 1, 5)[:, None] * np.ones(4), columns=2, path=tmp_path / "sheet.png")
+    sheet = flows.image_grid(
+        np.linspace(0, 1, 5)[:, None] * np.ones(4), columns=2, path=tmp_path / "sheet.png"
+    )
     assert sheet.shape == (6, 4)
     assert sheet[0, 2] == 64
     from matplotlib.image import imread

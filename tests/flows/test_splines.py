@@ -32,7 +32,8 @@ def edges(raw, bins):
     """Where the bins of x end, by the formula of the module."""
     least = min(splines.MIN_BIN, 0.5 / bins)
     across, up = (
-        least + (1 - least * bins) * ops.convert_to_numpy(ops.softmax(part, axis=-1)) for part in (raw[:, :bins], raw[:, bins : 2 * bins])
+        least + (1 - least * bins) * ops.convert_to_numpy(ops.softmax(part, axis=-1))
+        for part in (raw[:, :bins], raw[:, bins : 2 * bins])
     )
     return 2 * BOUND * np.cumsum((1 - splines.MIXED) * across + splines.MIXED * up, axis=1) - BOUND
 
@@ -45,7 +46,14 @@ def test_any_spline_inverts_in_float32(bins):
     knots = edges(raw, bins)[rows, rng.integers(0, bins, len(raw))]
     near = knots + rng.normal(size=len(raw)) * 10.0 ** rng.uniform(-7, -1, len(raw))
     end = np.where(rng.uniform(size=len(raw)) < 0.5, -1, 1) * np.nextafter(np.float32(BOUND), np.float32(0))
-    for x in (rng.uniform(-BOUND, BOUND, len(raw)), knots, near, end, np.sign(end) * BOUND, np.sign(end) * 1e6):
+    for x in (
+        rng.uniform(-BOUND, BOUND, len(raw)),
+        knots,
+        near,
+        end,
+        np.sign(end) * BOUND,
+        np.sign(end) * 1e6,
+    ):
         x32 = x.astype("float32")
         for there, back in ((splines.forward, splines.inverse), (splines.inverse, splines.forward)):
             y, log_slope = there(x32, raw, bins, BOUND)
@@ -84,7 +92,9 @@ def test_without_parameters_it_is_the_identity():
 
 @pytest.mark.parametrize("size", [50.0, 1e4])
 def test_a_coupling_of_a_wild_net_inverts(size):
-    coupling = flows.SplineCoupling(keras.layers.Dense(3 * 23, kernel_initializer=keras.initializers.RandomNormal(stddev=size)), "first")
+    coupling = flows.SplineCoupling(
+        keras.layers.Dense(3 * 23, kernel_initializer=keras.initializers.RandomNormal(stddev=size)), "first"
+    )
     x = np.random.default_rng(0).uniform(-5, 5, (500, 6)).astype("float32")
     y, log_det = coupling.forward_and_log_det(x)
     again, inverse = coupling.inverse_and_log_det(y)

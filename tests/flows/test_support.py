@@ -29,18 +29,27 @@ RANGES = [
     pytest.param(lambda: wide(dequantize=256, log_scale=1.0), id="line-256"),
     pytest.param(lambda: wide(flows.Inverse(flows.Sigmoid()), log_scale=2.5), id="sigmoid"),
     pytest.param(lambda: wide(flows.Inverse(flows.Sigmoid()), log_scale=6.0), id="sigmoid-far"),
-    pytest.param(lambda: wide(flows.Reverse(), flows.Inverse(flows.Sigmoid()), log_scale=3.0), id="reverse-sigmoid"),
+    pytest.param(
+        lambda: wide(flows.Reverse(), flows.Inverse(flows.Sigmoid()), log_scale=3.0), id="reverse-sigmoid"
+    ),
     pytest.param(lambda: wide(flows.Logit(), base=flows.Logistic(), log_scale=2.0), id="logit-logistic"),
     pytest.param(lambda: wide(flows.Logit(), base=flows.StudentT(1.0)), id="logit-student"),
     pytest.param(lambda: wide(base=flows.StudentT(0.5)), id="student"),
     pytest.param(lambda: wide(flows.Standardize([1e3, 0, -2], [1e-1, 1, 1e3])), id="standardize"),
-    pytest.param(lambda: flows.neural_spline(3, couplings=2, hidden=(8,), first=flows.Logit()), id="spline-logit"),
-    pytest.param(lambda: flows.nice((4, 4, 1), couplings=2, hidden=(8,), first=flows.Logit(), dequantize=256), id="nice-logit"),
+    pytest.param(
+        lambda: flows.neural_spline(3, couplings=2, hidden=(8,), first=flows.Logit()), id="spline-logit"
+    ),
+    pytest.param(
+        lambda: flows.nice((4, 4, 1), couplings=2, hidden=(8,), first=flows.Logit(), dequantize=256),
+        id="nice-logit",
+    ),
 ]
 
 
 @pytest.mark.parametrize("temperature", [1.0, 3.0])
-@pytest.mark.parametrize("make", [*RANGES, *(pytest.param(*row.values[:1], id=f"recipe-{row.id}") for row in RECIPES)])
+@pytest.mark.parametrize(
+    "make", [*RANGES, *(pytest.param(*row.values[:1], id=f"recipe-{row.id}") for row in RECIPES)]
+)
 def test_a_flow_accepts_its_own_draws(make, temperature):
     flow = make()
     drawn = flow.sample(1000, temperature, seed=0)
@@ -73,7 +82,9 @@ def test_logit_at_the_ends(alpha, dtype):
     u = alpha + (1 - 2 * alpha) * x
     rest = alpha + (1 - 2 * alpha) * (1 - x)
     np.testing.assert_allclose(y, np.log(u) - np.log(rest), rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(log_det, np.sum(np.log1p(-2 * alpha) - np.log(u) - np.log(rest), axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        log_det, np.sum(np.log1p(-2 * alpha) - np.log(u) - np.log(rest), axis=1), rtol=1e-5
+    )
     back, inverse = (ops.convert_to_numpy(part) for part in logit.inverse_and_log_det(y))
     np.testing.assert_allclose(back, x, atol=1e-6)
     np.testing.assert_allclose(inverse, -log_det, rtol=1e-4)
@@ -91,7 +102,9 @@ def test_sigmoid_far_out(dtype):
     y, log_det = (ops.convert_to_numpy(part) for part in sigmoid.forward_and_log_det(x))
     assert ((y > 0) & (y < 1)).all()
     np.testing.assert_allclose(y, special.expit(x), atol=1e-6)
-    np.testing.assert_allclose(log_det, np.sum(special.log_expit(x) + special.log_expit(-x), axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        log_det, np.sum(special.log_expit(x) + special.log_expit(-x), axis=1), rtol=1e-5
+    )
     for given in (y, np.array([[0.0, 1.0]])):
         back, inverse = (ops.convert_to_numpy(part) for part in sigmoid.inverse_and_log_det(given))
         assert np.isfinite(back).all()
@@ -106,7 +119,11 @@ def test_sigmoid_far_out(dtype):
         (flows.Logit, (0, 1), (-np.inf, np.inf)),
         (lambda: flows.Inverse(flows.Logit()), (-np.inf, np.inf), (0, 1)),
         (lambda: flows.Inverse(flows.Sigmoid()), (0, 1), (-np.inf, np.inf)),
-        (lambda: flows.Chain([flows.Permutation(), flows.Flatten(), flows.Logit(), flows.Scaling()]), (0, 1), (-np.inf, np.inf)),
+        (
+            lambda: flows.Chain([flows.Permutation(), flows.Flatten(), flows.Logit(), flows.Scaling()]),
+            (0, 1),
+            (-np.inf, np.inf),
+        ),
         (lambda: flows.Chain([flows.Scaling(), flows.Sigmoid(), flows.Reverse()]), (-np.inf, np.inf), (0, 1)),
         (lambda: flows.Chain([flows.Reverse()]), (-np.inf, np.inf), (-np.inf, np.inf)),
     ],
@@ -142,9 +159,13 @@ def test_a_heavy_tail_does_not_overflow(degrees):
     z = np.array([[0.0], [1.0], [1e6], [1e12], [1e25], [-1e37]])
     expected = np.array(
         [special.gammaln((degrees + 1) / 2) - special.gammaln(degrees / 2) - 0.5 * np.log(degrees * np.pi)]
-        - (degrees + 1) / 2 * np.logaddexp(0, 2 * np.log(np.maximum(np.abs(z[:, 0]), 1e-300)) - np.log(degrees))
+        - (degrees + 1)
+        / 2
+        * np.logaddexp(0, 2 * np.log(np.maximum(np.abs(z[:, 0]), 1e-300)) - np.log(degrees))
     )
-    np.testing.assert_allclose(ops.convert_to_numpy(flows.StudentT(degrees).log_prob(z)), expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(flows.StudentT(degrees).log_prob(z)), expected, rtol=1e-5, atol=1e-5
+    )
 
 
 def random_chain(links, size, **options):

@@ -30,8 +30,12 @@ def solved(*args, **options):
 def test_the_field_sees_the_digits_of_a_julian_day(method, precision):
     """y' = cos 2πt is sin(2πt) / 2π, which is 0 at a day that ends in .5."""
     times = JULIAN + np.array([0.0, 0.1, 0.25])
-    path = solved(lambda t, y: ops.cos(2 * np.pi * t) + 0 * y, np.zeros(1, precision), times, **METHODS[method])
-    np.testing.assert_allclose(path[:, 0], -np.sin(2 * np.pi * np.array([0.0, 0.1, 0.25])) / (2 * np.pi), atol=3e-7)
+    path = solved(
+        lambda t, y: ops.cos(2 * np.pi * t) + 0 * y, np.zeros(1, precision), times, **METHODS[method]
+    )
+    np.testing.assert_allclose(
+        path[:, 0], -np.sin(2 * np.pi * np.array([0.0, 0.1, 0.25])) / (2 * np.pi), atol=3e-7
+    )
 
 
 def test_the_field_computes_in_the_precision_of_float64_states():
@@ -66,7 +70,11 @@ def test_a_field_without_time_knows_only_differences(times):
 
 
 def test_the_layer_sees_the_digits_of_a_julian_day():
-    layer = ode.Solve(lambda t, y, p: p["a"] * ops.cos(2 * np.pi * t) + 0 * y, [JULIAN, JULIAN + 0.25], parameters={"a": 2.0})
+    layer = ode.Solve(
+        lambda t, y, p: p["a"] * ops.cos(2 * np.pi * t) + 0 * y,
+        [JULIAN, JULIAN + 0.25],
+        parameters={"a": 2.0},
+    )
     path = ops.convert_to_numpy(layer(np.zeros((2, 1), "float32")))
     assert path[1, 1, 0] == pytest.approx(-1 / np.pi, abs=1e-6)
 
@@ -77,7 +85,9 @@ def test_a_layer_that_would_round_the_time_is_refused():
             return ops.cos(t) + 0 * y
 
     with pytest.raises(
-        ValueError, match=r"field must be a layer of dtype='float64' to tell times like 2459000\.5 apart over 1, got one of"
+        ValueError,
+        match=r"field must be a layer of dtype='float64' to tell times like 2459000\.5 apart over 1, got one "
+        r"of",
     ):
         ode.solve(Season(), np.ones((1, 1), "float32"), [JULIAN, JULIAN + 1])
 
@@ -85,8 +95,14 @@ def test_a_layer_that_would_round_the_time_is_refused():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"times": [0.0, 1e6, 1e6 + 0.01]}, "float32 cannot tell 1000000.01 from 1000000.0, 1e+06 after the first of the times"),
-        ({"times": [0.0, 2.0], "break_points": [1.0, 1.0 + 1e-9]}, "float32 cannot tell 1.000000001 from 1.0"),
+        (
+            {"times": [0.0, 1e6, 1e6 + 0.01]},
+            "float32 cannot tell 1000000.01 from 1000000.0, 1e+06 after the first of the times",
+        ),
+        (
+            {"times": [0.0, 2.0], "break_points": [1.0, 1.0 + 1e-9]},
+            "float32 cannot tell 1.000000001 from 1.0",
+        ),
         ({"times": [0.0, 1e6], "method": "rk4", "dt": 0.05}, "steps of 0.05 are too short for float32"),
     ],
 )
@@ -160,10 +176,18 @@ def test_the_layer_skips_no_input():
     times = np.linspace(0.0, 1.0, 101)
     inputs = np.zeros((1, 101, 1), "float32")
     inputs[0, 50] = 1.0
-    path = ops.convert_to_numpy(ode.Solve(lambda t, y, u: u + 0 * y, times)([np.zeros((1, 1), "float32"), inputs]))
+    path = ops.convert_to_numpy(
+        ode.Solve(lambda t, y, u: u + 0 * y, times)([np.zeros((1, 1), "float32"), inputs])
+    )
     assert path[0, -1, 0] == pytest.approx(1 / 100, rel=1e-4)
 
 
 def test_a_clock_counts_from_the_first_time():
     clock = Clock([5.0, 3.0], "float32", [4.0, 9.0])
-    assert (clock.span, clock.sign, clock.wide, clock.breaks.tolist(), clock.stops().tolist()) == (2.0, -1.0, False, [1.0], [1.0, 2.0])
+    assert (clock.span, clock.sign, clock.wide, clock.breaks.tolist(), clock.stops().tolist()) == (
+        2.0,
+        -1.0,
+        False,
+        [1.0],
+        [1.0, 2.0],
+    )

@@ -15,7 +15,9 @@ from partita.ode.coordinates import Coordinates
 from partita.ode.observations import observations
 
 SLOW = keras.backend.backend() != "jax"
-MANY_FITS = pytest.mark.skipif(SLOW, reason="many fits, of which the search is the same on every backend: some run everywhere")
+MANY_FITS = pytest.mark.skipif(
+    SLOW, reason="many fits, of which the search is the same on every backend: some run everywhere"
+)
 SEVEN = np.array([0, 10, 15, 30, 36, 40, 42])
 COUNTS = np.array([[100, 165, 197, 280, 305, 318, 324], [150, 283, 290, 276, 269, 266, 264]]).T
 BEST = {"r1": 0.0993, "r2": 0.2987, "N1": 491.1, "N2": 335.4, "a1": 9.55e-5, "a2": 2.046e-4}
@@ -30,7 +32,9 @@ def competition(t, y, p):
 
 def prey_and_predator(t, y, p):
     hare, lynx = y[..., 0], y[..., 1]
-    return ops.stack([hare * (p["alpha"] - p["beta"] * lynx), lynx * (p["delta"] * hare - p["gamma"])], axis=-1)
+    return ops.stack(
+        [hare * (p["alpha"] - p["beta"] * lynx), lynx * (p["delta"] * hare - p["gamma"])], axis=-1
+    )
 
 
 def decay(t, y, p):
@@ -46,7 +50,10 @@ def chained(k, q, start=5.0, times=TIMES):
     return np.stack([first, start * k / (q - k) * (np.exp(-k * times) - np.exp(-q * times))], axis=-1)
 
 
-@pytest.mark.skipif(SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow")
+@pytest.mark.skipif(
+    SLOW,
+    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow",
+)
 @pytest.mark.parametrize("seed", range(3))
 def test_two_species_from_three_times_off(seed):
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], len(BEST))
@@ -59,13 +66,29 @@ def test_two_species_from_three_times_off(seed):
     assert found.history[-1] < found.history[0]
 
 
-@pytest.mark.skipif(SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow")
+@pytest.mark.skipif(
+    SLOW,
+    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow",
+)
 def test_lynx_and_hare(data_folder):
     """Within the 80 % intervals of the Stan case study; the scatter of both species is alike."""
     rows = np.loadtxt(data_folder / "lynx-hare" / "hudson-bay-lynx-hare.csv", delimiter=",", skiprows=3)
     start = {"alpha": 1.0, "beta": 0.05, "gamma": 1.0, "delta": 0.05}
-    found = ode.fit(prey_and_predator, start, np.arange(21.0), rows[:, [2, 1]], noise="lognormal", fit_initial=True, seed=0)
-    for name, low, high in (("alpha", 0.46, 0.63), ("beta", 0.022, 0.033), ("gamma", 0.68, 0.92), ("delta", 0.020, 0.029)):
+    found = ode.fit(
+        prey_and_predator,
+        start,
+        np.arange(21.0),
+        rows[:, [2, 1]],
+        noise="lognormal",
+        fit_initial=True,
+        seed=0,
+    )
+    for name, low, high in (
+        ("alpha", 0.46, 0.63),
+        ("beta", 0.022, 0.033),
+        ("gamma", 0.68, 0.92),
+        ("delta", 0.020, 0.029),
+    ):
         assert low < found.parameters[name] < high
     assert found.sigma == pytest.approx([0.24, 0.24], abs=0.02)
 
@@ -77,10 +100,15 @@ def test_each_kind_of_bound_has_its_coordinate():
     theta, step = both.free(values), 1e-3
 
     def flat(theta):
-        return np.concatenate([np.ravel(value) for value in both.values(ops.convert_to_tensor(theta, "float32")).values()])
+        return np.concatenate(
+            [np.ravel(value) for value in both.values(ops.convert_to_tensor(theta, "float32")).values()]
+        )
 
     np.testing.assert_allclose(flat(theta), [0.7, -4.0, 2.5, 1.5, 2.0, -8.0], rtol=1e-5)
-    rises = [(flat(theta + step * unit) - flat(theta - step * unit)) @ np.ones(6) / (2 * step) for unit in np.eye(6)]
+    rises = [
+        (flat(theta + step * unit) - flat(theta - step * unit)) @ np.ones(6) / (2 * step)
+        for unit in np.eye(6)
+    ]
     np.testing.assert_allclose(np.abs(rises), both.slopes(values), rtol=1e-2)
 
 
@@ -88,7 +116,16 @@ def test_missing_values_and_a_state_never_seen():
     data = chained(1.5, 0.7)
     data[:, 0] = np.nan
     data[3, 1] = np.nan
-    found = ode.fit(chain, {"k": 1.0, "q": 1.0}, TIMES, data, initial=[5.0, 0.0], bounds={"k": (1.0 - 0.5, 3.0)}, starts=1, steps=25)
+    found = ode.fit(
+        chain,
+        {"k": 1.0, "q": 1.0},
+        TIMES,
+        data,
+        initial=[5.0, 0.0],
+        bounds={"k": (1.0 - 0.5, 3.0)},
+        starts=1,
+        steps=25,
+    )
     assert found.parameters == pytest.approx({"k": 1.5, "q": 0.7}, rel=1e-4)
     assert np.isnan(found.residuals[:, 0]).all()
 
@@ -107,14 +144,29 @@ def test_times_may_be_a_column_of_a_table_that_was_filtered():
     assert observations(column, [np.ones((2, 1)), np.ones((2, 1))]).times.tolist() == [1.0, 2.0]
 
 
-@pytest.mark.skipif(SLOW, reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow")
+@pytest.mark.skipif(
+    SLOW,
+    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow",
+)
 def test_errors_are_those_of_repeated_experiments():
     """The scatter of 30 estimates agrees with the mean of their standard errors; a ratio outside is a matter of 4 σ."""
     rng, exact = np.random.default_rng(0), 5 * np.exp(-1.5 * TIMES)[:, None]
     found = [
-        ode.fit(decay, {"k": 1.0}, TIMES, exact + 0.1 * rng.standard_normal((9, 1)), initial=[5.0], starts=1, steps=25) for _ in range(30)
+        ode.fit(
+            decay,
+            {"k": 1.0},
+            TIMES,
+            exact + 0.1 * rng.standard_normal((9, 1)),
+            initial=[5.0],
+            starts=1,
+            steps=25,
+        )
+        for _ in range(30)
     ]
-    scatter, claimed = np.std([fit.parameters["k"] for fit in found], ddof=1), np.mean([fit.errors["k"] for fit in found])
+    scatter, claimed = (
+        np.std([fit.parameters["k"] for fit in found], ddof=1),
+        np.mean([fit.errors["k"] for fit in found]),
+    )
     assert scatter / claimed == pytest.approx(1.0, abs=0.52)
     assert np.mean([fit.sigma[0] for fit in found]) == pytest.approx(0.1, abs=0.015)
 
@@ -124,14 +176,19 @@ def test_each_species_may_have_noise_of_its_own():
     rng = np.random.default_rng(3)
     times = np.linspace(0.0, 2.0, 17)
     data = chained(1.5, 0.7, times=times) + rng.standard_normal((17, 2)) * [0.005, 0.1]
-    found = ode.fit(chain, {"k": 1.0, "q": 1.0}, times, data, initial=[5.0, 0.0], sigma="species", starts=1, steps=25)
+    found = ode.fit(
+        chain, {"k": 1.0, "q": 1.0}, times, data, initial=[5.0, 0.0], sigma="species", starts=1, steps=25
+    )
     assert found.sigma / [0.005, 0.1] == pytest.approx([1.0, 1.0], abs=0.7)
     assert found.parameters == pytest.approx({"k": 1.5, "q": 0.7}, rel=0.05)
 
 
 def test_known_noise_scales_the_errors():
     data = chained(1.5, 0.7)
-    small, large = (ode.fit(chain, {"k": 1.0, "q": 1.0}, TIMES, data, sigma=sigma, starts=1, steps=25) for sigma in (0.01, [0.1, 0.1]))
+    small, large = (
+        ode.fit(chain, {"k": 1.0, "q": 1.0}, TIMES, data, sigma=sigma, starts=1, steps=25)
+        for sigma in (0.01, [0.1, 0.1])
+    )
     assert large.errors["k"] == pytest.approx(10 * small.errors["k"], rel=1e-3)
     np.testing.assert_array_equal(small.sigma, [0.01, 0.01])
 
@@ -146,7 +203,9 @@ def test_what_cannot_be_told_apart_is_reported():
         return -(p["a"] + p["b"]) * y + 0 * p["c"]
 
     with pytest.warns(ode.IdentifiabilityWarning, match="do not determine a, b, c"):
-        found = ode.fit(field, {"a": 1.0, "b": 1.0, "c": 1.0}, TIMES, 5 * np.exp(-3 * TIMES)[:, None], starts=1, steps=25)
+        found = ode.fit(
+            field, {"a": 1.0, "b": 1.0, "c": 1.0}, TIMES, 5 * np.exp(-3 * TIMES)[:, None], starts=1, steps=25
+        )
     assert found.parameters["a"] + found.parameters["b"] == pytest.approx(3.0, rel=1e-4)
     assert found.unidentified == ("a", "b", "c")
     assert found.errors["a"] == np.inf
@@ -206,7 +265,9 @@ def test_exact_data_are_explained_from_starts_decades_away(k, a):
 
 def test_a_plateau_is_no_end_of_a_search():
     """With both parameters near 0 nothing changes: their logarithms lead nowhere from there, and the parameters themselves do."""
-    found = ode.fit(relaxation, {"k": 1e-12, "a": 1e-9}, TIMES, RELAXED[:, None], initial=[6.0], starts=1, steps=25)
+    found = ode.fit(
+        relaxation, {"k": 1e-12, "a": 1e-9}, TIMES, RELAXED[:, None], initial=[6.0], starts=1, steps=25
+    )
     assert found.parameters == pytest.approx({"k": 3.0, "a": 3.0}, rel=1e-4)
     assert found.converged is True
 
@@ -223,14 +284,24 @@ PROBLEMS = {
     "saturating": (saturating, {"v": 2.0, "m": 3.0}, [10.0], np.linspace(0, 12, 13)),
     "chain": (chain, {"k": 1.5, "q": 0.7}, [5.0, 0.0], TIMES),
     "epidemic": (epidemic, {"beta": 0.4, "gamma": 0.1}, [990.0, 10.0], np.linspace(0, 60, 13)),
-    "oscillation": (prey_and_predator, {"alpha": 0.55, "beta": 0.028, "gamma": 0.8, "delta": 0.024}, [33.0, 6.0], np.arange(21.0)),
+    "oscillation": (
+        prey_and_predator,
+        {"alpha": 0.55, "beta": 0.028, "gamma": 0.8, "delta": 0.024},
+        [33.0, 6.0],
+        np.arange(21.0),
+    ),
 }
 
 
 def solved(field, p, y0, times):
     """By SciPy, with the same field on arrays."""
     return solve_ivp(
-        lambda t, y: ops.convert_to_numpy(field(t, ops.convert_to_tensor(y), p)), times[[0, -1]], y0, t_eval=times, rtol=1e-7, atol=1e-7
+        lambda t, y: ops.convert_to_numpy(field(t, ops.convert_to_tensor(y), p)),
+        times[[0, -1]],
+        y0,
+        t_eval=times,
+        rtol=1e-7,
+        atol=1e-7,
     ).y.T
 
 
@@ -258,14 +329,18 @@ def test_estimates_and_errors_are_those_of_scipy(name):
         return (solved(field, dict(zip(truth, x, strict=True)), y0, times) - data)[1:].ravel()
 
     peer = least_squares(residuals, [*truth.values()], x_scale=[*truth.values()], diff_step=1e-4)
-    errors = np.sqrt(np.diag(np.linalg.inv(peer.jac.T @ peer.jac)) * 2 * peer.cost / (len(times) - 1 - len(truth)))
+    errors = np.sqrt(
+        np.diag(np.linalg.inv(peer.jac.T @ peer.jac)) * 2 * peer.cost / (len(times) - 1 - len(truth))
+    )
     assert [*found.parameters.values()] == pytest.approx(peer.x, rel=1e-3)
     assert [*found.errors.values()] == pytest.approx(errors, rel=2e-2)
 
 
 def test_a_search_that_is_cut_short_says_so():
     with pytest.warns(ode.ConvergenceWarning, match=r"has not converged .*raise max_iterations \(1\)"):
-        found = ode.fit(relaxation, {"k": 0.1, "a": 10.0}, TIMES, RELAXED[:, None], starts=1, steps=25, max_iterations=1)
+        found = ode.fit(
+            relaxation, {"k": 0.1, "a": 10.0}, TIMES, RELAXED[:, None], starts=1, steps=25, max_iterations=1
+        )
     assert found.converged is False
     assert "NOT TO BE RELIED ON: the search has not converged" in repr(found)
     assert found.unidentified == ()
@@ -281,7 +356,9 @@ def test_a_field_that_is_not_that_of_the_observations_is_told():
 @pytest.mark.parametrize("origin", [0.0, 2459000.5, -3.0])
 @pytest.mark.parametrize("given", [None, [6.0]])
 def test_times_far_from_zero(origin, given):
-    found = ode.fit(relaxation, {"k": 1.0, "a": 1.0}, origin + TIMES, RELAXED[:, None], initial=given, starts=1)
+    found = ode.fit(
+        relaxation, {"k": 1.0, "a": 1.0}, origin + TIMES, RELAXED[:, None], initial=given, starts=1
+    )
     assert found.parameters == pytest.approx({"k": 3.0, "a": 3.0}, rel=1e-5)
     assert found.initial_time == origin
     np.testing.assert_allclose(found.solution(origin + TIMES[:3])[:, 0], RELAXED[:3], rtol=1e-5)
@@ -309,7 +386,14 @@ def test_units_do_not_matter(scale):
 
 def test_the_initial_state_may_hold_before_the_first_observation():
     found = ode.fit(
-        decay, {"k": 1.0}, TIMES[2:], 5 * np.exp(-1.5 * TIMES[2:])[:, None], initial=[5.0], initial_time=0.0, starts=1, steps=25
+        decay,
+        {"k": 1.0},
+        TIMES[2:],
+        5 * np.exp(-1.5 * TIMES[2:])[:, None],
+        initial=[5.0],
+        initial_time=0.0,
+        starts=1,
+        steps=25,
     )
     assert found.parameters["k"] == pytest.approx(1.5, rel=1e-4)
     assert found.initial_time == 0.0
@@ -322,7 +406,17 @@ def test_the_initial_state_may_hold_before_the_first_observation():
 
 
 def test_one_observation_is_enough_where_the_noise_is_known():
-    found = ode.fit(decay, {"k": 1.0}, [1.0], [[5 * np.exp(-1.5)]], initial=[5.0], initial_time=0.0, sigma=0.1, starts=1, steps=25)
+    found = ode.fit(
+        decay,
+        {"k": 1.0},
+        [1.0],
+        [[5 * np.exp(-1.5)]],
+        initial=[5.0],
+        initial_time=0.0,
+        sigma=0.1,
+        starts=1,
+        steps=25,
+    )
     assert found.parameters["k"] == pytest.approx(1.5, rel=1e-4)
     assert found.errors["k"] == pytest.approx(0.1 / (5 * np.exp(-1.5)), rel=1e-4)
 
@@ -365,7 +459,9 @@ def test_counts_have_standard_errors_that_are_honest():
     path = solved(field, truth, y0, times)
     away = []
     for seed in range(8):
-        found = ode.fit(field, {"beta": 0.3, "gamma": 0.2}, times, np.random.default_rng(seed).poisson(path), starts=1)
+        found = ode.fit(
+            field, {"beta": 0.3, "gamma": 0.2}, times, np.random.default_rng(seed).poisson(path), starts=1
+        )
         away.append([(found.parameters[name] - truth[name]) / found.errors[name] for name in truth])
     assert (np.mean(np.square(away), axis=0) < 2.6).all()
     assert np.abs(away).max() < 4.5
@@ -406,7 +502,10 @@ def test_masked_and_missing_values_are_left_out():
         ({"initial_time": -1.0}, "initial must be given where initial_time is before the first observation"),
         ({"times": [1.0], "observed": [[1.0]]}, "got a single time"),
         ({"observed": np.ones(9)}, "one state alone is observed[:, None]"),
-        ({"observed": np.append(np.ones(8), np.inf)[:, None]}, "observed must be finite, or NaN where nothing was seen, got inf"),
+        (
+            {"observed": np.append(np.ones(8), np.inf)[:, None]},
+            "observed must be finite, or NaN where nothing was seen, got inf",
+        ),
         ({"observed": [["a"]] * 9}, "observed must hold numbers"),
         ({"sigma": [1.0, 2.0]}, "sigma must be a number or one for each of 1 states, got the shape (2,)"),
         ({"parameters": {}, "initial": [1.0]}, "parameters must hold something to fit"),
@@ -428,7 +527,14 @@ def test_experiments_may_begin_at_their_own_times_after_the_initial_one():
     early, late = TIMES[1:], np.array([0.3, 1.1, 1.9])
     data = [chained(1.5, 0.7, 5.0, early), chained(1.5, 0.7, 2.0, late)]
     found = ode.fit(
-        chain, {"k": 1.0, "q": 1.0}, [early, late], data, initial=[[5.0, 0.0], [2.0, 0.0]], initial_time=0.0, starts=1, steps=25
+        chain,
+        {"k": 1.0, "q": 1.0},
+        [early, late],
+        data,
+        initial=[[5.0, 0.0], [2.0, 0.0]],
+        initial_time=0.0,
+        starts=1,
+        steps=25,
     )
     assert found.parameters == pytest.approx({"k": 1.5, "q": 0.7}, rel=1e-4)
 
@@ -439,16 +545,31 @@ def test_experiments_may_begin_at_their_own_times_after_the_initial_one():
         ({"parameters": {"k": -1.0}}, "parameter 'k' must start within its bounds (0.0, None), got -1.0"),
         ({"bounds": {"q": (0, 1)}}, "bounds must name parameters (k), got 'q'"),
         ({"bounds": {"k": (2, 1)}}, "bounds of 'k' must rise"),
-        ({"observed": np.ones((3, 1))}, "observed must be (time, state) or (experiments, time, state) with 9 times, got (3, 1)"),
-        ({"observed": np.full((9, 1), np.nan)}, "initial must be given where the first row of observed has gaps"),
-        ({"observed": np.full((9, 1), np.nan), "initial": [1.0]}, "observed must hold something beside the initial state"),
-        ({"observed": -np.ones((9, 1)), "noise": "lognormal"}, "observed must be above 0 where noise is 'lognormal', got -1"),
+        (
+            {"observed": np.ones((3, 1))},
+            "observed must be (time, state) or (experiments, time, state) with 9 times, got (3, 1)",
+        ),
+        (
+            {"observed": np.full((9, 1), np.nan)},
+            "initial must be given where the first row of observed has gaps",
+        ),
+        (
+            {"observed": np.full((9, 1), np.nan), "initial": [1.0]},
+            "observed must hold something beside the initial state",
+        ),
+        (
+            {"observed": -np.ones((9, 1)), "noise": "lognormal"},
+            "observed must be above 0 where noise is 'lognormal', got -1",
+        ),
         ({"noise": "poisson"}, "noise must be one of normal, lognormal, got 'poisson'"),
         ({"sigma": "each"}, "sigma must be None, 'species' or numbers, got 'each'"),
         ({"sigma": 0.0}, "sigma must be above 0"),
         ({"starts": 0}, "starts must be at least 1, got 0"),
         ({"times": -TIMES}, "times must rise, got falling ones"),
-        ({"observed": np.geomspace(1, 1e300, 9)[:, None]}, "observed must hold numbers whose squares are finite"),
+        (
+            {"observed": np.geomspace(1, 1e300, 9)[:, None]},
+            "observed must hold numbers whose squares are finite",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(options, message):
@@ -458,5 +579,16 @@ def test_what_does_not_fit_is_refused(options, message):
 
 
 def test_a_start_from_which_nothing_can_be_solved():
-    with pytest.raises(FloatingPointError, match="the solution is not finite from any start"), warnings.catch_warnings():
-        ode.fit(lambda t, y, p: p["k"] * y**3, {"k": 50.0}, TIMES, np.ones((9, 1)), initial=[5.0], starts=2, spread=0.01)
+    with (
+        pytest.raises(FloatingPointError, match="the solution is not finite from any start"),
+        warnings.catch_warnings(),
+    ):
+        ode.fit(
+            lambda t, y, p: p["k"] * y**3,
+            {"k": 50.0},
+            TIMES,
+            np.ones((9, 1)),
+            initial=[5.0],
+            starts=2,
+            spread=0.01,
+        )

@@ -30,7 +30,11 @@ def saved_and_reloaded(model, tmp_path):
     return keras.models.load_model(tmp_path / "model.keras")
 
 
-@pytest.mark.parametrize("method", [{"method": "rk4", "num_steps": 2}, {"rtol": 1e-3, "max_steps": 128}], ids=["fixed", "controlled"])
+@pytest.mark.parametrize(
+    "method",
+    [{"method": "rk4", "num_steps": 2}, {"rtol": 1e-3, "max_steps": 128}],
+    ids=["fixed", "controlled"],
+)
 def test_parameters_are_inferred_under_plain_fit(method, tmp_path):
     layer = ode.Solve(decay, TIMES, parameters={"rate": 3.0}, **method)
     model = keras.Sequential([keras.Input((2,)), layer])
@@ -62,14 +66,21 @@ def test_a_layer_that_names_the_time_is_given_it():
 def test_inputs_drive_the_layer():
     inputs = np.random.default_rng(1).normal(size=(8, 5, 2)).astype("float32")
     path = ops.convert_to_numpy(ode.Solve(lambda t, y, u: u - y, TIMES)([STARTS, inputs]))
-    np.testing.assert_allclose(path, ops.convert_to_numpy(ode.solve(lambda t, y, u: u - y, STARTS, TIMES, inputs=inputs)), rtol=1e-6)
+    np.testing.assert_allclose(
+        path, ops.convert_to_numpy(ode.solve(lambda t, y, u: u - y, STARTS, TIMES, inputs=inputs)), rtol=1e-6
+    )
 
 
 def test_the_initial_state_trains():
     layer = ode.Solve(lambda t, y: -y, TIMES, initial=[0.0, 0.0])
     model = keras.Sequential([keras.Input((2,)), layer])
     model.compile(keras.optimizers.Adam(0.1), "mse")
-    model.fit(np.zeros_like(STARTS), np.exp(-TIMES)[None, :, None] * np.tile([[[1.0, 2.0]]], (8, 1, 1)), epochs=150, verbose=0)
+    model.fit(
+        np.zeros_like(STARTS),
+        np.exp(-TIMES)[None, :, None] * np.tile([[[1.0, 2.0]]], (8, 1, 1)),
+        epochs=150,
+        verbose=0,
+    )
     np.testing.assert_allclose(ops.convert_to_numpy(layer.weights[0]), [1.0, 2.0], atol=0.02)
 
 
@@ -97,7 +108,13 @@ def test_what_does_not_fit_is_refused(options, message):
 
 
 def test_every_setting_is_saved():
-    options = {"method": "rodas4", "rtol": 1e-4, "max_step": 0.5, "break_points": np.array([0.5]), "check": False}
+    options = {
+        "method": "rodas4",
+        "rtol": 1e-4,
+        "max_step": 0.5,
+        "break_points": np.array([0.5]),
+        "check": False,
+    }
     config = ode.Solve(keras.layers.Dense(2), TIMES, **options).get_config()
     again = ode.Solve.from_config(config).get_config()
     assert {name: again[name] for name in options} == {**options, "break_points": [0.5]}
@@ -114,4 +131,6 @@ def test_a_compiled_model_has_the_state_of_every_time(compiled):
     x = np.ones((3, 2), "float32")
     model = keras.Sequential([keras.Input((2,)), ode.Solve(lambda t, y: -y, [0.0, 0.5, 2.0])])
     model.compile("sgd", "mse", jit_compile=compiled)
-    np.testing.assert_allclose(model.predict(x, verbose=0)[:, :, 0], np.exp([[0.0, -0.5, -2.0]] * 3), atol=1e-5)
+    np.testing.assert_allclose(
+        model.predict(x, verbose=0)[:, :, 0], np.exp([[0.0, -0.5, -2.0]] * 3), atol=1e-5
+    )

@@ -30,12 +30,16 @@ def test_a_plain_recurrent_net(return_sequences):
     theirs.build(X.shape)
     theirs.set_weights(ours.get_weights())
     np.testing.assert_allclose(
-        ops.convert_to_numpy(ours(X, mask=MASK)), ops.convert_to_numpy(theirs(X, mask=ops.convert_to_tensor(MASK))), atol=1e-6
+        ops.convert_to_numpy(ours(X, mask=MASK)),
+        ops.convert_to_numpy(theirs(X, mask=ops.convert_to_tensor(MASK))),
+        atol=1e-6,
     )
 
 
 def test_it_trains_saves_and_reloads(tmp_path):
-    model = keras.Sequential([keras.Input((5, 3)), keras.layers.Masking(), ode.recurrent(plain, (4,), SHAPES)])
+    model = keras.Sequential(
+        [keras.Input((5, 3)), keras.layers.Masking(), ode.recurrent(plain, (4,), SHAPES)]
+    )
     model.compile("adam", "mse")
     target = np.ones((2, 4), "float32")
     before = model.evaluate(X, target, verbose=0)
@@ -47,7 +51,9 @@ def test_it_trains_saves_and_reloads(tmp_path):
 
 
 def test_sequences_of_any_length_train_one_model():
-    model = keras.Sequential([keras.Input((None, 3)), ode.recurrent(plain, (4,), SHAPES, return_sequences=True)])
+    model = keras.Sequential(
+        [keras.Input((None, 3)), ode.recurrent(plain, (4,), SHAPES, return_sequences=True)]
+    )
     model.compile("adam", "mse")
     for length in (5, 3):
         loss = model.train_on_batch(X[:, :length], np.zeros((2, length, 4), "float32"))
@@ -59,7 +65,9 @@ def test_several_states_and_a_given_start():
     layer = ode.recurrent(add, [(3,), (1,)])
     np.testing.assert_allclose(ops.convert_to_numpy(layer(X)), X.sum(axis=1), rtol=1e-5)
     start = (ops.ones((2, 3)), ops.zeros((2, 1)))
-    np.testing.assert_allclose(ops.convert_to_numpy(layer(X, initial_state=start)), 1 + X.sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(layer(X, initial_state=start)), 1 + X.sum(axis=1), rtol=1e-5
+    )
 
 
 def test_states_are_kept_between_batches():
@@ -74,7 +82,10 @@ def test_states_are_kept_between_batches():
     ("step", "message"),
     [
         (lambda x, s: s + x, r"step_function must return \(output, new state\)"),
-        (lambda x, s: (s, s[:, :1]), r"step_function must keep the shapes of the states, \[\(2, 3\)\], got \[\(2, 1\)\]"),
+        (
+            lambda x, s: (s, s[:, :1]),
+            r"step_function must keep the shapes of the states, \[\(2, 3\)\], got \[\(2, 1\)\]",
+        ),
     ],
 )
 def test_a_step_must_return_output_and_state(step, message):

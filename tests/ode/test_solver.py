@@ -31,7 +31,10 @@ def truth(starts=STARTS, times=TIMES):
     def field(t, y):
         return [y[0] * (1.5 - y[1]) + 0.3 * np.sin(t), y[1] * (y[0] - 1.5)]
 
-    paths = [solve_ivp(field, (times[0], times[-1]), y, t_eval=times, method="DOP853", rtol=1e-11, atol=1e-11).y.T for y in starts]
+    paths = [
+        solve_ivp(field, (times[0], times[-1]), y, t_eval=times, method="DOP853", rtol=1e-11, atol=1e-11).y.T
+        for y in starts
+    ]
     return np.stack(paths)
 
 
@@ -44,7 +47,9 @@ def solved(*args, **options):
 @pytest.mark.parametrize("direction", [1, -1])
 def test_agrees_with_scipy(method, direction):
     times = TIMES[::direction]
-    np.testing.assert_allclose(solved(coupled, STARTS, times, **METHODS[method]), truth(times=times), rtol=3e-6, atol=3e-6)
+    np.testing.assert_allclose(
+        solved(coupled, STARTS, times, **METHODS[method]), truth(times=times), rtol=3e-6, atol=3e-6
+    )
 
 
 @pytest.mark.usefixtures("float64")
@@ -65,24 +70,39 @@ def test_gradients_agree_with_finite_differences(method):
         return float(ops.sum(value(*(ops.convert_to_tensor(np.asarray(x, "float64")) for x in (y0, a)))))
 
     nudge = np.array([[1e-4, 0.0]])
-    assert in_start[0, 0] == pytest.approx((total(STARTS[:1] + nudge, 1.5) - total(STARTS[:1] - nudge, 1.5)) / 2e-4, rel=tolerance)
-    assert in_parameter == pytest.approx((total(STARTS[:1], 1.5 + 1e-4) - total(STARTS[:1], 1.5 - 1e-4)) / 2e-4, rel=tolerance)
+    assert in_start[0, 0] == pytest.approx(
+        (total(STARTS[:1] + nudge, 1.5) - total(STARTS[:1] - nudge, 1.5)) / 2e-4, rel=tolerance
+    )
+    assert in_parameter == pytest.approx(
+        (total(STARTS[:1], 1.5 + 1e-4) - total(STARTS[:1], 1.5 - 1e-4)) / 2e-4, rel=tolerance
+    )
 
 
 def test_more_steps_raise_the_accuracy():
     exact = 1 / (1 + TIMES**2)
-    errors = [np.abs(solved(nonlinear, np.ones(2), TIMES, method="heun", num_steps=n, check=False)[:, 0] - exact).max() for n in (2, 16)]
+    errors = [
+        np.abs(
+            solved(nonlinear, np.ones(2), TIMES, method="heun", num_steps=n, check=False)[:, 0] - exact
+        ).max()
+        for n in (2, 16)
+    ]
     assert errors[1] < errors[0] / 30
 
 
 @pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("options", [{"method": "rk4", "num_steps": 5}, {}, {"each": True}, {"method": "rodas4"}])
+@pytest.mark.parametrize(
+    "options", [{"method": "rk4", "num_steps": 5}, {}, {"each": True}, {"method": "rodas4"}]
+)
 def test_inputs_drive_the_field(options):
     """y' = u with u linear between the times: the trapezoid rule is exact."""
     inputs = np.random.default_rng(1).normal(size=(3, 4, 2))
     path = solved(lambda t, y, u: u + 0 * y, STARTS, TIMES, inputs=inputs, **options)
     exact = STARTS[:, None] + np.concatenate(
-        [np.zeros((3, 1, 2)), np.cumsum(np.diff(TIMES)[:, None] * (inputs[:, 1:] + inputs[:, :-1]) / 2, axis=1)], axis=1
+        [
+            np.zeros((3, 1, 2)),
+            np.cumsum(np.diff(TIMES)[:, None] * (inputs[:, 1:] + inputs[:, :-1]) / 2, axis=1),
+        ],
+        axis=1,
     )
     np.testing.assert_allclose(path, exact, rtol=1e-9, atol=1e-9)
 
@@ -102,17 +122,27 @@ def test_samples_at_their_own_pace_do_not_disturb_one_another():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"times": [0.0, 1.0, 1.0]}, "times must rise, or fall, throughout and be finite, got 1 before 1 at 2"),
+        (
+            {"times": [0.0, 1.0, 1.0]},
+            "times must rise, or fall, throughout and be finite, got 1 before 1 at 2",
+        ),
         ({"times": [0.0, 2.0, 1.0]}, "got 2 before 1 at 2"),
         ({"times": [0.0]}, "times must be a row of two or more, got the shape (1,)"),
         ({"times": [0.0, np.nan]}, "times must rise"),
         ({"times": 3.0}, "times must be a row of two or more, got the shape ()"),
         ({"times": []}, "times must be a row of two or more, got the shape (0,)"),
         ({"times": [0, 1j]}, "times must be real numbers, got complex numbers"),
-        ({"times": np.array(["2024-01-01", "2024-01-02"], "datetime64[D]")}, "times must be real numbers, got dates"),
+        (
+            {"times": np.array(["2024-01-01", "2024-01-02"], "datetime64[D]")},
+            "times must be real numbers, got dates",
+        ),
         ({"times": ["a", "b"]}, "times must be real numbers, got dtype <U1"),
         ({"method": "rk5"}, "method must be one of dopri5, rodas4, got 'rk5'"),
-        ({"method": "rk4"}, "method must be one of dopri5, rodas4 where steps are controlled: give num_steps= or dt= for fixed steps, got"),
+        (
+            {"method": "rk4"},
+            "method must be one of dopri5, rodas4 where steps are controlled: give num_steps= or dt= for "
+            "fixed steps, got",
+        ),
         ({"method": "rk5", "dt": 0.1}, "method must be one of euler, midpoint"),
         ({"rtol": -1.0}, "rtol must be above 0 and finite, got -1.0"),
         ({"rtol": np.nan}, "rtol must be above 0"),
@@ -123,7 +153,10 @@ def test_samples_at_their_own_pace_do_not_disturb_one_another():
         ({"num_steps": 1.5}, "num_steps must be a whole number"),
         ({"dt": -0.1}, "dt must be above 0 and finite, got -0.1"),
         ({"dt": 0.1, "num_steps": 2}, "dt and num_steps exclude one another"),
-        ({"dt": 0.1, "rtol": 1e-3}, "rtol is for steps that are controlled, and fixed ones were asked for by dt"),
+        (
+            {"dt": 0.1, "rtol": 1e-3},
+            "rtol is for steps that are controlled, and fixed ones were asked for by dt",
+        ),
         ({"num_steps": 2, "max_step": 0.1}, "max_step is for steps that are controlled"),
         ({"dt": 1e-12}, "dt and num_steps must ask for 100,000,000 steps at most, got 1e+12"),
         ({"dt": 1e-7}, "are too short for float32"),
@@ -135,7 +168,10 @@ def test_samples_at_their_own_pace_do_not_disturb_one_another():
         ({"inputs": np.ones((2, 1), "complex64")}, "inputs must be real, got complex64"),
         ({"inputs": np.full((2, 1), np.nan)}, "inputs must be finite, got nan at [0, 0]"),
         ({"field": lambda t, y: ops.cast(y, "complex64")}, "what field returns must be real, got complex64"),
-        ({"field": lambda t, y: None}, "field must return a tensor (stack its parts: ops.stack([...], axis=-1)), got a NoneType"),
+        (
+            {"field": lambda t, y: None},
+            "field must return a tensor (stack its parts: ops.stack([...], axis=-1)), got a NoneType",
+        ),
         ({"y0": 1.0}, "y0 must be (..., state), got a number"),
         ({"field": 3}, "field must be a function, a Keras layer or a model, got 3"),
         ({"field": lambda t, y: y[..., :1]}, "field must return the shape of y, (2,), got (1,)"),
@@ -155,21 +191,31 @@ def test_what_does_not_fit_is_refused(options, message):
             {"method": "rk4", "num_steps": 50},
             "the solution stops at t = 0.5: it is not finite at the next of the times; the fixed steps of",
         ),
-        ({}, "the solution stops at t = 1: its steps fall below 1e-07 of the time since the first, which float32 cannot tell apart"),
+        (
+            {},
+            "the solution stops at t = 1: its steps fall below 1e-07 of the time since the first, which "
+            "float32 cannot tell apart",
+        ),
         ({"rtol": 1e-5, "each": True}, "the solution stops at t = 1: its steps fall below"),
         ({"method": "rodas4"}, "its steps fall below"),
         (
             {"max_steps": 3},
-            "max_steps = 3 ran out there; give a larger max_steps=, a larger rtol=, or method='rodas4' if the field is stiff",
+            "max_steps = 3 ran out there; give a larger max_steps=, a larger rtol=, or method='rodas4' if "
+            "the field is stiff",
         ),
-        ({"method": "rodas4", "max_steps": 3}, "max_steps = 3 ran out there; give a larger max_steps=, a larger rtol="),
+        (
+            {"method": "rodas4", "max_steps": 3},
+            "max_steps = 3 ran out there; give a larger max_steps=, a larger rtol=",
+        ),
     ],
 )
 def test_a_solution_that_ends_says_when(options, message):
     """y' = y² from 1 is 1 / (1 − t)."""
     with pytest.raises(FloatingPointError, match=re.escape(message)):
         ode.solve(lambda t, y: y * y, np.ones((1, 1), "float32"), [0.0, 0.5, 2.0, 3.0], **options)
-    unchecked = solved(lambda t, y: y * y, np.ones((1, 1), "float32"), [0.0, 0.5, 2.0, 3.0], check=False, **options)
+    unchecked = solved(
+        lambda t, y: y * y, np.ones((1, 1), "float32"), [0.0, 0.5, 2.0, 3.0], check=False, **options
+    )
     assert not np.isfinite(unchecked[0, 2:]).any()
 
 
@@ -197,7 +243,9 @@ def test_a_very_stiff_field_is_told_which_method_to_take():
 
     with pytest.raises(FloatingPointError, match="or method='rodas4' if the field is stiff"):
         ode.solve(field, np.ones(1, "float32"), [0.0, 2.0], max_steps=500)
-    assert solved(field, np.ones(1, "float32"), [0.0, 2.0], method="rodas4")[1, 0] == pytest.approx(np.cos(2), rel=1e-4)
+    assert solved(field, np.ones(1, "float32"), [0.0, 2.0], method="rodas4")[1, 0] == pytest.approx(
+        np.cos(2), rel=1e-4
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,7 +276,9 @@ def test_the_sample_that_ends_is_named_and_the_others_are_kept(each):
 
 
 def test_fixed_steps_return_what_was_reached():
-    ended = ode.solve(lambda t, y: y * y, np.ones(1, "float32"), [0.0, 0.5, 3.0], method="rk4", num_steps=50, throw=False)
+    ended = ode.solve(
+        lambda t, y: y * y, np.ones(1, "float32"), [0.0, 0.5, 3.0], method="rk4", num_steps=50, throw=False
+    )
     assert (int(ended.status), float(ended.elapsed)) == (3, 0.5)
 
 
@@ -240,7 +290,11 @@ def test_fixed_steps_return_what_was_reached():
         (lambda t, y: -y, {"dt": 1.0}, True),
         (lambda t, y: -y, {"dt": 0.2}, False),
         (lambda t, y: 0 * y, {"num_steps": 1}, False),
-        (lambda t, y: 0 * y + ops.convert_to_tensor(np.array([1.0, 0.0], "float32")), {"num_steps": 1}, False),
+        (
+            lambda t, y: 0 * y + ops.convert_to_tensor(np.array([1.0, 0.0], "float32")),
+            {"num_steps": 1},
+            False,
+        ),
     ],
     ids=["unstable", "one step", "long steps", "short steps", "constant", "zero beside one"],
 )
@@ -250,22 +304,31 @@ def test_fixed_steps_that_are_too_long_warn(field, options, coarse):
     if not coarse:
         solved(field, start, [0.0, 1.0, 2.0], **options)
         return
-    with pytest.warns(ode.CoarseStepWarning, match="half as long steps change the solution by .* of its size: take more"):
+    with pytest.warns(
+        ode.CoarseStepWarning, match="half as long steps change the solution by .* of its size: take more"
+    ):
         solved(field, start, [0.0, 1.0, 2.0], **options)
     solved(field, start, [0.0, 1.0, 2.0], check=False, **options)
 
 
 def test_a_tolerance_that_cannot_be_met_is_raised():
-    with pytest.warns(ode.ToleranceWarning, match="rtol = 1e-09 is below what float32 can meet and is raised to 9.5e-07"):
+    with pytest.warns(
+        ode.ToleranceWarning, match="rtol = 1e-09 is below what float32 can meet and is raised to 9.5e-07"
+    ):
         path = solved(lambda t, y: -y, np.ones(1, "float32"), [0.0, 1.0], rtol=1e-9)
     assert path[1, 0] == pytest.approx(np.exp(-1), rel=3e-6)
 
 
-@pytest.mark.parametrize(("dtype", "out"), [("int32", "float32"), ("bool", "float32"), ("float16", "float16"), ("bfloat16", "bfloat16")])
+@pytest.mark.parametrize(
+    ("dtype", "out"),
+    [("int32", "float32"), ("bool", "float32"), ("float16", "float16"), ("bfloat16", "bfloat16")],
+)
 def test_other_kinds_of_numbers(dtype, out):
     path = ode.solve(lambda t, y: -y, ops.ones((1, 1), dtype), [0.0, 1.0])
     assert keras.backend.standardize_dtype(path.dtype) == out
-    assert float(ops.cast(path[0, 1, 0], "float32")) == pytest.approx(np.exp(-1), rel=1e-5 if out == "float32" else 4e-3)
+    assert float(ops.cast(path[0, 1, 0], "float32")) == pytest.approx(
+        np.exp(-1), rel=1e-5 if out == "float32" else 4e-3
+    )
 
 
 def test_a_batch_may_have_parameters_of_its_own():

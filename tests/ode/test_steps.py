@@ -33,7 +33,9 @@ def test_order_of_convergence(name):
     """Halving the step divides the error by 2^order, on a field that follows the time, within 0.25 of the order."""
     count = {1: 64, 2: 32, 4: 32, 5: 16}[ORDERS[name]]
     ends = [
-        ops.convert_to_numpy(ode.solve(coupled, tensor([1.0, 2.0]), [0.0, 0.8], method=name, num_steps=n, check=False)[-1])
+        ops.convert_to_numpy(
+            ode.solve(coupled, tensor([1.0, 2.0]), [0.0, 0.8], method=name, num_steps=n, check=False)[-1]
+        )
         for n in (count, 2 * count, 4 * count)
     ]
     errors = [np.abs(end - finer).max() for end, finer in pairwise(ends)]
@@ -81,7 +83,10 @@ def test_any_batch_shape(name):
 def test_the_error_estimate_is_of_the_order_below(name, order):
     embedded = EMBEDDED[name][0]
     sizes = [
-        np.abs(ops.convert_to_numpy(embedded(coupled, tensor(0.1), tensor([1.0, 2.0]), tensor(dt)).error)).max() for dt in (0.04, 0.02)
+        np.abs(
+            ops.convert_to_numpy(embedded(coupled, tensor(0.1), tensor([1.0, 2.0]), tensor(dt)).error)
+        ).max()
+        for dt in (0.04, 0.02)
     ]
     assert np.log2(sizes[0] / sizes[1]) == pytest.approx(order, abs=0.3)
 
@@ -95,7 +100,11 @@ def test_the_middle_and_the_slope_belong_to_the_solution(name, middle_order):
         taken = embedded(coupled, tensor(0.1), start, tensor(dt), coupled(tensor(0.1), start))
         truth = ops.convert_to_numpy(walk(ode.dopri5, coupled, start, 0.1, 0.1 + dt / 2, 20))
         errors.append(np.abs(ops.convert_to_numpy(taken.middle) - truth).max())
-        np.testing.assert_allclose(ops.convert_to_numpy(taken.slope), ops.convert_to_numpy(coupled(tensor(0.1 + dt), taken.y)), rtol=1e-12)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(taken.slope),
+            ops.convert_to_numpy(coupled(tensor(0.1 + dt), taken.y)),
+            rtol=1e-12,
+        )
     assert np.log2(errors[0] / errors[1]) > middle_order - 0.5
 
 
@@ -103,7 +112,9 @@ def test_the_middle_and_the_slope_belong_to_the_solution(name, middle_order):
 def test_stiff_fields_are_followed_with_large_steps(name):
     """y' = −10⁵ (y − cos t): a step of 0.1 is 10⁴ times beyond what an explicit method survives."""
     y = walk(STEPS[name], lambda t, y: -1e5 * (y - ops.cos(t)), tensor([2.0]), 0.0, 2.0, 20)
-    np.testing.assert_allclose(ops.convert_to_numpy(y), [np.cos(2.0)], atol=3e-3 if ORDERS[name] == 1 else 1e-4)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(y), [np.cos(2.0)], atol=3e-3 if ORDERS[name] == 1 else 1e-4
+    )
 
 
 def test_numbers_are_known():

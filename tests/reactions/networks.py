@@ -8,8 +8,12 @@ from partita.reactions.model.operators import OPERATORS
 
 SPECIES = ("A", "B", "Ca2", "δ")
 PARAMETERS = ("k", "k_off", "x1")
-NUMBERS = st.one_of(st.integers(0, 20).map(float), st.floats(0, 1e300, allow_subnormal=True)).map(lambda value: Number(abs(value)))
-CALLS = {gives: sorted(name for name, row in OPERATORS.items() if row.gives == gives) for gives in (False, True)}
+NUMBERS = st.one_of(st.integers(0, 20).map(float), st.floats(0, 1e300, allow_subnormal=True)).map(
+    lambda value: Number(abs(value))
+)
+CALLS = {
+    gives: sorted(name for name, row in OPERATORS.items() if row.gives == gives) for gives in (False, True)
+}
 
 
 @st.composite
@@ -42,14 +46,22 @@ def networks(draw):
     for i in range(draw(st.integers(0, 4))):
         mass_action = draw(st.booleans())
         rate = draw(expressions([*parameters, "t"] if mass_action else free))
-        reactions.append(Reaction(draw(sides), draw(sides), rate, mass_action, draw(st.sampled_from(["", f"r{i}"]))))
+        reactions.append(
+            Reaction(draw(sides), draw(sides), rate, mass_action, draw(st.sampled_from(["", f"r{i}"])))
+        )
     events = []
     for i in range(draw(st.integers(0, 2))) if moving else ():
         targets = draw(st.lists(st.sampled_from([*moving, *parameters]), min_size=1, unique=True))
         priority = draw(st.none() | expressions(free))
         assignments = {target: draw(expressions(free)) for target in targets}
         events.append(
-            Event(draw(expressions(free, True)), assignments, draw(st.sampled_from(["", f"e{i}"])), priority, draw(st.booleans()))
+            Event(
+                draw(expressions(free, True)),
+                assignments,
+                draw(st.sampled_from(["", f"e{i}"])),
+                priority,
+                draw(st.booleans()),
+            )
         )
     numbers = st.floats(allow_nan=False, allow_infinity=False)
     return Network(

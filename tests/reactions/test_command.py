@@ -19,14 +19,34 @@ GENES = "-> m @ k; m -> m + n @ 2.5; m -> @ 1; n -> @ 1; k = 20"
 def partita(*arguments, stdin=""):
     """What a command line ends with: exit code, standard output, standard error."""
     out, err = io.StringIO(), io.StringIO()
-    with redirect_stdout(out), redirect_stderr(err), mock.patch.object(sys, "stdin", io.StringIO(stdin)), pytest.raises(SystemExit) as stop:
+    with (
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+        pytest.raises(SystemExit) as stop,
+    ):
         main([*map(str, arguments)])
     return stop.value.code or 0, out.getvalue(), err.getvalue()
 
 
 def test_text_to_a_table_a_file_and_a_picture(tmp_path):
     out, plot = tmp_path / "runs.nc", tmp_path / "runs.png"
-    call = ["simulate", GENES, "--until", 10, "--points", 5, "--trajectories", 300, "--seed", 1, "--out", out, "--plot", plot]
+    call = [
+        "simulate",
+        GENES,
+        "--until",
+        10,
+        "--points",
+        5,
+        "--trajectories",
+        300,
+        "--seed",
+        1,
+        "--out",
+        out,
+        "--plot",
+        plot,
+    ]
     code, told, err = partita(*call)
     assert (code, err) == (0, "")
     table, rest = told.splitlines()[:3], told.splitlines()[3:]
@@ -43,7 +63,20 @@ def test_text_to_a_table_a_file_and_a_picture(tmp_path):
 
 def test_a_file_or_standard_input_say_the_same(tmp_path):
     (tmp_path / "genes.txt").write_text(GENES.replace("; ", "\n"), "utf-8")
-    options = ["--until", 1, "--trajectories", 20, "--seed", 3, "--initial", "m=5", "--set", "k=1", "--species", "m"]
+    options = [
+        "--until",
+        1,
+        "--trajectories",
+        20,
+        "--seed",
+        3,
+        "--initial",
+        "m=5",
+        "--set",
+        "k=1",
+        "--species",
+        "m",
+    ]
     code, told, _ = partita("simulate", GENES, *options)
     assert code == 0
     assert re.match(r"species .*\nm {2}", told)
@@ -55,7 +88,11 @@ def test_a_file_or_standard_input_say_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["nothing.txt", "--until", "1"], 2, "MODEL must be the text of a network ('A -> B @ 1') or a file, and 'nothing.txt' is neither"),
+        (
+            ["nothing.txt", "--until", "1"],
+            2,
+            "MODEL must be the text of a network ('A -> B @ 1') or a file, and 'nothing.txt' is neither",
+        ),
         (["A -> B @", "--until", "1"], 1, "line 1"),
         (["{}/odd.txt", "--until", "1"], 1, "odd.txt: line 2"),
         (["{}/bytes.txt", "--until", "1"], 1, "bytes.txt is not utf-8: byte 0"),
@@ -66,8 +103,16 @@ def test_a_file_or_standard_input_say_the_same(tmp_path):
         (["A -> B @ 1", "--until", "1", "--plot", "{}/no/runs.png"], 2, "does not exist"),
         (["A -> B @ 1", "--until", "1", "--initial", "A"], 2, "want NAME=NUMBER, got 'A'"),
         (["A -> B @ 1", "--until", "1", "--initial", "A=1.5"], 2, "want NAME=NUMBER, got 'A=1.5'"),
-        (["A -> B @ 1", "--until", "1", "--initial", "C=1"], 1, "initial must name species of the network, got 'C'"),
-        (["A -> B @ 1", "--until", "1", "--set", "k=1"], 1, "parameters must name parameters of the network (it has none), got 'k'"),
+        (
+            ["A -> B @ 1", "--until", "1", "--initial", "C=1"],
+            1,
+            "initial must name species of the network, got 'C'",
+        ),
+        (
+            ["A -> B @ 1", "--until", "1", "--set", "k=1"],
+            1,
+            "parameters must name parameters of the network (it has none), got 'k'",
+        ),
         (["A -> B @ 1", "--until", "1", "--species", "C"], 1, "species must be"),
         (["A -> B @ 1", "--until", "1", "--trajectory", "5"], 2, "No such option"),
     ],
@@ -103,7 +148,11 @@ def test_a_picture_needs_a_trajectory_that_ended():
     ("model", "options", "reason"),
     [
         ("A = 3; A -> @@ A - 1.5", [], "trajectory 0: the propensity of 'A -> @@ A - 1.5' is -0.5 at t = "),
-        ("A = 3; A -> @@ 2", ["--trajectories", "1"], "trajectory 0: 'A -> @@ 2' would take 1 A where there are 0"),
+        (
+            "A = 3; A -> @@ 2",
+            ["--trajectories", "1"],
+            "trajectory 0: 'A -> @@ 2' would take 1 A where there are 0",
+        ),
         ("-> A @ 100", ["--max-events", "5"], "trajectory 0: stopped after max_events = 5"),
         ("A = 9007199254740990; -> A @ 9", [], "trajectory 0: the count of 'A' is about to pass 2^53"),
         ("A = 1; A -> @ 1; at 1: A = -1", [], "trajectory 0: an event set a count that is no whole number"),
@@ -111,7 +160,9 @@ def test_a_picture_needs_a_trajectory_that_ended():
 )
 def test_no_trajectory_at_the_end_is_an_error_with_its_reason_first(model, options, reason, tmp_path):
     out = tmp_path / "runs.nc"
-    code, told, err = partita("simulate", model, "--until", 50, "--trajectories", 20, "--seed", 0, *options, "--out", out)
+    code, told, err = partita(
+        "simulate", model, "--until", 50, "--trajectories", 20, "--seed", 0, *options, "--out", out
+    )
     assert (code, told) == (1, "")
     assert err.startswith(f"partita: {reason}")
     assert "; no trajectory came to t = 50 (" in err
@@ -121,10 +172,20 @@ def test_no_trajectory_at_the_end_is_an_error_with_its_reason_first(model, optio
 
 def test_some_trajectories_at_the_end_are_a_table_and_a_warning():
     code, told, err = partita(
-        "simulate", "A = 1; A -> B @ 1; A -> C @ 1; C -> @@ if(C > 0, -1, 0)", "--until", 99, "--trajectories", 40, "--seed", 0
+        "simulate",
+        "A = 1; A -> B @ 1; A -> C @ 1; C -> @@ if(C > 0, -1, 0)",
+        "--until",
+        99,
+        "--trajectories",
+        40,
+        "--seed",
+        0,
     )
     assert code == 0
-    assert re.match(r"partita: \d+ of 40 trajectories stopped early and are left out: trajectory \d+: the propensity of ", err)
+    assert re.match(
+        r"partita: \d+ of 40 trajectories stopped early and are left out: trajectory \d+: the propensity of ",
+        err,
+    )
     assert "\nB " in told
 
 

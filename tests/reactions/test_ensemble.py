@@ -44,12 +44,16 @@ def test_lanes_and_scalar_kernel_are_one(monkeypatch):
 def test_one_of_many_reactions_is_found_by_branches_and_it_shows_nowhere():
     size = 9  # 15 reactions
     ring = [f"x{i} + x{i} <-> x{(i + 1) % size} @ {i + 1}, 0.3" for i in range(0, size, 3)]
-    net = Network.from_text("; ".join([*ring, *(f"x{i} -> x{(i + 1) % size} @ {i + 1}" for i in range(size)), "x0 = 40"]))
+    net = Network.from_text(
+        "; ".join([*ring, *(f"x{i} -> x{(i + 1) % size} @ {i + 1}" for i in range(size)), "x0 = 40"])
+    )
     runs, path = simulate(net, TIMES, 8, seed=3, method="direct"), net.trace(4, trajectory=5, seed=3)
     rows = np.searchsorted(path.time, TIMES, side="right") - 1
     for name in net.species:
         np.testing.assert_array_equal(path[name][rows], runs[name][5])
-    same(runs.isel(trajectory=slice(4)), simulate(net, TIMES, 4, seed=3, method="direct"))  # too few for lanes
+    same(
+        runs.isel(trajectory=slice(4)), simulate(net, TIMES, 4, seed=3, method="direct")
+    )  # too few for lanes
 
 
 def test_the_times_asked_for_do_not_change_a_path():
@@ -90,7 +94,11 @@ def test_status_says_why_a_run_ended():
 @pytest.mark.parametrize(
     ("text", "status", "message"),
     [
-        ("A = 3; slow: A -> @@ A - 1.5", "bad propensity", r"'slow: A -> @@ A - 1.5' is -0.5 at t = .* A = 1"),
+        (
+            "A = 3; slow: A -> @@ A - 1.5",
+            "bad propensity",
+            r"'slow: A -> @@ A - 1.5' is -0.5 at t = .* A = 1",
+        ),
         ("A = 3; B = 1; A -> @@ B / (A - 2)", "bad propensity", "is inf at t"),
         ("A = 3; A -> @@ sqrt(A - 4)", "bad propensity", "is nan at t = 0"),
         ("A = 9007199254740990; -> A @ 1", "count limit", "'A' is about to pass 2"),
@@ -98,7 +106,9 @@ def test_status_says_why_a_run_ended():
 )
 def test_what_cannot_go_on_stops_and_is_named(text, status, message, method):
     with pytest.warns(SimulationWarning, match=message):
-        runs = simulate(Network.from_text(text), [1000.0], 20, seed=0, method=method.replace("scalar", "direct"))
+        runs = simulate(
+            Network.from_text(text), [1000.0], 20, seed=0, method=method.replace("scalar", "direct")
+        )
     assert (runs.status == status).all()
     assert (runs.A == -1).all()
 
@@ -127,7 +137,9 @@ def test_events_happen_at_their_time_and_in_their_order():
 
 def test_events_that_never_settle_are_stopped():
     with pytest.warns(SimulationWarning, match="set one another off"):
-        runs = simulate(Network.from_text("X = 1; when X > 0: X = 0; when X < 1: X = 1; X -> @ 1"), [1.0], seed=0)
+        runs = simulate(
+            Network.from_text("X = 1; when X > 0: X = 0; when X < 1: X = 1; X -> @ 1"), [1.0], seed=0
+        )
     assert runs.status.item() == "bad event"
 
 
@@ -154,7 +166,9 @@ def test_reduction_is_that_of_the_trajectories_whatever_the_chunks():
     same(reduced, simulate(NET, TIMES, 300, seed=3, reduce=wanted, chunk=7))
     np.testing.assert_allclose(reduced.n_mean, runs.n.mean("trajectory"), rtol=1e-14)
     np.testing.assert_allclose(reduced.n_variance, runs.n.var("trajectory", ddof=1), rtol=1e-12)
-    np.testing.assert_array_equal(reduced.n_histogram.sel(time=4), np.bincount(runs.n.sel(time=4), minlength=reduced.sizes["n_value"]))
+    np.testing.assert_array_equal(
+        reduced.n_histogram.sel(time=4), np.bincount(runs.n.sel(time=4), minlength=reduced.sizes["n_value"])
+    )
     with pytest.warns(SimulationWarning):
         reduced = simulate(NET, TIMES, 300, seed=3, reduce="mean", max_events=150)
     assert reduced.number[0] == 300 > reduced.number[2]
@@ -165,7 +179,9 @@ def test_dask_gives_the_same_numbers():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with (
-            distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0") as cluster,
+            distributed.LocalCluster(
+                n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
+            ) as cluster,
             distributed.Client(cluster) as client,
         ):
             spread = simulate(NET, TIMES, 100, seed=3, client=client, chunk=13)
@@ -230,7 +246,9 @@ simulate(Network.from_text({str(NET)!r}), {TIMES}, 100, seed=3, chunk=20, save={
     run = engine.Engine.run
     try:
         engine.Engine.run = lambda self, first, *rest: computed.append(first) or run(self, first, *rest)
-        with simulate(NET, TIMES, 100, chunk=20, save=tmp_path / ("runs" + suffix)) as saved:  # the seed stands in the journal
+        with simulate(
+            NET, TIMES, 100, chunk=20, save=tmp_path / ("runs" + suffix)
+        ) as saved:  # the seed stands in the journal
             saved.load()
     finally:
         engine.Engine.run = run
@@ -281,7 +299,10 @@ def test_ctrl_c_returns_what_is_done():
         ({"parameters": {"q": 1}}, "parameters must name parameters"),
         ({"parameters": {"k": -1}}, "must not be negative"),
         ({"parameters": {"k": np.nan}}, "must be a finite number"),
-        ({"parameters": {"k": [10, 20]}}, r"parameters\['k'\] must be one finite number, got \[10, 20\]: .* once for each"),
+        (
+            {"parameters": {"k": [10, 20]}},
+            r"parameters\['k'\] must be one finite number, got \[10, 20\]: .* once for each",
+        ),
         ({"parameters": {"k": np.array([10.0, 20.0])}}, r"parameters\['k'\] must be one finite number"),
         ({"parameters": {"k": "fast"}}, "must be a finite number, got 'fast'"),
         ({"parameters": {"k": 10**5000}}, "got an int of 16610 bits"),
@@ -310,7 +331,10 @@ def test_methods_without_events_refuse_them():
 def test_progress_moves_within_a_chunk(capsys, monkeypatch):
     monkeypatch.setattr(engine, "BUDGET", 20_000)
     said = []
-    monkeypatch.setattr("partita.reactions.simulation.progress.Progress.tell", lambda self, done, share: said.append((done, share)))
+    monkeypatch.setattr(
+        "partita.reactions.simulation.progress.Progress.tell",
+        lambda self, done, share: said.append((done, share)),
+    )
     simulate(NET, [200.0], 40, seed=0, threads=1, progress=True)
     assert said[-1] == (40, 1.0)
     engine_ = engine.Engine(request_of(NET, [300.0], None, None, 0, None, "direct", None))
@@ -387,13 +411,20 @@ def test_an_interrupted_run_keeps_the_chunks_that_are_complete(tmp_path, monkeyp
 
 def test_sums_of_three_are_one_law_on_both_exact_methods():
     network = Network.from_text("A = 9; -> A @@ A + B + C; A -> @ 2; B = 5; C = 3")
-    means = [simulate(network, [1.0], 4000, seed=0, method=method).A.mean().item() for method in ("direct", "sparse")]
-    assert means[0] == pytest.approx(means[1], abs=0.7)  # a difference has the standard error 0.1: false alarms below 1 in a million
+    means = [
+        simulate(network, [1.0], 4000, seed=0, method=method).A.mean().item()
+        for method in ("direct", "sparse")
+    ]
+    assert means[0] == pytest.approx(
+        means[1], abs=0.7
+    )  # a difference has the standard error 0.1: false alarms below 1 in a million
 
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_kernels_are_kept_where_there_is_room(writable, tmp_path, monkeypatch):
-    monkeypatch.setenv("PARTITA_CACHE", str(tmp_path / "kernels" if writable else Path(os.devnull) / "kernels"))
+    monkeypatch.setenv(
+        "PARTITA_CACHE", str(tmp_path / "kernels" if writable else Path(os.devnull) / "kernels")
+    )
     generated.folder.cache_clear()
     generated.load.cache_clear()
     assert generated.load("from numba import njit\n\n@njit\ndef run(x):\n    return 2 * x\n")(21) == 42

@@ -67,7 +67,9 @@ def test_substitution_removes_a_name(expression, replacement):
 
 def test_keras_computes_the_same():
     ops = pytest.importorskip("keras").ops
-    expression = parse("if(a > 1 and not b > a, hill(a, b, 2) * min(a, b, 3) + a ** 0.5, hill(a - 0.5, b, 0 - 2))")
+    expression = parse(
+        "if(a > 1 and not b > a, hill(a, b, 2) * min(a, b, 3) + a ** 0.5, hill(a - 0.5, b, 0 - 2))"
+    )
     a, b = np.array([0.5, 2.0, 4.0], "float32"), np.array([1.0, 1.0, 9.0], "float32")
     values = {"a": ops.convert_to_tensor(a), "b": ops.convert_to_tensor(b)}
     result = ops.convert_to_numpy(tree.evaluate(expression, values, ops))
@@ -87,8 +89,14 @@ def test_every_operator_is_listed_where_it_can_be_written():
         (lambda: Call("%", (Number(1), Number(2))), "operator must be one of .* got '%'"),
         (lambda: Call("-", (Number(1),)), "'-' takes 2 arguments, got 1"),
         (lambda: Call("max", (Number(1),)), "'max' takes 2 or more arguments, got 1"),
-        (lambda: Call("and", (Number(1), Number(2))), "argument 1 of 'and' must be a condition, got a number"),
-        (lambda: Call("+", (Number(1), Call("<", (Number(1), Number(2))))), "argument 2 of '\\+' must be a number, got a condition"),
+        (
+            lambda: Call("and", (Number(1), Number(2))),
+            "argument 1 of 'and' must be a condition, got a number",
+        ),
+        (
+            lambda: Call("+", (Number(1), Call("<", (Number(1), Number(2))))),
+            "argument 2 of '\\+' must be a number, got a condition",
+        ),
         (lambda: tree.check_name("2a"), "letters, digits and _, and begin with no digit, got '2a'"),
         (lambda: tree.check_name("log"), "'log' has a meaning of its own"),
         (lambda: tree.check_name(3), "got 3"),

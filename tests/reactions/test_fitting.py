@@ -31,7 +31,9 @@ def decay(tmp_path):
     path = tmp_path / "decay.csv"
     times = np.linspace(0, 3, 7)
     cells = ["" if row == 3 else f"{5 * (1 - np.exp(-t)):.6f}" for row, t in enumerate(times)]
-    path.write_text("time,B\n" + "".join(f"{t},{cell}\n" for t, cell in zip(times, cells, strict=True)), "utf-8")
+    path.write_text(
+        "time,B\n" + "".join(f"{t},{cell}\n" for t, cell in zip(times, cells, strict=True)), "utf-8"
+    )
     return path
 
 
@@ -79,12 +81,22 @@ def test_a_broken_table_is_named(tmp_path, table, message):
 
 
 @pytest.mark.parametrize(
-    ("first", "options"), [(0.0, ()), (0.0, ("--exact-start",)), (0.5, ()), (1.0, ()), (1.0, ("--exact-start",)), (1.0, ("--stiff",))]
+    ("first", "options"),
+    [
+        (0.0, ()),
+        (0.0, ("--exact-start",)),
+        (0.5, ()),
+        (1.0, ()),
+        (1.0, ("--exact-start",)),
+        (1.0, ("--stiff",)),
+    ],
 )
 def test_initial_counts_hold_at_time_0(tmp_path, first, options):
     path, out = tmp_path / "late.csv", tmp_path / "fit.json"
     times = first + np.arange(5.0)
-    path.write_text("time,B\n" + "".join(f"{t},{float(5 * (1 - np.exp(-0.7 * t)))!r}\n" for t in times), "utf-8")
+    path.write_text(
+        "time,B\n" + "".join(f"{t},{float(5 * (1 - np.exp(-0.7 * t)))!r}\n" for t in times), "utf-8"
+    )
     code, told, err = partita("fit", "k = 1; A -> B @ k; A = 5", path, "--starts", 1, "--out", out, *options)
     assert (code, err) == (0, "")
     assert json.loads(out.read_text("utf-8"))["parameters"]["k"] == pytest.approx(0.7, rel=1e-4)
@@ -94,8 +106,14 @@ def test_initial_counts_hold_at_time_0(tmp_path, first, options):
 
 def test_what_was_seen_at_time_0_is_an_observation_like_the_others(tmp_path):
     path = tmp_path / "off.csv"
-    path.write_text("time,A\n" + "".join(f"{t},{float(5 * np.exp(-0.7 * t)) + 0.3 * (t == 0)!r}\n" for t in range(6)), "utf-8")
-    found = [partita("fit", "k = 1; A -> B @ k; A = 5", path, "--starts", 1, *options)[1] for options in ((), ("--exact-start",))]
+    path.write_text(
+        "time,A\n" + "".join(f"{t},{float(5 * np.exp(-0.7 * t)) + 0.3 * (t == 0)!r}\n" for t in range(6)),
+        "utf-8",
+    )
+    found = [
+        partita("fit", "k = 1; A -> B @ k; A = 5", path, "--starts", 1, *options)[1]
+        for options in ((), ("--exact-start",))
+    ]
     assert "± " in found[0].splitlines()[-1]
     assert "at time 0: A = 5.3, B = 0" in found[1]
 
@@ -111,9 +129,24 @@ def test_times_before_0_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("model", "rows", "options", "hint"),
     [
-        ("k = 3; A -> B @ k; A = 5", [(1, 900), (2, 20), (3, 900)], (), "the fit is not to be relied on. It has not converged"),
-        ("k = 1; q = 1; A -> B @@ (k + q) * A; A = 5", [(1, 2.5), (2, 3.8), (3, 4.3)], (), "do not determine k, q: fit fewer with --free"),
-        ("k = 1; q = 1; A -> B @ k; B -> @ q; A = 5", [(1, 2.0), (2, 1.5)], (), "no more observations than parameters"),
+        (
+            "k = 3; A -> B @ k; A = 5",
+            [(1, 900), (2, 20), (3, 900)],
+            (),
+            "the fit is not to be relied on. It has not converged",
+        ),
+        (
+            "k = 1; q = 1; A -> B @@ (k + q) * A; A = 5",
+            [(1, 2.5), (2, 3.8), (3, 4.3)],
+            (),
+            "do not determine k, q: fit fewer with --free",
+        ),
+        (
+            "k = 1; q = 1; A -> B @ k; B -> @ q; A = 5",
+            [(1, 2.0), (2, 1.5)],
+            (),
+            "no more observations than parameters",
+        ),
     ],
 )
 def test_a_doubtful_fit_is_told(tmp_path, model, rows, options, hint):
@@ -129,7 +162,9 @@ def test_a_doubtful_fit_is_told(tmp_path, model, rows, options, hint):
 def test_a_solution_that_is_never_finite_names_the_option(tmp_path):
     path = tmp_path / "table.csv"
     path.write_text("time,A\n1,6\n2,7\n", "utf-8")
-    code, _, err = partita("fit", "k = 50; A -> 2 A @@ k * A^3; A = 5".replace("^", "**"), path, "--starts", 1)
+    code, _, err = partita(
+        "fit", "k = 50; A -> 2 A @@ k * A^3; A = 5".replace("^", "**"), path, "--starts", 1
+    )
     assert code == 1
     assert "finite from no start" in err or "not finite from any start" in err
     assert "--stiff" in err
@@ -137,7 +172,8 @@ def test_a_solution_that_is_never_finite_names_the_option(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [((NETWORK, "--free", "q"), "'q' is none"), (("A -> B @ 1",), "MODEL has no parameter to fit")]
+    ("arguments", "message"),
+    [((NETWORK, "--free", "q"), "'q' is none"), (("A -> B @ 1",), "MODEL has no parameter to fit")],
 )
 def test_what_cannot_be_fitted_is_named(decay, arguments, message):
     model, *options = arguments
@@ -147,7 +183,11 @@ def test_what_cannot_be_fitted_is_named(decay, arguments, message):
 
 
 def test_it_runs_where_nobody_has_chosen_a_backend(decay, tmp_path):
-    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | {"KERAS_HOME": str(tmp_path)}
+    environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"} | {
+        "KERAS_HOME": str(tmp_path)
+    }
     code = f"from partita.cli import main; main(['fit', {NETWORK!r}, {str(decay)!r}, '--starts', '1'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr

@@ -13,9 +13,12 @@ TIMES = np.linspace(0, 20, 9)
 STILL = {
     "gene": "-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1",
     "dimers": "convention permutations; A = 300; 2 A <-> B @ 0.01, 0.3; 3 B -> A @ 1e-4",
-    "any law": "A = 50; A -> B @@ hill(A, 20, 2) * A; B -> A @@ if(A > B or not B < 10, 0.1 * B, min(B, 2, exp(-B)) * sqrt(B))",
-    "doses": "A = 5; k = 1; A -> @ k; -> A @ 3; at 5: A = A + 20, k = 2 * k; at t > 10: k = 0.5; when A > 20, priority 2: A = 3",
-    "two at a moment": "A = 5; B = 1; A -> @ 0.2; at 3, priority 1: A = 10; at 3, priority 2: A = 2 * A, B = A; when B > 3: B = B - 3",
+    "any law": "A = 50; A -> B @@ hill(A, 20, 2) * A; B -> A @@ if(A > B or not B < 10, 0.1 * B, min(B, 2, "
+    "exp(-B)) * sqrt(B))",
+    "doses": "A = 5; k = 1; A -> @ k; -> A @ 3; at 5: A = A + 20, k = 2 * k; at t > 10: k = 0.5; when A > 20, "
+    "priority 2: A = 3",
+    "two at a moment": "A = 5; B = 1; A -> @ 0.2; at 3, priority 1: A = 10; at 3, priority 2: A = 2 * A, B = A; when B > "
+    "3: B = B - 3",
     "a rule": "A = 5; B = 5; all := A + 2 * B; A -> B @@ all / 20 * A; B -> A @ 1; when all > 14: A = 2",
     "empty pairs": "A = 0; 2 A -> B @ 1",
     "pairs": "A = 5; B = 4; 2 A -> B @ 1; B -> 2 A @ 1; at 7: A = 0",
@@ -52,7 +55,9 @@ def test_where_no_rate_follows_the_time_the_numbers_are_those_of_the_compiled_ke
 
 @pytest.mark.parametrize("law", ["min(5, 1 / A)", "exp(-1 / A)", "floor(A / 0)"])
 def test_what_does_not_follow_the_time_is_no_range(law, from_tables):
-    network = Network.from_text(f"A = 0; A -> @@ A * (1 + sin(t)); -> B @@ max(0, min(9, {law})) * (1 + sin(t))")
+    network = Network.from_text(
+        f"A = 0; A -> @@ A * (1 + sin(t)); -> B @@ max(0, min(9, {law})) * (1 + sin(t))"
+    )
     compiled = network.simulate([0, 9], 300, seed=0)
     from_tables()
     runs = network.simulate([0, 9], 300, seed=1)
@@ -77,7 +82,9 @@ def test_a_law_as_deep_as_may_be_has_room(method, from_tables):
     law = "A"
     for i in range(140):
         law = f"if(A < {i}, {i}, {law})"
-    runs = Network.from_text(f"A = 200; B = 1; A -> @@ {law}; B -> B + C @ 1").simulate([1.0], 4, seed=0, method=method)
+    runs = Network.from_text(f"A = 200; B = 1; A -> @@ {law}; B -> B + C @ 1").simulate(
+        [1.0], 4, seed=0, method=method
+    )
     assert (runs.status == "finished").all()
     assert (runs.A < 150).all()
 
@@ -123,7 +130,9 @@ def test_the_seed_alone_decides(case, from_tables, monkeypatch):
     assert network.simulate(TIMES, 12, seed=5, threads=1, method="direct").equals(runs)
     path = network.trace(20, trajectory=7, seed=5)
     places = np.searchsorted(path.time, TIMES, side="right") - 1
-    np.testing.assert_array_equal(path.A[places] if "A" in path else path.m[places], (runs.A if "A" in runs else runs.m)[7])
+    np.testing.assert_array_equal(
+        path.A[places] if "A" in path else path.m[places], (runs.A if "A" in runs else runs.m)[7]
+    )
 
 
 @pytest.mark.parametrize(
@@ -134,7 +143,10 @@ def test_the_seed_alone_decides(case, from_tables, monkeypatch):
         ("-> A @@ 3 - t", "is -"),
         ("-> A @@ 1 / sqrt(abs(t - 4))", "is inf at t = 4"),
         ("A = 1; -> A @ 1; at 3: A = 0.5", "an event set a count that is no whole number"),
-        ("A = 1; k = 1; -> A @ abs(k); when A > 1: k = -1; when k > 0: k = -k; when k < 0: k = -k", "set one another off without end"),
+        (
+            "A = 1; k = 1; -> A @ abs(k); when A > 1: k = -1; when k > 0: k = -k; when k < 0: k = -k",
+            "set one another off without end",
+        ),
         ("A = 9007199254740990; A -> 2 A @@ 1", "is about to pass 2^53"),
         ("-> A @@ 5 + sin(t)", "stopped after max_events"),
     ],
@@ -153,5 +165,9 @@ def test_what_ends_a_trajectory_is_told_alike(text, reason, from_tables):
 
 def test_nothing_more_can_happen(from_tables):
     from_tables()
-    for text, status in (("A = 3; A -> @ 1", "absorbed"), ("A = 3; A -> @@ A * (2 + sin(t))", "absorbed"), ("-> A @@ 1 + t", "finished")):
+    for text, status in (
+        ("A = 3; A -> @ 1", "absorbed"),
+        ("A = 3; A -> @@ A * (2 + sin(t))", "absorbed"),
+        ("-> A @@ 1 + t", "finished"),
+    ):
         assert (Network.from_text(text).simulate([100.0], 3, seed=0).status == status).all()

@@ -49,7 +49,10 @@ def test_other_laws_are_guarded(text):
 @pytest.mark.parametrize("trajectories", [1, 40])
 def test_a_run_stops_where_a_reaction_would_take_what_is_not_there(method, trajectories):
     network = Network.from_text("A = 5; A -> B @@ 3")
-    with pytest.warns(SimulationWarning, match=r"'A -> B @@ 3' would take 1 A where there are 0, at a propensity of 3 at t = "):
+    with pytest.warns(
+        SimulationWarning,
+        match=r"'A -> B @@ 3' would take 1 A where there are 0, at a propensity of 3 at t = ",
+    ):
         runs = network.simulate([0, 50], trajectories, seed=0, method=method)
     assert set(runs.status.values) == {"bad propensity"}
     np.testing.assert_array_equal(runs.events, 5)

@@ -16,7 +16,9 @@ PLACES = np.array([0.0, 1e-9, 0.1, 0.25, 0.5, 0.7, 0.999, 1.0])
 
 def sampled(expression, a, first, last):
     moments = np.clip(first + PLACES * (last - first), first, last)
-    moments = np.unique(np.append(moments, np.clip(np.round(moments), first, last)))  # whole numbers are where much turns
+    moments = np.unique(
+        np.append(moments, np.clip(np.round(moments), first, last))
+    )  # whole numbers are where much turns
     with np.errstate(all="ignore"):
         return np.array([evaluate(expression, {"a": np.float64(a), "t": np.float64(t)}) for t in moments])
 

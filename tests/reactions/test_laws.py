@@ -1,6 +1,7 @@
 """Every method draws from the law of the master equation.
 
-False alarms: a Pearson test at level 1e-4 for each network, method, species and time; about one seed in 300 fails anything.
+False alarms: a Pearson test at level 1e-4 for each network, method, species and time; about one seed in 300
+fails anything.
 """
 
 import numpy as np
@@ -18,7 +19,8 @@ NETWORKS = {
     "birth and death": (BIRTH_DEATH, {"X": 300}, [1.0, 4.0]),
     "dimers": (DIMERS, {"A": 40, "B": 20}, [0.3, 5.0]),
     "laws of all kinds": (
-        "X = 5; Y = 3; vmax = 9; -> X @@ vmax * hill(Y + 1, 4, 2) + max(0, 2 - X); X -> Y @@ mm(X, 6, 3) * if(X > 2 and Y < 30, 1, 0.5);"
+        "X = 5; Y = 3; vmax = 9; -> X @@ vmax * hill(Y + 1, 4, 2) + max(0, 2 - X); X -> Y @@ mm(X, 6, 3) * "
+        "if(X > 2 and Y < 30, 1, 0.5);"
         "Y -> @@ sqrt(Y ** 2) * exp(-0.1) + floor(abs(Y) / 4) - min(Y, 0); -> X @@ hill(Y, 4, -2)",
         {"X": 60, "Y": 60},
         [1.0, 6.0],
@@ -73,19 +75,27 @@ def test_tau_leaping_is_near_the_master_equation(name):
 
 def test_tau_leaping_leaps_where_counts_are_large():
     """2 A ⇌ B from 10⁵: the rate equation's path to 3 %, without going through every event."""
-    runs = Network.from_text("A = 100000; 2 A <-> B @ 1e-4, 0.1").simulate([1.0, 20.0], 50, seed=1, method="tau")
+    runs = Network.from_text("A = 100000; 2 A <-> B @ 1e-4, 0.1").simulate(
+        [1.0, 20.0], 50, seed=1, method="tau"
+    )
     assert (runs.A + 2 * runs.B == 100_000).all()
-    exact = Network.from_text("A = 100000; 2 A <-> B @ 1e-4, 0.1").simulate([1.0, 20.0], 4, seed=1, method="sparse")
+    exact = Network.from_text("A = 100000; 2 A <-> B @ 1e-4, 0.1").simulate(
+        [1.0, 20.0], 4, seed=1, method="sparse"
+    )
     np.testing.assert_allclose(runs.A.values.mean(0), exact.A.values.mean(0), rtol=0.03)
 
 
 def test_sparse_and_direct_agree_on_a_network_of_many_scales():
     """Two-sample Kolmogorov–Smirnov at level 1e-4, five species; rates over nine powers of ten."""
     network = Network.from_text(
-        "a = 1000; b = 50; c = 1; a -> a + b @ 0.3; b -> @ 6; c -> c + d @ 0.01; d + b -> e @ 1e-4; e -> d + b @ 500;"
+        "a = 1000; b = 50; c = 1; a -> a + b @ 0.3; b -> @ 6; c -> c + d @ 0.01; d + b -> e @ 1e-4; e -> d "
+        "+ b @ 500;"
         "c -> @ 1e-6; 2 b -> b @ 1e-3"
     )
-    one, other = (network.simulate([3.0], 4000, seed=seed, method=method) for seed, method in ((1, "direct"), (2, "sparse")))
+    one, other = (
+        network.simulate([3.0], 4000, seed=seed, method=method)
+        for seed, method in ((1, "direct"), (2, "sparse"))
+    )
     for name in network.species:
         assert stats.ks_2samp(one[name].values[:, 0], other[name].values[:, 0]).pvalue > 1e-4
 

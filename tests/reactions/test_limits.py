@@ -14,13 +14,17 @@ from partita.reactions.simulation.journal import Journal
 
 
 def doses(number):
-    return "A = 5; k = 1; A -> @ k; " + "; ".join(f"at t >= {i + 1}: A = A + {i}, k = k * 0.9" for i in range(number))
+    return "A = 5; k = 1; A -> @ k; " + "; ".join(
+        f"at t >= {i + 1}: A = A + {i}, k = k * 0.9" for i in range(number)
+    )
 
 
 def rewriting(number, different):
     rule = "r := " + " + ".join(f"A * {i}" for i in range(300))
     values = "; ".join(f"p{i} = 1" for i in range(number))
-    return f"A = 5; A -> @ 1; {rule}; {values}; at 1: " + ", ".join(f"p{i} = r + {i * different}" for i in range(number))
+    return f"A = 5; A -> @ 1; {rule}; {values}; at 1: " + ", ".join(
+        f"p{i} = r + {i * different}" for i in range(number)
+    )
 
 
 def chain(number, rate=1):
@@ -46,7 +50,13 @@ LARGE = {
         float(np.exp(-(1 - np.arange(1, 51) / 100)).sum()),
         0.8,
     ),
-    "a rate that follows the time, and 300 reactions": (f"-> S0 @@ 20 * (1 + sin(3 * t)); {chain(300, 0)}", 1.0, "S0", 33.2666, 1.4),
+    "a rate that follows the time, and 300 reactions": (
+        f"-> S0 @@ 20 * (1 + sin(3 * t)); {chain(300, 0)}",
+        1.0,
+        "S0",
+        33.2666,
+        1.4,
+    ),
     "a long law of time": (birth(900), 1.0, "A", 10.0, 0.9),
 }
 
@@ -63,7 +73,9 @@ def test_large_networks_run_from_tables(case):
 
 def test_a_large_network_is_given_to_the_direct_method_all_the_same():
     network = Network.from_text("S0 = 100; " + chain(3000))
-    np.testing.assert_allclose(network.simulate([1.0], 100, seed=0, method="direct", species=["S0"]).S0.mean(), 100 / np.e, atol=2)
+    np.testing.assert_allclose(
+        network.simulate([1.0], 100, seed=0, method="direct", species=["S0"]).S0.mean(), 100 / np.e, atol=2
+    )
 
 
 def test_equal_values_of_an_event_are_computed_once():
@@ -74,7 +86,9 @@ def test_equal_values_of_an_event_are_computed_once():
 
 def test_a_long_sum_is_compiled_and_right():
     terms = 1200
-    runs = Network.from_text("A = 2; A -> @@ A * (" + " + ".join(f"A / {i + 1}" for i in range(terms)) + ")").simulate([1e-4], 4, seed=0)
+    runs = Network.from_text(
+        "A = 2; A -> @@ A * (" + " + ".join(f"A / {i + 1}" for i in range(terms)) + ")"
+    ).simulate([1e-4], 4, seed=0)
     assert (runs.status == "finished").all()
     assert float(np.sum(1 / np.arange(1, terms + 1))) > 7
 
@@ -88,7 +102,10 @@ def test_a_long_sum_is_compiled_and_right():
         ("A -> @@ " + "min(" * 10_000, "at most 150 levels deep"),
         ("A -> @@ " + "A + " * 60_000 + "A", "takes 2 or more arguments, got 60001"),
         ("A" * 1_000_000 + " -> @ 1", "at most 400000 characters"),
-        ("A" * 70_000 + " -> @ 1", rf"a name must have at most {NAME_LIMIT} bytes, got 70000 characters, 'A+'…"),
+        (
+            "A" * 70_000 + " -> @ 1",
+            rf"a name must have at most {NAME_LIMIT} bytes, got 70000 characters, 'A+'…",
+        ),
         ("é" * 128 + " -> @ 1", "a name must have at most 255 bytes, got 128 characters"),
         ("A -> @ k; k = 1e999", "'1e999' is too large a number"),
         ("A = 1e300; A -> @ 1", "initial count of 'A' must be a whole number"),
@@ -110,7 +127,9 @@ def test_the_longest_name_is_saved_and_read(tmp_path):
     pytest.importorskip("zarr")
     name = "A" * NAME_LIMIT
     for suffix in (".nc", ".zarr"):
-        with Network.from_text(f"{name} = 3; {name} -> @ 1").simulate([0.0, 99.0], 2, seed=0, save=tmp_path / f"runs{suffix}") as runs:
+        with Network.from_text(f"{name} = 3; {name} -> @ 1").simulate(
+            [0.0, 99.0], 2, seed=0, save=tmp_path / f"runs{suffix}"
+        ) as runs:
             assert runs[name].values.tolist() == [[3, 0], [3, 0]]
 
 

@@ -17,13 +17,17 @@ def test_birth_and_death_is_poisson_at_all_times():
     assert p.dims == ("time", "m")
     for time in times:
         np.testing.assert_allclose(
-            p.sel(time=time).values.reshape(-1, 81)[0], poisson(20 * (1 - np.exp(-time))).pmf(np.arange(81)), atol=1e-12
+            p.sel(time=time).values.reshape(-1, 81)[0],
+            poisson(20 * (1 - np.exp(-time))).pmf(np.arange(81)),
+            atol=1e-12,
         )
     np.testing.assert_allclose(law.stationary(), poisson(20).pmf(np.arange(81)), atol=1e-12)
 
 
 def test_the_articles_moments_are_exact():
-    law = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1").master_equation({"m": 60, "n": 160})
+    law = Network.from_text("-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1").master_equation(
+        {"m": 60, "n": 160}
+    )
     p = law.stationary()
     mean_m, mean_n = (float((p * p[name]).sum()) for name in "mn")
     variance = float((p * (p.n - mean_n) ** 2).sum())
@@ -35,19 +39,26 @@ def test_what_is_conserved_keeps_the_states_few():
     law = Network.from_text("A = 30; A <-> B @ 1, 2").master_equation({"A": 30, "B": 30})
     assert len(law.states) == 31
     share = 1 / 3 * (1 - np.exp(-3 * 0.7))
-    np.testing.assert_allclose(law.distribution([0.7], ["B"])[0], binom(30, share).pmf(np.arange(31)), atol=1e-12)
+    np.testing.assert_allclose(
+        law.distribution([0.7], ["B"])[0], binom(30, share).pmf(np.arange(31)), atol=1e-12
+    )
 
 
 def test_probability_that_leaves_the_bounds_is_lost_and_seen():
     law = Network.from_text("-> m @ 20").master_equation({"m": 9})
-    with pytest.warns(BoundsWarning, match=r"0.032 of the probability has left the bounds by t = 0.25: raise the bounds of m"):
+    with pytest.warns(
+        BoundsWarning,
+        match=r"0.032 of the probability has left the bounds by t = 0.25: raise the bounds of m",
+    ):
         p = law.distribution([0.1, 0.25])
     np.testing.assert_allclose(p.sum("m"), poisson([2, 5]).cdf(9), rtol=1e-12)
     np.testing.assert_allclose(p.attrs["lost"], poisson([2, 5]).sf(9), rtol=1e-9)
 
 
 def test_a_propensity_of_any_kind_is_followed():
-    net = Network.from_text("k = 3; A = 2; fixed S; S = 2; x := A + 1; A -> @@ k * x * S * if(A > 1, 1, 0.5); -> A @ 0.1")
+    net = Network.from_text(
+        "k = 3; A = 2; fixed S; S = 2; x := A + 1; A -> @@ k * x * S * if(A > 1, 1, 0.5); -> A @ 0.1"
+    )
     law = net.master_equation({"A": 3}, initial={"A": 1}, parameters={"k": 1})
     rates = {0: 0.0 + 0.5 * 1 * 2, 1: 2.0, 2: 6.0, 3: 8.0}
     order = law.states[:, 0].tolist()
@@ -70,13 +81,21 @@ def test_nothing_that_moves_is_one_state():
     ("text", "bounds", "message"),
     [
         ("A -> B @ 1", {"A": 5}, "bounds must name every species that reactions change, got none for 'B'"),
-        ("A = 7; A -> @ 1", {"A": 5}, "bound of 'A' must be a whole number from 7 to 9007199254740992, got 5"),
+        (
+            "A = 7; A -> @ 1",
+            {"A": 5},
+            "bound of 'A' must be a whole number from 7 to 9007199254740992, got 5",
+        ),
         ("A -> @ 1", {"A": 2.5}, "got 2.5"),
         ("A -> @ t", {"A": 5}, "takes no events and no rates that follow t"),
         ("A -> @ 1; at 5: A = 2", {"A": 5}, "takes no events and no rates that follow t"),
         ("-> A @@ A - 1", {"A": 5}, "propensity A - 1 must be finite and not negative, got -1.0 at {'A': 0}"),
         ("-> A @@ 1 / A", {"A": 5}, "propensity 1 / A must be finite and not negative, got inf at"),
-        ("-> A @ 1; -> B @ 1; -> C @ 1", dict.fromkeys("ABC", 2**40), "bounds must span fewer than 2\\^63 states"),
+        (
+            "-> A @ 1; -> B @ 1; -> C @ 1",
+            dict.fromkeys("ABC", 2**40),
+            "bounds must span fewer than 2\\^63 states",
+        ),
         ("-> A @ 1; -> B @ 1; A + B -> C @ 1", {"A": 10**7, "B": 10, "C": 10}, "at most 2000000 states"),
     ],
 )
@@ -118,12 +137,24 @@ def distance(p, q):
     ("k", "bound"),
     [
         *[(50, 134), (75, 144), (150, 247), (200, 369), (50, 85), (800, 980)],
-        *[(1e-6, 5), (0.5, 1), (3, 40), (20, 300), (300, 3000), (1000, 1400), (2000, 4000), (5000, 9000), (1e4, 11000)],
+        *[
+            (1e-6, 5),
+            (0.5, 1),
+            (3, 40),
+            (20, 300),
+            (300, 3000),
+            (1000, 1400),
+            (2000, 4000),
+            (5000, 9000),
+            (1e4, 11000),
+        ],
     ],
 )
 @pytest.mark.parametrize("start", [0, "bound"])
 def test_births_and_deaths_are_a_poisson_law_cut_at_the_bound(k, bound, start):
-    law = Network.from_text(f"-> A @ {k}; A -> @ 1").master_equation({"A": bound}, {"A": 0 if start == 0 else bound})
+    law = Network.from_text(f"-> A @ {k}; A -> @ 1").master_equation(
+        {"A": bound}, {"A": 0 if start == 0 else bound}
+    )
     counts = np.arange(bound + 1.0)
     expected = balanced(np.full(bound + 1, float(k)), counts)
     with warnings.catch_warnings():
@@ -138,7 +169,10 @@ def test_births_and_deaths_are_a_poisson_law_cut_at_the_bound(k, bound, start):
 @pytest.mark.parametrize("scale", [1, 3])
 def test_schloegls_law_does_not_depend_on_where_it_starts(data_folder, start, scale):
     net = read_sbml(data_folder / "sbml" / "schlogl_cuTauLeaping.xml")
-    rates = {name: value / scale**power for (name, value), power in zip(net.parameters.items(), (0, 1, 2, -1, 0), strict=True)}
+    rates = {
+        name: value / scale**power
+        for (name, value), power in zip(net.parameters.items(), (0, 1, 2, -1, 0), strict=True)
+    }
     bound = 900 * scale
     law = net.master_equation({"X": bound}, {"X": start}, rates)
     values = {**rates, **net.initial, "X": np.arange(bound + 1.0)}
@@ -169,12 +203,18 @@ def test_stationary_laws_of_several_species_solve_the_equation(text, bounds):
     expected = np.linalg.lstsq(system, np.append(np.zeros(len(closed)), 1), rcond=None)[0]
     np.testing.assert_allclose(found, expected, atol=1e-9)
     outflow = -closed.diagonal() * found
-    np.testing.assert_allclose((closed - np.diag(closed.diagonal())) @ found, outflow, rtol=1e-10, atol=1e-300)
+    np.testing.assert_allclose(
+        (closed - np.diag(closed.diagonal())) @ found, outflow, rtol=1e-10, atol=1e-300
+    )
 
 
 def test_closed_conversions_are_binomial_however_stiff():
     for ratio in (1e-12, 1e-3, 1.0, 1e9):
-        p = Network.from_text(f"A = 30; A <-> B @ {ratio}, 1").master_equation({"A": 30, "B": 30}).stationary(["B"])
+        p = (
+            Network.from_text(f"A = 30; A <-> B @ {ratio}, 1")
+            .master_equation({"A": 30, "B": 30})
+            .stationary(["B"])
+        )
         np.testing.assert_allclose(p, balanced(ratio * np.arange(30, -1, -1.0), np.arange(31.0)), rtol=1e-9)
 
 
@@ -194,7 +234,10 @@ def test_sets_that_are_hardly_ever_left_are_solved_or_refused():
 
 def test_what_leads_out_of_the_bounds_is_told():
     law = Network.from_text("-> A @ 50; A -> @ 1; -> B @ 1; B -> @ 1").master_equation({"A": 50, "B": 30})
-    with pytest.warns(BoundsWarning, match=r"of what happens would lead out of the bounds, .* in a unit of time: raise the bounds of A$"):
+    with pytest.warns(
+        BoundsWarning,
+        match=r"of what happens would lead out of the bounds, .* in a unit of time: raise the bounds of A$",
+    ):
         p = law.stationary(["A"])
     edge = balanced(np.full(51, 50.0), np.arange(51.0))[-1]
     assert p.attrs["leak"] == pytest.approx(50 * edge, rel=1e-9)
@@ -204,7 +247,9 @@ def test_what_leads_out_of_the_bounds_is_told():
 def test_an_elimination_that_takes_too_much_is_refused(monkeypatch):
     law = Network.from_text("-> A @ 5; A -> @ 1").master_equation({"A": 200})
     monkeypatch.setattr(elimination, "KEPT_LIMIT", 100)
-    with pytest.raises(ValueError, match=r"the stationary distribution of 201 states would take .* lower the bounds"):
+    with pytest.raises(
+        ValueError, match=r"the stationary distribution of 201 states would take .* lower the bounds"
+    ):
         law.stationary()
 
 
@@ -221,7 +266,9 @@ def test_distributions_are_those_of_the_matrix_exponential(text, bounds, time):
     law = Network.from_text(text).master_equation(bounds)
     expected = expm(law.generator.toarray() * time)[:, 0]
     found = law.distribution([time / 2, time]).values[1][tuple(law.states.T)]
-    assert distance(found, expected / expected.sum()) < 1e-8  # less than that is not right in the exponential by Padé
+    assert (
+        distance(found, expected / expected.sum()) < 1e-8
+    )  # less than that is not right in the exponential by Padé
     assert (found >= 0).all()
 
 
@@ -230,7 +277,9 @@ def test_long_times_end_in_the_stationary_law_or_are_refused(monkeypatch):
     expected = balanced(np.full(201, 50.0), np.arange(201.0))
     assert distance(law.distribution([1e9]).values[0], expected) < 1e-10
     monkeypatch.setattr(uniformization, "WORK_LIMIT", 1e6)
-    with pytest.raises(ValueError, match=r"units of time hold up to .* jumps, .* take `stationary`, earlier times"):
+    with pytest.raises(
+        ValueError, match=r"units of time hold up to .* jumps, .* take `stationary`, earlier times"
+    ):
         law.distribution([1e9])
 
 

@@ -45,7 +45,10 @@ def test_mass_action_counts_the_ways_to_choose_reactants(text, count, propensity
 
 def test_both_ways_are_two_reactions():
     net = Network.from_text("bind: A + B <-> C @ k, 0.5; k = 2")
-    assert [str(reaction) for reaction in net.reactions] == ["bind: A + B -> C @ k", "bind_back: C -> A + B @ 0.5"]
+    assert [str(reaction) for reaction in net.reactions] == [
+        "bind: A + B -> C @ k",
+        "bind_back: C -> A + B @ 0.5",
+    ]
 
 
 def test_the_article_is_four_lines():
@@ -89,28 +92,58 @@ NET = Network.from_text("k = 1; x := 2 * A; A -> B @ k")
         (lambda: Network(("A", "A"), ()), "species must have names of their own, got 'A' twice"),
         (lambda: Network(("t",), ()), "'t' has a meaning of its own"),
         (lambda: replace(NET, parameters={"k": 1, "A": 2}), "'A' must be one thing"),
-        (lambda: replace(NET, parameters={"k": float("nan")}), "parameter 'k' must be a finite number, got nan"),
+        (
+            lambda: replace(NET, parameters={"k": float("nan")}),
+            "parameter 'k' must be a finite number, got nan",
+        ),
         (lambda: replace(NET, parameters={"k": "fast"}), "parameter 'k' must be a finite number, got 'fast'"),
         (lambda: replace(NET, initial={"C": 1}), "initial must name species of the network, got 'C'"),
-        (lambda: replace(NET, initial={"A": 0.5}), "initial count of 'A' must be a whole number from 0 to 9007199254740992, got 0.5"),
+        (
+            lambda: replace(NET, initial={"A": 0.5}),
+            "initial count of 'A' must be a whole number from 0 to 9007199254740992, got 0.5",
+        ),
         (lambda: replace(NET, initial={"A": -1}), "got -1"),
-        (lambda: replace(NET, rules={"x": "1", "B": "2"}, reactions=[], initial={"B": 1}), "species that follow no rule, got 'B'"),
+        (
+            lambda: replace(NET, rules={"x": "1", "B": "2"}, reactions=[], initial={"B": 1}),
+            "species that follow no rule, got 'B'",
+        ),
         (lambda: replace(NET, initial={"A": "5"}), "got '5'"),
         (lambda: replace(NET, initial={"A": float("inf")}), "got inf"),
         (lambda: replace(NET, fixed={"k"}), "fixed must name species of the network, got 'k'"),
-        (lambda: replace(NET, convention="powers"), "convention must be one of combinations, permutations, got 'powers'"),
-        (lambda: replace(NET, rules={}, reactions=[Reaction({"A": 1}, {}, "x")]), "reaction A -> @ x must name .* got 'x'"),
-        (lambda: replace(NET, reactions=[Reaction({"A": 1}, {}, "x")]), "must have a constant for mass action, got one that follows 'A'"),
-        (lambda: replace(NET, reactions=[Reaction({"A": 1}, {"C": 1}, "k")]), "must name species of the network, got 'C'"),
+        (
+            lambda: replace(NET, convention="powers"),
+            "convention must be one of combinations, permutations, got 'powers'",
+        ),
+        (
+            lambda: replace(NET, rules={}, reactions=[Reaction({"A": 1}, {}, "x")]),
+            "reaction A -> @ x must name .* got 'x'",
+        ),
+        (
+            lambda: replace(NET, reactions=[Reaction({"A": 1}, {}, "x")]),
+            "must have a constant for mass action, got one that follows 'A'",
+        ),
+        (
+            lambda: replace(NET, reactions=[Reaction({"A": 1}, {"C": 1}, "k")]),
+            "must name species of the network, got 'C'",
+        ),
         (lambda: replace(NET, rules={"A": "B"}), "must not change 'A', which follows a rule"),
         (lambda: replace(NET, rules={"x": "y", "y": "x + 1"}), "a rule must not follow itself, got"),
         (lambda: replace(NET, rules={"x": "z"}), "the rule of 'x' must name .* got 'z'"),
-        (lambda: replace(NET, events=[Event("t > 1", {"x": 1})]), "must set species or parameters that follow no rule, got 'x'"),
-        (lambda: replace(NET, events=[Event("C > 1", {"A": 1})]), "event when C > 1: A = 1 must name .* got 'C'"),
+        (
+            lambda: replace(NET, events=[Event("t > 1", {"x": 1})]),
+            "must set species or parameters that follow no rule, got 'x'",
+        ),
+        (
+            lambda: replace(NET, events=[Event("C > 1", {"A": 1})]),
+            "event when C > 1: A = 1 must name .* got 'C'",
+        ),
         (lambda: Event("t + 1", {"A": 1}), "trigger must be a condition, got t \\+ 1"),
         (lambda: Event("t > 1", {}), "assignments must name at least one"),
         (lambda: Event("t > 1", [("A", 1), ("A", 2)]), "each once"),
-        (lambda: Reaction({"A": 0}, {}, 1), "count of 'A' in reactants must be a whole number from 1 to 1000000, got 0"),
+        (
+            lambda: Reaction({"A": 0}, {}, 1),
+            "count of 'A' in reactants must be a whole number from 1 to 1000000, got 0",
+        ),
         (lambda: Reaction({"A": 1.5}, {}, 1), "got 1.5"),
         (lambda: Reaction({"A": None}, {}, 1), "got None"),
         (lambda: Reaction({}, {"A b": 1}, 1), "a name must be letters"),

@@ -59,7 +59,11 @@ print(json.dumps({
 
 
 def test_a_function_is_one_row():
-    found = json.loads(subprocess.run([sys.executable, "-c", NEW_FUNCTION], check=True, capture_output=True, text=True).stdout)
+    found = json.loads(
+        subprocess.run(
+            [sys.executable, "-c", NEW_FUNCTION], check=True, capture_output=True, text=True
+        ).stdout
+    )
     mean, error = 10 * np.sinh(1), 4 * np.sqrt(10 * np.sinh(1) / 100)
     assert found.pop("text") == "-> A @@ 10 * sinh(k)"
     assert found.pop("sbml") == "make: -> A @ 10 * sinh(1)"
@@ -101,17 +105,30 @@ def test_every_operator_has_a_derivative_or_gives_a_condition():
 def test_derivatives_are_those_of_the_textbook(text, slope):
     x = np.array([0.3, 0.8, 1.7, 2.6])
     values = {"x": x, "k": 2.0}
-    np.testing.assert_allclose(evaluate(derivative(parse(text), "x"), values) + 0 * x, evaluate(parse(slope), values) + 0 * x, rtol=1e-12)
+    np.testing.assert_allclose(
+        evaluate(derivative(parse(text), "x"), values) + 0 * x,
+        evaluate(parse(slope), values) + 0 * x,
+        rtol=1e-12,
+    )
 
 
 def test_a_hill_function_has_a_derivative_at_zero():
-    assert [float(evaluate(derivative(parse(f"hill(x, 2, {n})"), "x"), {"x": np.float64(0)})) for n in (1, 2, -1)] == [0.5, 0.0, -0.5]
+    assert [
+        float(evaluate(derivative(parse(f"hill(x, 2, {n})"), "x"), {"x": np.float64(0)})) for n in (1, 2, -1)
+    ] == [0.5, 0.0, -0.5]
 
 
-@pytest.mark.parametrize(("text", "values"), [("x ** n", {"x": 0.0, "n": 0.0}), ("hill(x, 2, n)", {"x": 0.0, "n": 0.0})])
+@pytest.mark.parametrize(
+    ("text", "values"), [("x ** n", {"x": 0.0, "n": 0.0}), ("hill(x, 2, n)", {"x": 0.0, "n": 0.0})]
+)
 def test_a_power_of_zero_is_constant(text, values):
     with np.errstate(all="ignore"):
-        assert evaluate(derivative(parse(text), "x"), {name: np.float64(value) for name, value in values.items()}) == 0
+        assert (
+            evaluate(
+                derivative(parse(text), "x"), {name: np.float64(value) for name, value in values.items()}
+            )
+            == 0
+        )
 
 
 def test_a_derivative_in_another_name_is_zero():
@@ -124,9 +141,16 @@ def test_derivatives_are_limits_of_differences(expression):
     """By the complex-free way: two differences that agree, so that there is a derivative, and the third that is computed."""
     at, step = 1.37, 1e-6
     with np.errstate(all="ignore"):
-        values = [np.float64(evaluate(expression, {"a": np.float64(at + shift), "t": 0.61})) for shift in (-step, 0, step)]
+        values = [
+            np.float64(evaluate(expression, {"a": np.float64(at + shift), "t": 0.61}))
+            for shift in (-step, 0, step)
+        ]
         left, right = (values[1] - values[0]) / step, (values[2] - values[1]) / step
-        assume(np.isfinite([left, right]).all() and abs(left - right) <= 1e-4 * (1 + abs(left)) and abs(values[1]) < 1e4)
+        assume(
+            np.isfinite([left, right]).all()
+            and abs(left - right) <= 1e-4 * (1 + abs(left))
+            and abs(values[1]) < 1e4
+        )
         try:
             slope = np.float64(evaluate(derivative(expression, "a"), {"a": np.float64(at), "t": 0.61}))
         except ValueError:

@@ -1,6 +1,7 @@
 """Rates that follow time, against exact laws.
 
-False alarms: a Pearson test at level 1e-4 for each species and time, means and variances at 5σ; about one seed in 400 fails anything.
+False alarms: a Pearson test at level 1e-4 for each species and time, means and variances at 5σ; about one
+seed in 400 fails anything.
 """
 
 import numpy as np
@@ -166,7 +167,9 @@ def test_other_methods_and_conditions_of_events_refuse():
     for method in ("sparse", "tau"):
         with pytest.raises(ValueError, match="cannot do events, or rates that depend on time; use 'direct'"):
             simulate(NET, [1.0], seed=0, method=method)
-    with pytest.raises(ValueError, match=r"the condition of .* depends on time through 't': exact simulation takes"):
+    with pytest.raises(
+        ValueError, match=r"the condition of .* depends on time through 't': exact simulation takes"
+    ):
         simulate(Network.from_text("X = 1; X -> @ 1; when sin(t) > 0.5: X = 3"), [1.0], seed=0)
 
 

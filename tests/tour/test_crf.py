@@ -17,7 +17,10 @@ def test_the_study_measures_both_networks(small):
     assert sum(numbers["sentences"].values()) == 180
     assert numbers["sentences"]["test"] >= 30
     for name in ("softmax", "crf"):
-        assert all(0 <= numbers[name][share] <= 1 for share in ("precision", "recall", "f1", "recall_of_new_words", "flawless", "illegal"))
+        assert all(
+            0 <= numbers[name][share] <= 1
+            for share in ("precision", "recall", "f1", "recall_of_new_words", "flawless", "illegal")
+        )
     gain = numbers["crf"]["f1"] - numbers["softmax"]["f1"]
     assert numbers["f1_difference"]["f1"] == pytest.approx(gain)
     assert numbers["f1_difference"]["standard_error"] >= 0

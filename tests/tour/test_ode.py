@@ -8,7 +8,9 @@ from partita.tour import lynx
 from partita.tour.ode import START, TRUE, study
 from partita.tour.page import page
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="without compilation the study's fits take minutes")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="without compilation the study's fits take minutes"
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +23,9 @@ def test_the_fit_is_that_of_the_article(made):
     assert numbers["rmse"] == pytest.approx(0.194, abs=0.002)
     assert numbers["largest_error"] < 0.5
     assert all(numbers["parameters"][name] == pytest.approx(value, rel=0.06) for name, value in TRUE.items())
-    assert all(START[name] / value in (pytest.approx(3), pytest.approx(1 / 3)) for name, value in TRUE.items())
+    assert all(
+        START[name] / value in (pytest.approx(3), pytest.approx(1 / 3)) for name, value in TRUE.items()
+    )
 
 
 def test_all_paths_end_where_neither_species_changes(made):
@@ -37,7 +41,9 @@ def test_the_page_shows_it(made):
 
 
 def test_lynx_and_hare_are_fitted_where_the_record_is(made, data_folder):
-    assert made.numbers["lynx_and_hare"]["rates"] == pytest.approx({"α": 0.55, "β": 0.028, "γ": 0.80, "δ": 0.024}, rel=0.15)
+    assert made.numbers["lynx_and_hare"]["rates"] == pytest.approx(
+        {"α": 0.55, "β": 0.028, "γ": 0.80, "δ": 0.024}, rel=0.15
+    )
 
 
 def test_without_the_record_the_page_says_how_to_come_by_it(monkeypatch, tmp_path):

@@ -57,7 +57,9 @@ def study(seed=0):
         Table([NASTY, "value"], [[NASTY, NASTY]], NASTY),
         drawn,
         drawn,
-        Lines([[Piece(NASTY), Piece(NASTY, 0.5, NASTY, "extra")]], [(Piece(NASTY, 1.0), NASTY)], aligned=True),
+        Lines(
+            [[Piece(NASTY), Piece(NASTY, 0.5, NASTY, "extra")]], [(Piece(NASTY, 1.0), NASTY)], aligned=True
+        ),
     ]
     return Study(f"Study {NASTY}", blocks, {"seed": seed})
 
@@ -94,7 +96,9 @@ def test_ids_are_unique_and_all_references_lead_somewhere(html):
     ids = read.all("id")
     assert len(ids) > 40
     assert len(set(ids)) == len(ids)
-    references = [target[1:] for name in ("href", "xlink:href") for target in read.all(name)] + re.findall(r"url\(#([^)]+)\)", html)
+    references = [target[1:] for name in ("href", "xlink:href") for target in read.all(name)] + re.findall(
+        r"url\(#([^)]+)\)", html
+    )
     assert set(references) <= set(ids)
     assert any(reference.startswith("two-5-") for reference in references)
 

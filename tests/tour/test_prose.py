@@ -17,7 +17,10 @@ def library(tmp_path, monkeypatch):
 
 
 def found(**kwargs):
-    return {name: [" ".join(words) for words in sentences] for name, sentences in prose.gather(1000, **kwargs).items()}
+    return {
+        name: [" ".join(words) for words in sentences]
+        for name, sentences in prose.gather(1000, **kwargs).items()
+    }
 
 
 def test_docstrings_of_modules_classes_and_functions(library):
@@ -31,7 +34,9 @@ class A:
         'This string is no docstring at all.'
 """,
     )
-    assert found() == {"alpha.beta": [f"This is the docstring of a {thing}." for thing in ("module", "class", "method")]}
+    assert found() == {
+        "alpha.beta": [f"This is the docstring of a {thing}." for thing in ("module", "class", "method")]
+    }
 
 
 def test_what_cannot_be_read_or_is_not_prose_is_left_out(library):
@@ -82,7 +87,10 @@ def test_what_is_not_a_sentence(text):
 
 
 def test_sentences_run_over_lines_but_not_over_paragraphs():
-    text = "The first sentence runs\nover two lines. The second (and last)\none does too.\n\nThe third stands for itself."
+    text = (
+        "The first sentence runs\nover two lines. The second (and last)\none does too.\n\nThe third stands "
+        "for itself."
+    )
     assert list(prose.sentences(text)) == [
         "The first sentence runs over two lines.",
         "The second (and last) one does too.",

@@ -7,7 +7,9 @@ from partita.tour import digits
 from partita.tour.page import page
 from partita.tour.variational import study
 
-pytestmark = pytest.mark.skipif(keras.backend.backend() == "torch", reason="without compilation its thousand rounds take minutes")
+pytestmark = pytest.mark.skipif(
+    keras.backend.backend() == "torch", reason="without compilation its thousand rounds take minutes"
+)
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,9 @@ X = RNG.normal(size=(64, 3)).astype("float32")
 Y = (X @ [[1.0], [-2.0], [0.5]]).astype("float32")
 
 CALLBACKS = {
-    "evaluate": lambda: Evaluate(lambda model: -model.evaluate(X, Y, verbose=0), "value", every=3, restore_best=False),
+    "evaluate": lambda: Evaluate(
+        lambda model: -model.evaluate(X, Y, verbose=0), "value", every=3, restore_best=False
+    ),
     "lookahead": lambda: Lookahead(period=3),
     "trace": lambda: Trace(of="gradients", data=(X, Y)),
     "schedule": lambda: Schedule(lambda model: None, lambda step: 0.1),
@@ -27,10 +29,17 @@ CALLBACKS = {
 def network(optimizer="sgd", precision="float32", **options):
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
-        [keras.Input((3,)), keras.layers.Dense(4, name="first", dtype=precision), keras.layers.Dense(1, name="second")], name="net"
+        [
+            keras.Input((3,)),
+            keras.layers.Dense(4, name="first", dtype=precision),
+            keras.layers.Dense(1, name="second"),
+        ],
+        name="net",
     )
     if optimizer == "multi":
-        rates = keras.optimizers.OptimizerMap(keras.optimizers.Adam(0.01), {".*first/.*": keras.optimizers.SGD(0.05)})
+        rates = keras.optimizers.OptimizerMap(
+            keras.optimizers.Adam(0.01), {".*first/.*": keras.optimizers.SGD(0.05)}
+        )
         optimizer = keras.optimizers.MultiOptimizer(rates)
     model.compile(optimizer, "mse", **options)
     return model
@@ -52,14 +61,20 @@ def made(name, model):
 
 
 @pytest.mark.parametrize("name", CALLBACKS)
-@pytest.mark.parametrize("options", [{}, {"steps_per_execution": 8}, {"optimizer": "multi"}, {"precision": "mixed_float16"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"steps_per_execution": 8}, {"optimizer": "multi"}, {"precision": "mixed_float16"}],
+    ids=str,
+)
 def test_each_works_with(name, options):
     if "steps_per_execution" in options and keras.backend.backend() == "torch":
         pytest.skip("Keras knows steps_per_execution on JAX and TensorFlow only")
     model = network(**options)
     callback = made(name, model)
     for _ in range(2):
-        losses = model.fit(X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0, callbacks=[callback]).history["loss"]
+        losses = model.fit(
+            X, Y, batch_size=4, epochs=2, shuffle=False, verbose=0, callbacks=[callback]
+        ).history["loss"]
     assert losses[-1] < 10
     plain = trained_plainly(tuple(options.items()))
     same = all(np.array_equal(a, b) for a, b in zip(model.get_weights(), plain, strict=True))
@@ -87,7 +102,9 @@ def test_each_resumes(name, optimizer, tmp_path):
 
     def train(*more):
         model = network(optimizer)
-        model.fit(X, Y, batch_size=4, epochs=4, shuffle=False, verbose=0, callbacks=[*more, made(name, model)])
+        model.fit(
+            X, Y, batch_size=4, epochs=4, shuffle=False, verbose=0, callbacks=[*more, made(name, model)]
+        )
         return model.get_weights()
 
     whole = train()
@@ -101,7 +118,10 @@ def test_each_resumes(name, optimizer, tmp_path):
 def players():
     """A GAN with two steps a round of the one, three of the other."""
     keras.utils.set_random_seed(0)
-    nets = [keras.Sequential([keras.Input((3,)), keras.layers.Dense(size, name=name)]) for size, name in ((3, "first"), (1, "second"))]
+    nets = [
+        keras.Sequential([keras.Input((3,)), keras.layers.Dense(size, name=name)])
+        for size, name in ((3, "first"), (1, "second"))
+    ]
     model = variational.GAN(*nets, discriminator_steps=2, generator_steps=3, seed=0)
     model.compile(keras.optimizers.Adam(0.01), keras.optimizers.SGD(0.05))
     return model
@@ -154,7 +174,10 @@ def test_evaluate_keeps_the_best_and_tells_the_others(tmp_path):
     assert len(history["score"]) == 5
     assert (judge.best, judge.best_epoch) == (0.9, 1)
     for now, saved, best in zip(
-        model.get_weights(), keras.saving.load_model(tmp_path / "best.keras").get_weights(), weights[1], strict=True
+        model.get_weights(),
+        keras.saving.load_model(tmp_path / "best.keras").get_weights(),
+        weights[1],
+        strict=True,
     ):
         np.testing.assert_array_equal(now, best)
         np.testing.assert_array_equal(saved, best)
@@ -176,7 +199,9 @@ def test_evaluate_goes_on_from_the_best_before(tmp_path):
 def test_a_function_that_fails():
     model = network()
     with pytest.warns(UserWarning, match="score failed in epoch 0: ZeroDivisionError"):
-        history = model.fit(X, Y, verbose=0, callbacks=[Evaluate(lambda model: 1 / 0, on_error="warn")]).history
+        history = model.fit(
+            X, Y, verbose=0, callbacks=[Evaluate(lambda model: 1 / 0, on_error="warn")]
+        ).history
     assert np.isnan(history["score"][0])
     with pytest.raises(ZeroDivisionError):
         model.fit(X, Y, verbose=0, callbacks=[Evaluate(lambda model: 1 / 0)])
@@ -198,12 +223,18 @@ class Smoothed(keras.layers.Layer):
 
 def test_a_schedule_reaches_the_compiled_step():
     layer = Smoothed()
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones"), layer], name="net")
+    model = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, kernel_initializer="ones"), layer], name="net"
+    )
     model.compile(keras.optimizers.SGD(0.0), "mae")
     seen = []
     for target in (layer.scale, (layer, "scale"), "smoothed/scale"):
         history = model.fit(
-            np.ones((4, 1)), np.zeros((4, 1)), epochs=3, verbose=0, callbacks=[Schedule(target, lambda epoch: 2.0 * epoch)]
+            np.ones((4, 1)),
+            np.zeros((4, 1)),
+            epochs=3,
+            verbose=0,
+            callbacks=[Schedule(target, lambda epoch: 2.0 * epoch)],
         ).history
         seen.append(history["loss"])
     assert seen == [[0.0, 2.0, 4.0]] * 3
@@ -222,11 +253,23 @@ def test_a_schedule_of_steps_goes_on_in_the_next_fit():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda model: Schedule((Smoothed(), "rate"), lambda e: 1.0), "0.5, a plain float, which is compiled into the training step"),
-        (lambda model: Schedule("nowhere", lambda e: 1.0), "the model has no variable 'nowhere'; it has net/first/kernel, net/first/bias"),
+        (
+            lambda model: Schedule((Smoothed(), "rate"), lambda e: 1.0),
+            "0.5, a plain float, which is compiled into the training step",
+        ),
+        (
+            lambda model: Schedule("nowhere", lambda e: 1.0),
+            "the model has no variable 'nowhere'; it has net/first/kernel, net/first/bias",
+        ),
         (lambda model: Schedule("optimizer.pace", lambda e: 1.0), "has no 'pace'"),
-        (lambda model: Schedule(3, lambda e: 1.0), "variable must be a keras.Variable, a path or (object, attribute), got 3"),
-        (lambda model: Schedule("first/kernel", lambda e: 1.0), "the value for net/first/kernel must have the shape (3, 4), got ()"),
+        (
+            lambda model: Schedule(3, lambda e: 1.0),
+            "variable must be a keras.Variable, a path or (object, attribute), got 3",
+        ),
+        (
+            lambda model: Schedule("first/kernel", lambda e: 1.0),
+            "the value for net/first/kernel must have the shape (3, 4), got ()",
+        ),
     ],
 )
 def test_targets_that_cannot_be_changed(make, message):
@@ -266,10 +309,14 @@ def test_arguments_that_do_not_fit(call, message):
 
 def test_warmup_takes_a_share_of_each_step():
     """With SGD the first step of a constant gradient is a quarter of what it would be, and the variable is as before."""
-    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")])
+    model = keras.Sequential(
+        [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
+    )
     model.compile(keras.optimizers.SGD(0.1), loss=lambda y, p: p)
     moved = []
-    record = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: moved.append(float(model.get_weights()[0][0, 0])))
+    record = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: moved.append(float(model.get_weights()[0][0, 0]))
+    )
     model.fit(np.ones((1, 1)), np.ones((1, 1)), epochs=6, verbose=0, callbacks=[Warmup(steps=4), record])
     np.testing.assert_allclose(-np.diff([0.0, *moved]) / 0.1, [0.25, 0.5, 0.75, 1, 1, 1], rtol=1e-5)
     assert float(ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.1)
@@ -282,9 +329,9 @@ def test_warmup_of_a_schedule_that_is_compiled_in(length, tmp_path):
     model.fit(X, Y, batch_size=16, verbose=0, callbacks=[Warmup(**length)])
     assert float(ops.convert_to_numpy(model.optimizer.learning_rate)) == pytest.approx(0.1 * 0.5**4 * 5 / 8)
     model.save(tmp_path / "model.keras")
-    assert float(ops.convert_to_numpy(keras.saving.load_model(tmp_path / "model.keras").optimizer.learning_rate)) == pytest.approx(
-        0.1 * 0.5**4 * 5 / 8
-    )
+    assert float(
+        ops.convert_to_numpy(keras.saving.load_model(tmp_path / "model.keras").optimizer.learning_rate)
+    ) == pytest.approx(0.1 * 0.5**4 * 5 / 8)
 
 
 def test_lookahead_ends_between_start_and_end():
@@ -312,7 +359,11 @@ def test_trace_records_gradients_that_vanish():
 
 TIES = {
     "the lower loss": ([0.5, 0.5, 0.5], {"loss": [3.0, 1.0, 2.0]}, 1),
-    "the lower loss of the validation": ([0.5, 0.5, 0.5], {"loss": [3.0, 1.0, 2.0], "val_loss": [1.0, 2.0, 0.5]}, 2),
+    "the lower loss of the validation": (
+        [0.5, 0.5, 0.5],
+        {"loss": [3.0, 1.0, 2.0], "val_loss": [1.0, 2.0, 0.5]},
+        2,
+    ),
     "the first where the losses are equal": ([0.5, 0.5], {"loss": [1.0, 1.0]}, 0),
     "the first where there is no loss": ([0.5, 0.5], {}, 0),
     "a value before a loss": ([0.5, 0.6, 0.6], {"loss": [0.0, 2.0, 1.0]}, 2),
@@ -333,7 +384,9 @@ def test_of_equal_values_the_one_with_the_lower_loss_is_best(what, mode):
     judge.on_train_begin()
     for epoch in range(len(values)):
         judge.on_epoch_begin(epoch)
-        judge.on_epoch_end(epoch, {name: losses[epoch] for name, losses in logs.items() if epoch < len(losses)})
+        judge.on_epoch_end(
+            epoch, {name: losses[epoch] for name, losses in logs.items() if epoch < len(losses)}
+        )
     assert judge.best_epoch == best
     assert judge.best == sign * values[best]
     judge.on_train_end()
@@ -371,5 +424,9 @@ def test_arguments_that_are_not_finite(make, words):
 
 
 def test_a_schedule_that_gives_nan_is_refused():
-    with pytest.raises(ValueError, match=r"the value for .*learning_rate must be a number, got nan for epoch 0"):
-        network().fit(X, Y, verbose=0, callbacks=[Schedule("optimizer.learning_rate", lambda epoch: float("nan"))])
+    with pytest.raises(
+        ValueError, match=r"the value for .*learning_rate must be a number, got nan for epoch 0"
+    ):
+        network().fit(
+            X, Y, verbose=0, callbacks=[Schedule("optimizer.learning_rate", lambda epoch: float("nan"))]
+        )

@@ -20,7 +20,9 @@ def test_a_linear_model_has_none():
 
 
 def test_nests_go_in_and_out():
-    assert linearity(lambda x: {"s": x[0] + x[1], "t": x[0]}, [A, B], [B, A]).gap == pytest.approx(0, abs=1e-12)
+    assert linearity(lambda x: {"s": x[0] + x[1], "t": x[0]}, [A, B], [B, A]).gap == pytest.approx(
+        0, abs=1e-12
+    )
 
 
 def test_the_picture():

@@ -26,8 +26,14 @@ def test_unknown_classes_do_not_count(kind):
     model, center = model_of(inner)
     p, centers = model.predict(X, verbose=0), ops.convert_to_numpy(center.centers)
     known = LABELS >= 0
-    expected = np.mean([-np.log(p[i, c]) + 0.25 * ((X[i] - centers[c]) ** 2).sum() for i, c in enumerate(LABELS) if c >= 0])
-    labels = {"ids": LABELS, "column": LABELS[:, None], "one-hot": np.eye(3)[np.maximum(LABELS, 0)] * known[:, None]}[kind]
+    expected = np.mean(
+        [-np.log(p[i, c]) + 0.25 * ((X[i] - centers[c]) ** 2).sum() for i, c in enumerate(LABELS) if c >= 0]
+    )
+    labels = {
+        "ids": LABELS,
+        "column": LABELS[:, None],
+        "one-hot": np.eye(3)[np.maximum(LABELS, 0)] * known[:, None],
+    }[kind]
     assert float(model.test_on_batch(X, labels)) == pytest.approx(expected, rel=1e-5)
     before = ops.convert_to_numpy(center.centers).copy()
     model.train_on_batch(X, np.where(LABELS == 2, -1, LABELS) if kind == "ids" else labels)
@@ -52,7 +58,9 @@ def test_a_class_that_is_none_is_named_or_no_number():
 def test_what_the_inner_loss_ignores_does_not_count_after_mixing():
     mix = MixHidden(seed=0)
     model = keras.Sequential([keras.Input((2,)), mix, keras.layers.Dense(3, "softmax")])
-    model.compile("sgd", loss=mix.loss(keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)), run_eagerly=True)
+    model.compile(
+        "sgd", loss=mix.loss(keras.losses.SparseCategoricalCrossentropy(ignore_class=-1)), run_eagerly=True
+    )
     labels = np.array([0, -1, -1, 1, -1, 2])
     p = model.predict(X, verbose=0)
     expected = np.mean([-np.log(p[i, c]) for i, c in enumerate(labels) if c >= 0])
@@ -64,7 +72,9 @@ def test_what_the_inner_loss_ignores_does_not_count_after_mixing():
     each = [[-np.log(p[i, labels[j]]) if labels[j] >= 0 else 0 for j in (i, partner[i])] for i in range(6)]
     counted = share * (labels >= 0) + (1 - share) * (labels[partner] >= 0)
     expected = sum(share[i] * each[i][0] + (1 - share[i]) * each[i][1] for i in range(6)) / counted.sum()
-    found = mix.loss(keras.losses.SparseCategoricalCrossentropy(ignore_class=-1))(labels, ops.convert_to_tensor(p))
+    found = mix.loss(keras.losses.SparseCategoricalCrossentropy(ignore_class=-1))(
+        labels, ops.convert_to_tensor(p)
+    )
     assert y_pred.shape == (6, 2)
     assert float(found) == pytest.approx(expected, rel=1e-5)
 

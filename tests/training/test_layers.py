@@ -34,7 +34,12 @@ def test_split_in_a_functional_model():
 @pytest.mark.parametrize("targets", [Y, Y[:, None], np.eye(3)[Y]], ids=["ids", "column", "one-hot"])
 def test_centres_follow_their_classes_under_fit(targets):
     center = CenterLoss(3, weight=1.0)
-    model = classifier(center, center.loss("categorical_crossentropy" if targets.shape == (32, 3) else "sparse_categorical_crossentropy"))
+    model = classifier(
+        center,
+        center.loss(
+            "categorical_crossentropy" if targets.shape == (32, 3) else "sparse_categorical_crossentropy"
+        ),
+    )
     before = np.array(ops.convert_to_numpy(center.centers))
     model.fit(X, targets, epochs=2, batch_size=8, verbose=0)
     assert (ops.convert_to_numpy(center.centers) != before).all()
@@ -82,8 +87,12 @@ def test_mixing_hidden_features_mixes_the_losses():
     share = 1 - mixed[0, 0]
     assert mixed[1, 0] == pytest.approx(share)
     targets, predictions = ops.convert_to_tensor([[5.0], [7.0]]), ops.zeros((2, 1))
-    each = ops.convert_to_numpy(mix.carry(lambda y, p: ops.mean(ops.square(y - p), axis=-1), targets, predictions))
-    np.testing.assert_allclose(each, [share * 25 + (1 - share) * 49, share * 49 + (1 - share) * 25], rtol=1e-5)
+    each = ops.convert_to_numpy(
+        mix.carry(lambda y, p: ops.mean(ops.square(y - p), axis=-1), targets, predictions)
+    )
+    np.testing.assert_allclose(
+        each, [share * 25 + (1 - share) * 49, share * 49 + (1 - share) * 25], rtol=1e-5
+    )
 
 
 def test_mixing_stops_in_use():
@@ -121,7 +130,9 @@ def test_targets_that_are_no_classes():
 
 def each(loss, targets, predictions):
     """The loss of a batch as a number."""
-    return float(ops.convert_to_numpy(loss(ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions))))
+    return float(
+        ops.convert_to_numpy(loss(ops.convert_to_tensor(targets), ops.convert_to_tensor(predictions)))
+    )
 
 
 PROBABILITIES = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4], [0.2, 0.5, 0.3]], "float32")
@@ -139,7 +150,9 @@ def centered():
 @pytest.mark.parametrize("bad", [3, 7, np.nan, 0.5])
 def test_a_label_that_is_no_class_is_refused_or_makes_the_loss_nan_and_leaves_the_weights_alone(bad):
     targets = np.array([0, 2, bad, 1], "float32")
-    with pytest.raises(ValueError, match=f"labels must be ids: expected integers from 0 to 2, .* got {float(bad)} at index"):
+    with pytest.raises(
+        ValueError, match=f"labels must be ids: expected integers from 0 to 2, .* got {float(bad)} at index"
+    ):
         centered().carry(lambda y, p: ops.mean(p, axis=-1), targets, ops.convert_to_tensor(PROBABILITIES))
     center = CenterLoss(3)
     model = classifier(center, center.loss(lambda y, p: -ops.log(p[:, 0])))
@@ -158,7 +171,10 @@ def test_a_label_that_the_inner_loss_ignores_has_no_distance_and_no_share_in_the
     ids = np.array([0, unknown, 1, unknown])
     targets = ids[:, None] if shape == "column" else ids
     loss = centered().loss(keras.losses.SparseCategoricalCrossentropy(ignore_class=unknown))
-    wanted = [-np.log(PROBABILITIES[row, ids[row]]) + 0.25 * ((FEATURES[row] - CENTERS[ids[row]]) ** 2).sum() for row in (0, 2)]
+    wanted = [
+        -np.log(PROBABILITIES[row, ids[row]]) + 0.25 * ((FEATURES[row] - CENTERS[ids[row]]) ** 2).sum()
+        for row in (0, 2)
+    ]
     assert each(loss, targets, PROBABILITIES) == pytest.approx(np.mean(wanted), rel=1e-5)
     assert each(loss, np.full(4, unknown), PROBABILITIES) == 0
 
@@ -167,7 +183,9 @@ def test_targets_that_are_mixtures_take_the_mean_distance():
     targets = np.array([[0.25, 0.75, 0], [0, 0, 1], [0.2, 0.3, 0.5], [0, 0, 0]], "float32")
     distances = ((FEATURES[:, None] - CENTERS) ** 2).sum(axis=-1)
     wanted = (0.25 * targets * distances).sum(axis=1)[:3].mean()  # the class of the last is not known
-    assert each(centered().loss(lambda y, p: 0.0 * p[:, 0]), targets, PROBABILITIES) == pytest.approx(wanted, rel=1e-5)
+    assert each(centered().loss(lambda y, p: 0.0 * p[:, 0]), targets, PROBABILITIES) == pytest.approx(
+        wanted, rel=1e-5
+    )
     targets[2, 1] = np.nan
     assert np.isnan(each(centered().loss(lambda y, p: 0.0 * p[:, 0]), targets, PROBABILITIES))
 
@@ -178,7 +196,9 @@ def test_features_that_are_nan_make_both_losses_nan():
     assert np.isnan(each(center.loss("mse"), np.zeros((4, 1)), np.zeros((4, 1), "float32")))
     mix = MixHidden(seed=0)
     mix(ops.convert_to_tensor(FEATURES), training=True)
-    assert np.isnan(each(mix.loss("mse"), np.array([[0.0], [np.nan], [0.0], [0.0]]), np.zeros((4, 1), "float32")))
+    assert np.isnan(
+        each(mix.loss("mse"), np.array([[0.0], [np.nan], [0.0], [0.0]]), np.zeros((4, 1), "float32"))
+    )
 
 
 MASK = np.array([[1, 1, 1, 1], [1, 1, 0, 0], [1, 1, 1, 0]], bool)
@@ -189,7 +209,9 @@ def mixed_steps(features=STEPS, mask=MASK):
     """A layer of three sequences, the shares of the mixture and who is mixed with whom, read from what it does to known numbers."""
     mix = MixHidden(seed=1)
     given = np.broadcast_to(10.0 ** np.arange(3)[:, None, None], (3, 4, 2)).astype("float32")
-    seen = ops.convert_to_numpy(mix(ops.convert_to_tensor(given), training=True, mask=ops.convert_to_tensor(mask)))[:, 0, 0]
+    seen = ops.convert_to_numpy(
+        mix(ops.convert_to_tensor(given), training=True, mask=ops.convert_to_tensor(mask))
+    )[:, 0, 0]
     share, partner = (ops.convert_to_numpy(part) for part in mix._pairs)
     np.testing.assert_allclose(seen, share * given[:, 0, 0] + (1 - share) * given[partner, 0, 0], rtol=1e-5)
     return mix, share, partner
@@ -198,7 +220,9 @@ def mixed_steps(features=STEPS, mask=MASK):
 def test_the_first_goes_on_alone_where_the_second_has_ended():
     mix, share, partner = mixed_steps()
     mix._generator.state.assign(MixHidden(seed=1)._generator.state)
-    mixed = ops.convert_to_numpy(mix(ops.convert_to_tensor(STEPS), training=True, mask=ops.convert_to_tensor(MASK)))
+    mixed = ops.convert_to_numpy(
+        mix(ops.convert_to_tensor(STEPS), training=True, mask=ops.convert_to_tensor(MASK))
+    )
     for a, b in enumerate(partner):
         both = share[a] * STEPS[a] + (1 - share[a]) * STEPS[b]
         np.testing.assert_allclose(mixed[a], np.where(MASK[b][:, None], both, STEPS[a]), rtol=1e-5)
@@ -215,7 +239,10 @@ def test_padding_of_the_second_is_no_target(ignored):
     total, count = 0.0, 0.0
     for a, b in enumerate(partner):
         for step in np.flatnonzero(MASK[a]):
-            for weight, label in ((share[a], labels[a, step]), (1 - share[a], labels[b if MASK[b, step] else a, step])):
+            for weight, label in (
+                (share[a], labels[a, step]),
+                (1 - share[a], labels[b if MASK[b, step] else a, step]),
+            ):
                 if label != ignored:
                     total += weight * -np.log(probabilities[a, step, label])
                     count += weight
@@ -227,9 +254,16 @@ def test_padding_of_the_second_is_no_target(ignored):
 
 def test_one_label_a_sequence_is_mixed_whatever_the_mask():
     mix, share, partner = mixed_steps()
-    targets, predictions = np.eye(4)[[0, 1, 2]].astype("float32"), RNG.dirichlet(np.ones(4), 3).astype("float32")  # 4 classes, 4 steps
-    found = ops.convert_to_numpy(mix.carry(keras.losses.categorical_crossentropy, targets, ops.convert_to_tensor(predictions)))
-    both = -share * np.log(predictions[range(3), range(3)]) - (1 - share) * np.log(predictions[range(3), partner])
+    targets, predictions = (
+        np.eye(4)[[0, 1, 2]].astype("float32"),
+        RNG.dirichlet(np.ones(4), 3).astype("float32"),
+    )  # 4 classes, 4 steps
+    found = ops.convert_to_numpy(
+        mix.carry(keras.losses.categorical_crossentropy, targets, ops.convert_to_tensor(predictions))
+    )
+    both = -share * np.log(predictions[range(3), range(3)]) - (1 - share) * np.log(
+        predictions[range(3), partner]
+    )
     np.testing.assert_allclose(found, both, rtol=1e-5)
 
 

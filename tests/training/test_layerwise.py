@@ -38,7 +38,9 @@ def test_factors_are_factors_of_the_learning_rate(name):
 
 
 def test_without_factors_it_is_the_optimizer_itself():
-    for move, other in zip(moves("adam", epochs=3), moves(LayerwiseLearningRate("adam", {}), epochs=3), strict=True):
+    for move, other in zip(
+        moves("adam", epochs=3), moves(LayerwiseLearningRate("adam", {}), epochs=3), strict=True
+    ):
         np.testing.assert_array_equal(move, other)
 
 
@@ -55,7 +57,9 @@ def test_a_schedule_goes_on(factors):
     assert np.abs(found[0]).max() < np.abs(moves(halving(1.0), epochs=3)[0]).max()
 
 
-@pytest.mark.parametrize("callback", [lambda: Warmup(steps=3), lambda: Schedule("optimizer.learning_rate", lambda epoch: 0.003)])
+@pytest.mark.parametrize(
+    "callback", [lambda: Warmup(steps=3), lambda: Schedule("optimizer.learning_rate", lambda epoch: 0.003)]
+)
 def test_what_sets_the_rate_sets_it_for_all(callback):
     plain = moves(keras.optimizers.SGD(0.01), callbacks=[callback()])
     slowed = moves(LayerwiseLearningRate(keras.optimizers.SGD(0.01), FACTORS), callbacks=[callback()])
@@ -89,7 +93,10 @@ def test_it_works_with(options):
     ("make", "message"),
     [
         (lambda: LayerwiseLearningRate("sgd", {"x": -1}), "factors must not be below 0"),
-        (lambda: LayerwiseLearningRate("sgd", {"x": float("inf")}), "factors must not be below 0, and finite"),
+        (
+            lambda: LayerwiseLearningRate("sgd", {"x": float("inf")}),
+            "factors must not be below 0, and finite",
+        ),
         (
             lambda: LayerwiseLearningRate(LayerwiseLearningRate("sgd", {}), {}),
             "optimizer must be a single one, got a LayerwiseLearningRate",
@@ -103,5 +110,7 @@ def test_arguments_out_of_range(make, message):
 
 def test_an_expression_that_matches_nothing_is_told():
     model = network(LayerwiseLearningRate("sgd", {"third/.*": 2.0}))
-    with pytest.raises(ValueError, match=re.escape("'third/.*' matches no weight; there are net/first/kernel")):
+    with pytest.raises(
+        ValueError, match=re.escape("'third/.*' matches no weight; there are net/first/kernel")
+    ):
         model.fit(X, Y, verbose=0)

@@ -59,7 +59,9 @@ def test_any_float_in_any_layout(kind):
     for mixed in (mixup(x, seed=0), Mixup((x,), batch_size=4, seed=0)[0][0]):
         assert mixed.dtype == (kind if kind.kind == "f" else "float32")
         steps = np.diff(np.asarray(mixed, "float64").reshape(4, 6))  # straight lines stay straight
-        np.testing.assert_allclose(steps, np.tile(np.diff(np.asarray(x[0], "float64").ravel()), (4, 1)), atol=0.01)
+        np.testing.assert_allclose(
+            steps, np.tile(np.diff(np.asarray(x[0], "float64").ravel()), (4, 1)), atol=0.01
+        )
 
 
 def test_pairs_keep_the_target_and_the_weight():
@@ -78,17 +80,29 @@ def test_pairs_keep_the_target_and_the_weight():
         (lambda: mixup(X[:1]), "a batch must have two samples at least to be mixed, got 1"),
         (lambda: mixup(X, Y), "y holds whole numbers (int64): give num_classes"),
         (lambda: mixup(X, Y, num_classes=2), "classes must be from 0 to num_classes − 1 = 1, got 0 to 2"),
-        (lambda: mixup(Y), "x holds whole numbers (int64): ids cannot be mixed. Mix their embeddings, with MixHidden"),
+        (
+            lambda: mixup(Y),
+            "x holds whole numbers (int64): ids cannot be mixed. Mix their embeddings, with MixHidden",
+        ),
         (lambda: mixup(X * 1j), "only real numbers can be mixed, got complex64"),
         (lambda: sample_pairing(X.astype(str)), "only real numbers can be mixed, got <U32"),
         (lambda: mixup(X, X[:4]), "all arrays of a batch must have one length, got [4, 20]"),
         (lambda: sample_pairing(X, share=1), "share must be between 0 and 1, got 1"),
         (lambda: Mixup((X, Y), alpha=-1), "alpha must be above 0, got -1"),
         (lambda: Mixup((X, X[:3])), "all arrays must have one length, of two samples at least, got [3, 20]"),
-        (lambda: Mixup(batch for batch in ()), "steps must be given: a generator does not know how many batches it holds"),
-        (lambda: Mixup(7), "data must be arrays, a PyDataset, a tf.data.Dataset, a DataLoader or a generator, got int"),
+        (
+            lambda: Mixup(batch for batch in ()),
+            "steps must be given: a generator does not know how many batches it holds",
+        ),
+        (
+            lambda: Mixup(7),
+            "data must be arrays, a PyDataset, a tf.data.Dataset, a DataLoader or a generator, got int",
+        ),
         (lambda: Mixup((X,), batch_size=0), "batch_size must be at least 1, got 0"),
-        (lambda: Mixup(iter([(X, X)]), steps=1, workers=2), "workers must be 1 for data that come one after the other, got 2"),
+        (
+            lambda: Mixup(iter([(X, X)]), steps=1, workers=2),
+            "workers must be 1 for data that come one after the other, got 2",
+        ),
         (lambda: SamplePairing((X, Y), cycle=(0, 2)), "begin, cycle and end must be epochs"),
     ],
 )
@@ -223,7 +237,14 @@ def test_the_weight_of_a_mixture_is_that_of_its_classes(weights, kind, per):
     y = np.eye(3)[Y] if kind == "one-hot" else Y.astype(kind)
     eye = np.eye(20)
     shares, mixed, weight = mixup(
-        eye, y, own if weights else None, num_classes=3, class_weight={1: 10.0, 2: 0.25}, per=per, alpha=0.4, seed=4
+        eye,
+        y,
+        own if weights else None,
+        num_classes=3,
+        class_weight={1: 10.0, 2: 0.25},
+        per=per,
+        alpha=0.4,
+        seed=4,
     )
     np.testing.assert_allclose(weight, shares @ (own * of_class[Y]), rtol=1e-5)
     np.testing.assert_allclose(mixed, shares @ np.eye(3)[Y], rtol=1e-5)
@@ -251,16 +272,43 @@ def test_weights_of_classes_in_fit_and_in_sequences():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: mixup(X, Y.astype(str), num_classes=3), "y must hold numbers, got <U21: number the classes, np.unique"),
-        (lambda: mixup(X, Y + 0.5, num_classes=3), "y must hold class ids from 0 to 2, or probabilities with 3 columns"),
-        (lambda: mixup(X, Y.astype(float), num_classes=2), "classes must be from 0 to num_classes − 1 = 1, got 0 to 2"),
-        (lambda: mixup(X, Y - 1, num_classes=3), "classes must be from 0 to num_classes − 1 = 2, got -1 to 1"),
+        (
+            lambda: mixup(X, Y.astype(str), num_classes=3),
+            "y must hold numbers, got <U21: number the classes, np.unique",
+        ),
+        (
+            lambda: mixup(X, Y + 0.5, num_classes=3),
+            "y must hold class ids from 0 to 2, or probabilities with 3 columns",
+        ),
+        (
+            lambda: mixup(X, Y.astype(float), num_classes=2),
+            "classes must be from 0 to num_classes − 1 = 1, got 0 to 2",
+        ),
+        (
+            lambda: mixup(X, Y - 1, num_classes=3),
+            "classes must be from 0 to num_classes − 1 = 2, got -1 to 1",
+        ),
         (lambda: mixup(X, Y, class_weight={0: 1.0}), "class_weight must come with num_classes"),
-        (lambda: Mixup((X, Y), num_classes=3, class_weight={3: 1.0}), "class_weight must map classes from 0 to 2"),
-        (lambda: Mixup((X, Y), num_classes=3, class_weight={0: float("nan")}), "class_weight must map classes from 0 to 2"),
-        (lambda: Mixup((X, Y), num_classes=3, class_weight={0: -1.0}), "class_weight must map classes from 0 to 2"),
-        (lambda: mixup(X, [Y, X], num_classes=3, class_weight={0: 1.0}), "class_weight must come with one array of targets, got several"),
-        (lambda: mixup(X, num_classes=3, class_weight={0: 1.0}), "class_weight must come with one array of targets, got none"),
+        (
+            lambda: Mixup((X, Y), num_classes=3, class_weight={3: 1.0}),
+            "class_weight must map classes from 0 to 2",
+        ),
+        (
+            lambda: Mixup((X, Y), num_classes=3, class_weight={0: float("nan")}),
+            "class_weight must map classes from 0 to 2",
+        ),
+        (
+            lambda: Mixup((X, Y), num_classes=3, class_weight={0: -1.0}),
+            "class_weight must map classes from 0 to 2",
+        ),
+        (
+            lambda: mixup(X, [Y, X], num_classes=3, class_weight={0: 1.0}),
+            "class_weight must come with one array of targets, got several",
+        ),
+        (
+            lambda: mixup(X, num_classes=3, class_weight={0: 1.0}),
+            "class_weight must come with one array of targets, got none",
+        ),
         (lambda: mixup(X, alpha=float("nan")), "alpha must be above 0, got nan"),
         (lambda: sample_pairing(X, share=float("nan")), "share must be between 0 and 1, got nan"),
     ],

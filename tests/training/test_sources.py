@@ -51,8 +51,12 @@ KINDS = {
 
 
 def made(kind, data=Mixup, **options):
-    data_options = {"arrays": {"batch_size": 4}, "lists": {"batch_size": 4}, "generator": {"steps": 10}}.get(kind, {})
-    return data(KINDS[kind](), seed=3, **data_options, **options, **({"num_classes": 3} if data is Mixup else {}))
+    data_options = {"arrays": {"batch_size": 4}, "lists": {"batch_size": 4}, "generator": {"steps": 10}}.get(
+        kind, {}
+    )
+    return data(
+        KINDS[kind](), seed=3, **data_options, **options, **({"num_classes": 3} if data is Mixup else {})
+    )
 
 
 def trained(data, **options):
@@ -65,7 +69,9 @@ def trained(data, **options):
 
 
 @pytest.mark.parametrize("kind", ["arrays", "PyDataset"])
-@pytest.mark.parametrize("options", [{}, {"workers": 2}, {"workers": 5, "max_queue_size": 3}, {"workers": 16}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"workers": 2}, {"workers": 5, "max_queue_size": 3}, {"workers": 16}], ids=str
+)
 @pytest.mark.parametrize("shuffle", [True, False])
 def test_workers_and_the_shuffling_of_fit_have_no_say(kind, options, shuffle):
     alone = trained(made(kind), shuffle=True)
@@ -150,7 +156,9 @@ def test_batches_of_any_form(batch):
     for given, got in zip(parts, mixed, strict=True):
         assert (given is None) == (got is None)
         if given is not None:
-            keras.tree.map_structure(lambda a, b: np.testing.assert_array_equal(np.shape(a), np.shape(b)), given, got)
+            keras.tree.map_structure(
+                lambda a, b: np.testing.assert_array_equal(np.shape(a), np.shape(b)), given, got
+            )
 
 
 BAD = {
@@ -167,7 +175,9 @@ BAD = {
 @pytest.mark.parametrize("data", [Mixup, SamplePairing])
 def test_arrays_with_nan_are_refused_at_once(bad, data):
     name = "sample_weight" if "weights" in bad else "y" if bad in ("nan in y", "nan in one-hot") else "x"
-    with pytest.raises(ValueError, match=f"^{name} must be finite: expected numbers, got (nan|-inf) at index"):
+    with pytest.raises(
+        ValueError, match=f"^{name} must be finite: expected numbers, got (nan|-inf) at index"
+    ):
         data(BAD[bad], **({"num_classes": 3} if data is Mixup else {}))
     with pytest.raises(ValueError, match=f"^{name} must be finite"):
         (mixup if data is Mixup else sample_pairing)(*BAD[bad])

@@ -27,7 +27,11 @@ def running_mean(x, state):
 
 def mlp(*sizes, inputs=4):
     return keras.Sequential(
-        [keras.Input((inputs,)), *(keras.layers.Dense(size, "tanh") for size in sizes[:-1]), keras.layers.Dense(sizes[-1])]
+        [
+            keras.Input((inputs,)),
+            *(keras.layers.Dense(size, "tanh") for size in sizes[:-1]),
+            keras.layers.Dense(sizes[-1]),
+        ]
     )
 
 
@@ -52,7 +56,9 @@ def ends_in_a_crf():
 
 
 def flow():
-    model = flows.neural_spline(4, couplings=2, hidden=(8,), first=flows.Standardize.fit(POINTS), dequantize=None)
+    model = flows.neural_spline(
+        4, couplings=2, hidden=(8,), first=flows.Standardize.fit(POINTS), dequantize=None
+    )
     model.compile("sgd")
     return model, POINTS, None
 

@@ -75,8 +75,12 @@ VECTORS = {
     "a.bin": lambda: b"999999999 300\na " + bytes(1200),
     "long.bin": lambda: b"1 999999999\na " + bytes(1200),
     "a.npz": lambda: npz(words=npy((1,), "|u1", b"a"), vectors=many_zeros()),
-    "words.npz": lambda: npz(words=npy((8_000_000,), "|u1", bytes(8_000_000)), vectors=npy((2, 1), content=bytes(8))),
-    "contexts.npz": lambda: npz(words=npy((1,), "|u1", b"a"), vectors=npy((1, 2), content=bytes(8)), contexts=npy((10**9, 2))),
+    "words.npz": lambda: npz(
+        words=npy((8_000_000,), "|u1", bytes(8_000_000)), vectors=npy((2, 1), content=bytes(8))
+    ),
+    "contexts.npz": lambda: npz(
+        words=npy((1,), "|u1", b"a"), vectors=npy((1, 2), content=bytes(8)), contexts=npy((10**9, 2))
+    ),
 }
 COLUMNS = {
     "a.gz": lambda: packed(b"a B-X\n"),
@@ -99,11 +103,20 @@ def weights(shape, **options):
     return file.getvalue()
 
 
-CONFIG = {"class_name": "Sequential", "module": "keras", "registered_name": None, "config": {"name": "a", "layers": []}}
+CONFIG = {
+    "class_name": "Sequential",
+    "module": "keras",
+    "registered_name": None,
+    "config": {"name": "a", "layers": []},
+}
 
 
 def model(config=None, arrays=None, **more):
-    found = {"metadata.json": b"{}", "config.json": config or json.dumps(CONFIG), "model.weights.h5": arrays or weights((2,))}
+    found = {
+        "metadata.json": b"{}",
+        "config.json": config or json.dumps(CONFIG),
+        "model.weights.h5": arrays or weights((2,)),
+    }
     return archive(found | more)
 
 
@@ -120,7 +133,12 @@ def overlapping():
 
 def broken_asset():
     """An asset that is found to be damaged only once it is unpacked."""
-    members = {"config.json": json.dumps(CONFIG), "metadata.json": b"{}", "model.weights.h5": weights((2,)), "assets/a": b"?" * 99}
+    members = {
+        "config.json": json.dumps(CONFIG),
+        "metadata.json": b"{}",
+        "model.weights.h5": weights((2,)),
+        "assets/a": b"?" * 99,
+    }
     content = bytearray(archive(members, zipfile.ZIP_STORED))
     content[content.index(b"?" * 99)] = 0
     return bytes(content)
@@ -133,8 +151,12 @@ MODELS = {
     "metadata.keras": lambda: model(**{"metadata.json": b" " * 9_000_000 + b"{}"}),
     "weights.keras": lambda: model(arrays=weights((len(ZEROS) // 4,)) + ZEROS),
     "announced.keras": lambda: model(arrays=weights((10**9,), chunks=(1000,))),
-    "compressed.keras": lambda: model(arrays=weights((10**9,), chunks=(2**20,), compression="gzip", fillvalue=1.0)),
-    "npz.keras": lambda: archive({"config.json": json.dumps(CONFIG), "metadata.json": b"{}", "model.weights.npz": npz(x=many_zeros())}),
+    "compressed.keras": lambda: model(
+        arrays=weights((10**9,), chunks=(2**20,), compression="gzip", fillvalue=1.0)
+    ),
+    "npz.keras": lambda: archive(
+        {"config.json": json.dumps(CONFIG), "metadata.json": b"{}", "model.weights.npz": npz(x=many_zeros())}
+    ),
     "overlapping.keras": overlapping,
     "broken.keras": broken_asset,
     "folder.keras": lambda: model(**{"assets/a": b"x", "assets/a/b": b"x"}),
@@ -183,10 +205,17 @@ def test_bombs_are_refused_in_little_memory_and_leave_nothing(tmp_path):
     files = {*tmp_path.rglob("*")}
     (tmp_path / "tmp").mkdir()
     code = f"from tests.trust import test_bombs; test_bombs.refusals({str(tmp_path)!r})"
-    environment = os.environ | {"TMPDIR": str(tmp_path / "tmp"), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    environment = os.environ | {
+        "TMPDIR": str(tmp_path / "tmp"),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
     found = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [(door, name) for door, name, *_ in found] == [(door, name) for door, (_, makers) in DOORS.items() for name in makers]
+    assert [(door, name) for door, name, *_ in found] == [
+        (door, name) for door, (_, makers) in DOORS.items() for name in makers
+    ]
     for door, name, memory, said in found:
         assert memory < MOST, (door, name, memory, said)
         assert bool(said) is ((door, name) not in TAKEN), (door, name)
@@ -209,7 +238,10 @@ def test_the_limit_can_be_set(read, name, make, tmp_path, monkeypatch):
     path.write_bytes(make())
     read(path)
     monkeypatch.setenv("PARTITA_MAX_BYTES", "50000")
-    with pytest.raises(ValueError, match=r"unpacks to more than 50,000 bytes: .* set the environment variable PARTITA_MAX_BYTES"):
+    with pytest.raises(
+        ValueError,
+        match=r"unpacks to more than 50,000 bytes: .* set the environment variable PARTITA_MAX_BYTES",
+    ):
         read(path)
     assert bounded.limit(60_000) == 60_000  # what is not packed is as large as it is
     monkeypatch.setenv("PARTITA_MAX_BYTES", str(10**9))
@@ -241,7 +273,9 @@ def test_a_line_without_end(door, tmp_path, monkeypatch):
     from partita.reactions.commands.fit import read_table
 
     monkeypatch.setattr(bounded, "LONGEST_LINE", 1000)
-    read = {name: found for name, (found, _) in DOORS.items()} | {"table": lambda path: read_table(path, Network.from_text("A -> @ 1"))}
+    read = {name: found for name, (found, _) in DOORS.items()} | {
+        "table": lambda path: read_table(path, Network.from_text("A -> @ 1"))
+    }
     (tmp_path / "a.csv").write_bytes(b"t,A\n" + b"1," * 5000)
     with pytest.raises(ValueError, match=r"a\.csv.*(a line is longer than 1,000 characters|want 2 columns)"):
         read[door](tmp_path / "a.csv")

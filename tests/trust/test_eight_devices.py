@@ -33,12 +33,20 @@ print(json.dumps([one, {family.__name__: losses(family) for family in FAMILIES}]
 
 @pytest.mark.skipif(keras.backend.backend() != "jax", reason="keras.distribution is JAX's")
 def test_eight_devices_train_as_one():
-    settings = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu", "KERAS_BACKEND": "jax"}
+    settings = {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_PLATFORMS": "cpu",
+        "KERAS_BACKEND": "jax",
+    }
     environment = {**os.environ, **settings, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", TRAINING], capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", TRAINING], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, done.stderr
     one, eight = json.loads(done.stdout.splitlines()[-1])
     assert len(one) > 10
     for family, logs in one.items():
         for name, values in logs.items():
-            np.testing.assert_allclose(eight[family][name], values, rtol=1e-5, atol=1e-6, err_msg=f"{family}: {name}")
+            np.testing.assert_allclose(
+                eight[family][name], values, rtol=1e-5, atol=1e-6, err_msg=f"{family}: {name}"
+            )

@@ -105,7 +105,12 @@ def test_pickles_among_arrays(canary, tmp_path):
         ("a.npz", archive(y=np.ones(2), z=np.ones(2))),
         ("a.npz", archive(x=np.ones((9, 9)))[:-50]),
         ("a.npy", b"\x93NUMPY\1\0"),
-        ("a.npy", b"\x93NUMPY\1\0\x76\0" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999, 9)}".ljust(117) + b"\n"),
+        (
+            "a.npy",
+            b"\x93NUMPY\1\0\x76\0"
+            + b"{'descr': '<f8', 'fortran_order': False, 'shape': (999999999999, 9)}".ljust(117)
+            + b"\n",
+        ),
         ("a.idx", b"\0\0\x08"),
         ("a.idx", b"\0\0\x08\3\x7f\xff\xff\xff\x7f\xff\xff\xff\x7f\xff\xff\xff"),
         ("a.idx", b"\0\0\x0d\1\xff\xff\xff\xff"),
@@ -120,7 +125,16 @@ def test_rows_that_are_none(name, content, tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"t,A\n0,1\n", b"t,B\n0,1\n1,2\n", b"t,A\n0,1\n0,2\n", b"t,A\n0,inf\n1,1\n", b"\xff", b't,A\n0,"1\n1,2\n', b"t,A\n0,x\n1,1\n"],
+    [
+        b"",
+        b"t,A\n0,1\n",
+        b"t,B\n0,1\n1,2\n",
+        b"t,A\n0,1\n0,2\n",
+        b"t,A\n0,inf\n1,1\n",
+        b"\xff",
+        b't,A\n0,"1\n1,2\n',
+        b"t,A\n0,x\n1,1\n",
+    ],
 )
 def test_observations_that_are_none(content, tmp_path):
     (tmp_path / "data.csv").write_bytes(content)
@@ -154,7 +168,10 @@ def test_a_pickle_in_a_zarr_store_is_not_run(canary, tmp_path):
     run(path).close()
     array = path / "A" / ".zarray"
     settings = json.loads(array.read_text())
-    for place, value in {"filters": [{"id": "pickle", "protocol": 4}], "compressor": {"id": "pickle", "protocol": 4}}.items():
+    for place, value in {
+        "filters": [{"id": "pickle", "protocol": 4}],
+        "compressor": {"id": "pickle", "protocol": 4},
+    }.items():
         array.write_text(json.dumps({**settings, "compressor": None, place: value}))
         for chunk in (path / "A").glob("[0-9]*"):
             chunk.write_bytes(pickle.dumps([Harm(canary), (1,), "|O"]))
@@ -173,7 +190,15 @@ def test_a_chunk_that_is_a_pickle_is_not_run(canary, tmp_path, monkeypatch):
         run(path)
     chunk = tmp_path / "runs.nc.partial" / "0000000000.npz"
     assert chunk.exists()
-    chunk.write_bytes(archive(table_A=pickled(canary), status=np.zeros(2, int), events=np.zeros(2), end=np.zeros(2), messages=np.array([])))
+    chunk.write_bytes(
+        archive(
+            table_A=pickled(canary),
+            status=np.zeros(2, int),
+            events=np.zeros(2),
+            end=np.zeros(2),
+            messages=np.array([]),
+        )
+    )
     with pytest.raises(ValueError, match="allow_pickle=False"):
         run(path)
     chunk.write_bytes(archive(x=np.ones(100))[:-60])

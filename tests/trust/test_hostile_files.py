@@ -19,7 +19,9 @@ from partita import crf, flows
 from tests.trust.families import FAMILIES, mlp
 
 REFUSED = (AttributeError, KeyError, OSError, TypeError, ValueError, zipfile.BadZipFile)
-SAVED = [family for family in FAMILIES if family.__name__ != "mixed_samples"]  # which is a model of Keras's own
+SAVED = [
+    family for family in FAMILIES if family.__name__ != "mixed_samples"
+]  # which is a model of Keras's own
 
 
 class Watch:
@@ -34,7 +36,11 @@ class Watch:
             return
         if event == "open" and not str(arguments[0]).endswith((".py", ".pyc", ".so")):
             Watch.seen.append(str(arguments[0]))
-        elif event.split(".")[0] in ("socket", "subprocess", "pickle", "urllib") or event in ("os.system", "os.exec", "os.fork"):
+        elif event.split(".")[0] in ("socket", "subprocess", "pickle", "urllib") or event in (
+            "os.system",
+            "os.exec",
+            "os.fork",
+        ):
             Watch.seen.append(event)
 
 
@@ -67,11 +73,36 @@ def hostile(canary):
     touch = {"args": ["touch", str(canary)]}
     return {
         "lambda": function,
-        "Lambda layer": {"module": "keras.layers", "class_name": "Lambda", "config": {"function": function}, "registered_name": None},
-        "function of Python": {"module": "os", "class_name": "function", "config": "system", "registered_name": "system"},
-        "class of Python": {"module": "subprocess", "class_name": "Popen", "config": touch, "registered_name": "Popen"},
-        "function of Keras": {"module": "keras.utils", "class_name": "function", "config": "get_file", "registered_name": "get_file"},
-        "unknown class": {"module": "nowhere", "class_name": "Nobody", "config": {}, "registered_name": "nowhere>Nobody"},
+        "Lambda layer": {
+            "module": "keras.layers",
+            "class_name": "Lambda",
+            "config": {"function": function},
+            "registered_name": None,
+        },
+        "function of Python": {
+            "module": "os",
+            "class_name": "function",
+            "config": "system",
+            "registered_name": "system",
+        },
+        "class of Python": {
+            "module": "subprocess",
+            "class_name": "Popen",
+            "config": touch,
+            "registered_name": "Popen",
+        },
+        "function of Keras": {
+            "module": "keras.utils",
+            "class_name": "function",
+            "config": "get_file",
+            "registered_name": "get_file",
+        },
+        "unknown class": {
+            "module": "nowhere",
+            "class_name": "Nobody",
+            "config": {},
+            "registered_name": "nowhere>Nobody",
+        },
         "path": str(canary),
         "address": "http://127.0.0.1:9/model.keras",
         "hub": "hf://nobody/model",
@@ -81,7 +112,13 @@ def hostile(canary):
 def parts(config, path=()):
     """The places of all layers, nets, laws and functions in a config; numbers' precision and initial values left out."""
     if isinstance(config, dict):
-        if path and "class_name" in config and path[-1] != "dtype" and not str(path[-1]).endswith("_initializer") and "kwargs" not in path:
+        if (
+            path
+            and "class_name" in config
+            and path[-1] != "dtype"
+            and not str(path[-1]).endswith("_initializer")
+            and "kwargs" not in path
+        ):
             yield path
         for key, value in config.items():
             yield from parts(value, (*path, key))
@@ -136,7 +173,9 @@ def test_no_part_of_a_config_is_run_or_followed(family, saved, tmp_path):
     keras.saving.deserialize_keras_object(copy.deepcopy(config))
     for place in places:
         for kind, harmful in hostile(canary).items():
-            said = refusal(keras.saving.deserialize_keras_object, replaced(config, place, harmful), safe_mode=True)
+            said = refusal(
+                keras.saving.deserialize_keras_object, replaced(config, place, harmful), safe_mode=True
+            )
             assert str(said or ""), (place, kind)
             assert not Watch.seen, (place, kind)
     assert not canary.exists()
@@ -154,7 +193,9 @@ def test_nothing_in_how_it_was_compiled_is_run_or_followed(family, saved, tmp_pa
     keras.saving.deserialize_keras_object(copy.deepcopy(config))
     for place in places:
         for kind, harmful in hostile(canary).items():
-            said = refusal(keras.saving.deserialize_keras_object, replaced(config, place, harmful), safe_mode=True)
+            said = refusal(
+                keras.saving.deserialize_keras_object, replaced(config, place, harmful), safe_mode=True
+            )
             assert said or isinstance(harmful, str), (place, kind)
             assert not Watch.seen, (place, kind)
     assert not canary.exists()
@@ -177,7 +218,11 @@ def with_arrays(change):
         path.write_bytes(content)
         with h5py.File(path, "r+") as file:
             arrays = {}
-            file.visititems(lambda name, item: arrays.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None)
+            file.visititems(
+                lambda name, item: (
+                    arrays.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None
+                )
+            )
             for array, shape in arrays.items():
                 del file[array]
                 file[array] = change(shape)
@@ -242,7 +287,13 @@ def test_a_command_says_in_one_line_why_it_refuses_a_file(name, commands, run, t
     part = "encoder" if name == "tag" else "bijection"
     for kind, harmful in hostile(tmp_path / "canary").items():
         bad = json.dumps(replaced(config, ("config", part), harmful)).encode()
-        err = said(rewritten(path, tmp_path / "bad.keras", lambda name, content, bad=bad: bad if name == "config.json" else content))
+        err = said(
+            rewritten(
+                path,
+                tmp_path / "bad.keras",
+                lambda name, content, bad=bad: bad if name == "config.json" else content,
+            )
+        )
         if kind in ("lambda", "Lambda layer"):
             assert "safe_mode" in err
         if kind in ("path", "address", "hub"):

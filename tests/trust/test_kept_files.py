@@ -1,7 +1,7 @@
 """Model files of an earlier day, written on JAX, give on every backend what they gave then: the format that README promises.
 
-`python -m tests.trust.test_kept_files` writes those that are not there. Where one has to be written anew, a file of a user's is no longer
-read: the changelog says so.
+`python -m tests.trust.test_kept_files` writes those that are not there. Where one has to be written anew, a
+file of a user's is no longer read: the changelog says so.
 """
 
 from pathlib import Path
@@ -14,7 +14,10 @@ from partita import variational
 from tests.trust import families
 
 KEPT = Path(__file__).parent / "kept"
-NAMES = [*(family.__name__ for family in families.FAMILIES if family is not families.mixed_samples), "mixture"]
+NAMES = [
+    *(family.__name__ for family in families.FAMILIES if family is not families.mixed_samples),
+    "mixture",
+]
 
 
 def answer(name: str, model: keras.Model, x: np.ndarray) -> np.ndarray:
@@ -28,7 +31,9 @@ def answer(name: str, model: keras.Model, x: np.ndarray) -> np.ndarray:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_kept_file_gives_the_same(name):
-    compiles = keras.backend.backend() != "torch"  # where a file from JAX, which says jit_compile=True, goes through torch.compile
+    compiles = (
+        keras.backend.backend() != "torch"
+    )  # where a file from JAX, which says jit_compile=True, goes through torch.compile
     model = keras.saving.load_model(KEPT / f"{name}.keras", compile=compiles)
     with np.load(KEPT / f"{name}.npz") as kept:
         np.testing.assert_allclose(answer(name, model, kept["x"]), kept["y"], rtol=1e-4, atol=1e-5)

@@ -20,7 +20,9 @@ from partita.reactions.kernels import generated
 
 TWICE = "from numba import njit\n\n@njit\ndef run(x):\n    return 2 * x\n"
 FALSE = "from numba import njit\n\n@njit\ndef run(x):\n    return 0 * x - 1\n"
-BY_ROOT = pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away")
+BY_ROOT = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files away"
+)
 NO_ROOT = pytest.mark.skipif(hasattr(os, "geteuid") and os.geteuid() == 0, reason="root can write everywhere")
 POSIX = pytest.mark.skipif(not hasattr(os, "geteuid"), reason="there are no owners of files on Windows")
 NOBODY = 65534
@@ -118,7 +120,9 @@ def plant_source(path, home):
     (home / f"{name}.py").write_text(f"import os\nos.mkdir({str(home.parent / 'canary')!r})\n" + FALSE)
     (home / "__pycache__").mkdir()
     for suffix in ("nbi", "1.nbc"):
-        (home / "__pycache__" / f"{name}.run-3.py311.{suffix}").write_bytes(pickle.dumps(Harm(home.parent / "canary")))
+        (home / "__pycache__" / f"{name}.run-3.py311.{suffix}").write_bytes(
+            pickle.dumps(Harm(home.parent / "canary"))
+        )
     path.unlink()
 
 
@@ -228,7 +232,8 @@ def test_a_folder_that_others_can_write_is_not_used(prepare, home):
     (home / path.name).write_bytes(harmful(home))
     forget()
     with pytest.warns(
-        UserWarning, match=r"kernel cache .*kernels belongs to another user, or others can write it.*PARTITA_CACHE"
+        UserWarning,
+        match=r"kernel cache .*kernels belongs to another user, or others can write it.*PARTITA_CACHE",
     ) as caught:
         answers = [function(21) for function in (generated.load(TWICE), generated.load(FALSE))]
     assert (answers, len(caught)) == ([42, -1], 1)
@@ -308,7 +313,12 @@ def test_keys_are_the_same_in_all_processes():
         "print(json.dumps([Cache(work).fingerprint for work in (sparse.kernel(), tau.kernel())]))"
     )
     found = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=os.environ | {"PYTHONHASHSEED": seed}).stdout
+        subprocess.run(
+            [sys.executable, "-c", code],
+            capture_output=True,
+            check=True,
+            env=os.environ | {"PYTHONHASHSEED": seed},
+        ).stdout
         for seed in ("1", "2")
     ]
     assert found[0] == found[1]
@@ -317,11 +327,16 @@ def test_keys_are_the_same_in_all_processes():
 
 def test_the_private_names_of_numba():
     function = numba.njit(lambda x: x)
-    assert all(hasattr(function._cache, name) for name in ("load_overload", "save_overload", "cache_path", "flush", "enable", "disable"))
+    assert all(
+        hasattr(function._cache, name)
+        for name in ("load_overload", "save_overload", "cache_path", "flush", "enable", "disable")
+    )
     function(1)
     [result] = function.overloads.values()
     context = result.target_context
-    assert CompileResult._rebuild(context, *pickle.loads(kernels.dumps(result._reduce()))).entry_point(21) == 21
+    assert (
+        CompileResult._rebuild(context, *pickle.loads(kernels.dumps(result._reduce()))).entry_point(21) == 21
+    )
 
 
 def test_without_the_private_names_nothing_is_kept(home, monkeypatch):
@@ -333,9 +348,12 @@ def test_without_the_private_names_nothing_is_kept(home, monkeypatch):
 def test_several_processes_at_once(home):
     code = (
         "from partita.reactions import Network, simulate; "
-        "print(simulate(Network.from_text('A = 9; A -> @ 1'), [0.0, 0.5], 3, seed=1, threads=1).A.values.tolist())"
+        "print(simulate(Network.from_text('A = 9; A -> @ 1'), [0.0, 0.5], 3, seed=1, "
+        "threads=1).A.values.tolist())"
     )
-    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)
+    ]
     said = {process.communicate()[0] for process in started}
     assert len(said) == 1
     assert json.loads(said.pop())[0][0] == 9

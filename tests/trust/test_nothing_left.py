@@ -77,7 +77,10 @@ def test_a_result_that_cannot_be_written(kind, suffix, tmp_path, monkeypatch):
     write = {".nc": "_write_netcdf", ".zarr": "_write_zarr"}[suffix]
     with monkeypatch.context() as context:
         context.setattr(journal, write, after(0, None, ERRORS[kind]))
-        with pytest.raises(KeyboardInterrupt if kind == "Ctrl-C" else OSError, match=None if kind == "Ctrl-C" else "the same call goes on"):
+        with pytest.raises(
+            KeyboardInterrupt if kind == "Ctrl-C" else OSError,
+            match=None if kind == "Ctrl-C" else "the same call goes on",
+        ):
             simulate(path)
     folder = tmp_path / f"runs{suffix}.partial"
     assert [found.name for found in sorted(folder.iterdir())][-2:] == ["README.txt", "call.json"]

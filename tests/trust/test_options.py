@@ -1,6 +1,7 @@
 """Any arguments: a command does its work or says in a few lines why not, and never shows a traceback.
 
-A few examples in the suite; `PARTITA_EXAMPLES=20000 python -m pytest tests/trust/test_options.py` draws that many, new ones at each call.
+A few examples in the suite; `PARTITA_EXAMPLES=20000 python -m pytest tests/trust/test_options.py` draws that
+many, new ones at each call.
 """
 
 import io
@@ -29,14 +30,18 @@ FILES = {
     "words.txt": "the cat sat\non the mat\nthe cat\n",
     "columns.txt": "in IN O\nParis NNP B-LOC\n\nso RB O\nRome NNP B-LOC\n",
     "broken.txt": "in O\nParis I-LOC\n\nso E-LOC\n",
-    "table.csv": "a,b,c,d\n" + "\n".join(",".join(f"{value:.3f}" for value in row) for row in np.random.default_rng(0).normal(size=(6, 4))),
+    "table.csv": "a,b,c,d\n"
+    + "\n".join(
+        ",".join(f"{value:.3f}" for value in row) for row in np.random.default_rng(0).normal(size=(6, 4))
+    ),
     "series.csv": "t,A,B\n0,5,0\n1,3,2\n2,2,3\n",
     "net.txt": "A = 5; k = 1; A -> B @ k",
     "empty.txt": "",
     "bytes.txt": b"\xff\xfe\x00\x1b[2J\n\x07",
 }
 
-# A command that works, quickly, and what may stand for each of its arguments besides the hostile values below.
+# A command that works, quickly, and what may stand for each of its arguments besides the hostile values
+# below.
 COMMANDS = {
     "simulate": ["simulate", "net.txt", "--until", "1", "--points", "2", "--trajectories", "3"],
     "embed": ["embed", "words.txt", "--out", "v.bin", "--dim", "2", "--min-count", "1", "--epochs", "1"],
@@ -46,16 +51,100 @@ COMMANDS = {
     "flow score": ["flow", "score", "flow.keras", "table.csv"],
     "fit": ["fit", "net.txt", "series.csv", "--starts", "1"],
     "flow fit": ["flow", "fit", "table.csv", "--out", "f.keras", "--width", "2", "--epochs", "1"],
-    "tag train": ["tag", "train", "columns.txt", "--scheme", "bio", "--out", "t.keras", "--width", "2", "--epochs", "1"],
+    "tag train": [
+        "tag",
+        "train",
+        "columns.txt",
+        "--scheme",
+        "bio",
+        "--out",
+        "t.keras",
+        "--width",
+        "2",
+        "--epochs",
+        "1",
+    ],
 }
 SLOW = ("fit", "flow fit", "tag train")  # compile for seconds where nothing is wrong
 
 HOSTILE = [
-    *["", " ", "-", "--", "-1", "0", "1", "2.5", "nan", "inf", "-inf", "1e-320", "1e308", "99999999999", "9" * 30, "0x10", "١"],
-    *["A=1", "A=", "=1", "A=nan", "A=1e99", "k=-1", "k=inf", "B", "A,B", "A,,A", "words", "characters", "word,shape", "t", "\x1b[2J"],
-    *["\u202e", "\ud800", "é" * 300, "a" * 5000, "bmes", "bio", "bioes", "nice", "glow", "cnn", "direct", "tau", "sparse", "lognormal"],
-    *["no.txt", "folder", "folder/x", "nowhere/x.csv", "x.nc", "x.zarr", "x.png", "x.npz", "x.json", "x.keras", "/dev/null", "/dev/full"],
-    *[*FILES, "tagger.keras", "flow.keras", "vae.keras", "-> A @ 1", "A -> B @ 1; B -> A @ 2", "A -> @ -1", "-> A @ 1e300", "A -> B @ k"],
+    *[
+        "",
+        " ",
+        "-",
+        "--",
+        "-1",
+        "0",
+        "1",
+        "2.5",
+        "nan",
+        "inf",
+        "-inf",
+        "1e-320",
+        "1e308",
+        "99999999999",
+        "9" * 30,
+        "0x10",
+        "١",
+    ],
+    *[
+        "A=1",
+        "A=",
+        "=1",
+        "A=nan",
+        "A=1e99",
+        "k=-1",
+        "k=inf",
+        "B",
+        "A,B",
+        "A,,A",
+        "words",
+        "characters",
+        "word,shape",
+        "t",
+        "\x1b[2J",
+    ],
+    *[
+        "\u202e",
+        "\ud800",
+        "é" * 300,
+        "a" * 5000,
+        "bmes",
+        "bio",
+        "bioes",
+        "nice",
+        "glow",
+        "cnn",
+        "direct",
+        "tau",
+        "sparse",
+        "lognormal",
+    ],
+    *[
+        "no.txt",
+        "folder",
+        "folder/x",
+        "nowhere/x.csv",
+        "x.nc",
+        "x.zarr",
+        "x.png",
+        "x.npz",
+        "x.json",
+        "x.keras",
+        "/dev/null",
+        "/dev/full",
+    ],
+    *[
+        *FILES,
+        "tagger.keras",
+        "flow.keras",
+        "vae.keras",
+        "-> A @ 1",
+        "A -> B @ 1; B -> A @ 2",
+        "A -> @ -1",
+        "-> A @ 1e300",
+        "A -> B @ k",
+    ],
 ]
 
 
@@ -84,8 +173,16 @@ def command_lines(draw):
     name = draw(st.sampled_from([name for name in COMMANDS for _ in range(1 if name in SLOW else 8)]))
     words = [*COMMANDS[name]]
     for _ in range(draw(st.integers(1, 3))):
-        value = draw(st.one_of(st.sampled_from(HOSTILE), st.text(max_size=8), st.floats().map(str), st.integers().map(str)))
-        places = [place for place, word in enumerate(words) if place >= 1 + name.count(" ") and not word.startswith("--")]
+        value = draw(
+            st.one_of(
+                st.sampled_from(HOSTILE), st.text(max_size=8), st.floats().map(str), st.integers().map(str)
+            )
+        )
+        places = [
+            place
+            for place, word in enumerate(words)
+            if place >= 1 + name.count(" ") and not word.startswith("--")
+        ]
         if draw(st.booleans()):
             words[draw(st.sampled_from(places))] = value
         else:
@@ -109,7 +206,10 @@ def in_time(words):
     if EXAMPLES is None:
         yield
         return
-    begun, before = time.monotonic(), signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have it ignored
+    begun, before = (
+        time.monotonic(),
+        signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # a shell may have it ignored
 
     def stop(*_):
         if time.monotonic() - begun > SECONDS - 1:
@@ -148,10 +248,27 @@ def end_of(words, monkeypatch):
 @example(["flow", "sample", "flow.keras", "--rows", "99999999999"])
 @example(["flow", "sample", "flow.keras", "--rows", "39287961", "--out", "x.npz"])
 @example(["flow", "fit", "table.csv", "--out", "f.keras", "--learning-rate", "nan"])
-@example(["embed", "words.txt", "--out", "\x07", "--dim", "2", "--min-count", "1", "--epochs", "1", "--near", "the"])
+@example(
+    [
+        "embed",
+        "words.txt",
+        "--out",
+        "\x07",
+        "--dim",
+        "2",
+        "--min-count",
+        "1",
+        "--epochs",
+        "1",
+        "--near",
+        "the",
+    ]
+)
 @example(["tag", "apply", "/dev/full", "columns.txt", "--out", "tagged.txt"])
 @example(["tag", "apply", "/dev/full", "columns.txt", "words.txt", "--out", "tagged"])
-@example(["embed", "words.txt", "--out", "v.bin", "--dim", "2", "--min-count", "1", "--learning-rate", "3.41e38"])
+@example(
+    ["embed", "words.txt", "--out", "v.bin", "--dim", "2", "--min-count", "1", "--learning-rate", "3.41e38"]
+)
 @example(["embed", "words.txt", "--out", "v.bin", "--dim", "99999999999", "--min-count", "1"])
 @example(["simulate", "net.txt", "--until", "1", "--points", "99999999999"])
 @example(["simulate", "net.txt", "--until", "1", "--points", "9999999", "--trajectories", "2"])

@@ -1,6 +1,7 @@
 """Any text, any bytes: a parser returns or raises `ValueError`, and nothing else.
 
-A few examples in the suite; `PARTITA_EXAMPLES=100000 python -m pytest tests/trust/test_parsers.py` draws that many, new ones at each call.
+A few examples in the suite; `PARTITA_EXAMPLES=100000 python -m pytest tests/trust/test_parsers.py` draws that
+many, new ones at each call.
 """
 
 import gzip
@@ -135,7 +136,9 @@ WORDS += [
     "((((",
     "inf",
 ]
-networks = st.one_of(st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join), edited(NETWORKS, WORDS), st.text(max_size=40))
+networks = st.one_of(
+    st.lists(st.sampled_from(WORDS), max_size=25).map(" ".join), edited(NETWORKS, WORDS), st.text(max_size=40)
+)
 
 
 @fuzz
@@ -212,7 +215,10 @@ CORPORA = [
 
 @fuzz
 @given(
-    bytes_like([*CORPORA, *map(gzip.compress, CORPORA)], [b"\xe3\x80\x80", b"\xc2\x85", b"\xe2\x80\xa8", b"\t", b"B-X"]),
+    bytes_like(
+        [*CORPORA, *map(gzip.compress, CORPORA)],
+        [b"\xe3\x80\x80", b"\xc2\x85", b"\xe2\x80\xa8", b"\t", b"B-X"],
+    ),
     st.sampled_from(["a.txt", "a.txt.gz"]),
 )
 def test_corpora(content, name):
@@ -259,7 +265,9 @@ ROWS = {
     "a.gz": [gzip.compress(b"\0\0\x08\2\0\0\0\2\0\0\0\3abcdef")],
 }
 rows = st.sampled_from([*ROWS]).flatmap(
-    lambda name: st.tuples(st.just(name), bytes_like(ROWS[name], [b"'<f8'", b"'|O'", b"(9999999999, 9)", b"{", b"\x0d\xff"]))
+    lambda name: st.tuples(
+        st.just(name), bytes_like(ROWS[name], [b"'<f8'", b"'|O'", b"(9999999999, 9)", b"{", b"\x0d\xff"])
+    )
 )
 
 
@@ -294,13 +302,22 @@ def test_tables_to_fit(content):
 
 numbers = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5))
 configs = st.recursive(
-    numbers, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)), max_leaves=9
+    numbers,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=5), inner, max_size=4)
+    ),
+    max_leaves=9,
 )
 LEXICON = Lexicon.fit(["ab"], [["b", "e"]], scheme="bmes", min_count=1).to_config()
 
 
 @fuzz
-@given(st.one_of(configs, st.tuples(st.sampled_from([*LEXICON]), configs).map(lambda pair: {**LEXICON, pair[0]: pair[1]})))
+@given(
+    st.one_of(
+        configs,
+        st.tuples(st.sampled_from([*LEXICON]), configs).map(lambda pair: {**LEXICON, pair[0]: pair[1]}),
+    )
+)
 def test_lexicons(config):
     lexicon = or_refused(Lexicon.from_config, config)
     if lexicon is not None:
@@ -309,5 +326,10 @@ def test_lexicons(config):
 
 @pytest.mark.parametrize("parse", [Network.from_text, lambda text: [*read_segmented(text.splitlines())]])
 def test_what_is_said_at_length_is_refused_or_read(parse):
-    for text in ("A" * 10**6, "(" * 10**5, "A -> B @ " + "1+" * 10**4 + "1", "A" + " + A" * 10**4 + " -> @ 1"):
+    for text in (
+        "A" * 10**6,
+        "(" * 10**5,
+        "A -> B @ " + "1+" * 10**4 + "1",
+        "A" + " + A" * 10**4 + " -> @ 1",
+    ):
         or_refused(parse, text)

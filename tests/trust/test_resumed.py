@@ -87,8 +87,12 @@ np.savez({out!r}, *[keras.ops.convert_to_numpy(v) for v in [*model.variables, *m
 def test_killed_and_resumed_it_ends_as_if_it_had_not_been(name, tmp_path):
     def train(folder, kill):
         out = str(tmp_path / f"{folder}.npz")
-        code = TRAINING.format(root=str(ROOT), model=MODELS[name], folder=str(tmp_path / folder), kill=int(kill), out=out)
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ}), out
+        code = TRAINING.format(
+            root=str(ROOT), model=MODELS[name], folder=str(tmp_path / folder), kill=int(kill), out=out
+        )
+        return subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=False, env={**os.environ}
+        ), out
 
     done, whole = train("whole", kill=False)
     assert done.returncode == 0, done.stderr

@@ -10,7 +10,9 @@ def test_it_reconstructs_and_its_latents_become_the_priors():
     """Points on a plane in four dimensions: distances of the latents' law from the prior's fall, and so do those of reconstructions."""
     rng = np.random.default_rng(0)
     x = (rng.uniform(-2, 2, size=(512, 2)) @ rng.normal(size=(2, 4))).astype("float32")
-    prior = variational.GaussianMixture(2).fit(rng.normal(size=(200, 2)) + np.where(np.arange(200) % 2, 3.0, -3.0)[:, None])
+    prior = variational.GaussianMixture(2).fit(
+        rng.normal(size=(200, 2)) + np.where(np.arange(200) % 2, 3.0, -3.0)[:, None]
+    )
     keras.utils.set_random_seed(0)
     model = aae(prior=prior, reconstruction=0.3)
     model.compile(keras.optimizers.Adam(5e-3, beta_1=0.5), keras.optimizers.Adam(5e-3, beta_1=0.5))
@@ -23,7 +25,9 @@ def test_it_reconstructs_and_its_latents_become_the_priors():
 
 
 def test_a_stochastic_encoder():
-    model = variational.AAE(mlp(8, 4, first=4), mlp(8, 4, first=2), mlp(8, 1), penalty=1.0, loss="relativistic")
+    model = variational.AAE(
+        mlp(8, 4, first=4), mlp(8, 4, first=2), mlp(8, 1), penalty=1.0, loss="relativistic"
+    )
     x = data(4)
     model.compile()
     model.fit(x, verbose=0)
@@ -53,10 +57,22 @@ def test_labels(tmp_path):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: variational.AAE(mlp(3, first=4), mlp(4, first=2), mlp(1)), r"encoder must end in \(None, 2\), or \(None, 4\)"),
-        (lambda: variational.AAE(mlp(2, first=4), mlp(5, first=2), mlp(1)), r"decoder must end in \(None, 4\), what the encoder takes"),
-        (lambda: variational.AAE(mlp(2, first=4), mlp(4, first=2), mlp(1, first=3)), r"discriminator must take \(batch, 2\)"),
-        (lambda: variational.AAE(mlp(2, first=4), mlp(4), mlp(1)), "decoder must know the shape of its input"),
+        (
+            lambda: variational.AAE(mlp(3, first=4), mlp(4, first=2), mlp(1)),
+            r"encoder must end in \(None, 2\), or \(None, 4\)",
+        ),
+        (
+            lambda: variational.AAE(mlp(2, first=4), mlp(5, first=2), mlp(1)),
+            r"decoder must end in \(None, 4\), what the encoder takes",
+        ),
+        (
+            lambda: variational.AAE(mlp(2, first=4), mlp(4, first=2), mlp(1, first=3)),
+            r"discriminator must take \(batch, 2\)",
+        ),
+        (
+            lambda: variational.AAE(mlp(2, first=4), mlp(4), mlp(1)),
+            "decoder must know the shape of its input",
+        ),
         (lambda: aae(reconstruction=-1.0), "reconstruction and penalty must be 0 or more, got -1.0"),
     ],
 )

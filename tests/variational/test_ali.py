@@ -15,7 +15,11 @@ def test_the_forms_differ_for_the_encoder_alone():
         z_part = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")(inputs[1])
         keras.utils.set_random_seed(0)
         model = variational.ALI(
-            mlp(2, first=4), mlp(4, first=2), keras.Model(inputs, keras.layers.Add()([x_part, z_part])), form=form, seed=0
+            mlp(2, first=4),
+            mlp(4, first=2),
+            keras.Model(inputs, keras.layers.Add()([x_part, z_part])),
+            form=form,
+            seed=0,
         )
         model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.0))
         x = data(4)
@@ -27,7 +31,9 @@ def test_the_forms_differ_for_the_encoder_alone():
 
 
 def test_stochastic_nets_inertia_and_a_penalty():
-    model = variational.ALI(mlp(8, 4, first=4), mlp(8, 8, first=2), pair(4, 2), inertia=0.5, penalty=0.5, seed=0)
+    model = variational.ALI(
+        mlp(8, 4, first=4), mlp(8, 8, first=2), pair(4, 2), inertia=0.5, penalty=0.5, seed=0
+    )
     x = data(4)
     model.compile()
     assert np.isfinite([*model.fit(x, verbose=0).history.values()]).all()
@@ -44,8 +50,14 @@ def test_stochastic_nets_inertia_and_a_penalty():
     [
         (lambda: ali(form="both"), "form must be one of article, swap, got 'both'"),
         (lambda: ali(inertia=1.0, generator_steps=1), "generator_steps must be at least 2 with inertia"),
-        (lambda: variational.ALI(mlp(2, first=4), mlp(4, first=2), pair(4, 3)), r"discriminator must take \(batch, 4\) and \(batch, 2\)"),
-        (lambda: variational.ALI(mlp(2, first=4), mlp(5, first=2), pair(4, 2)), r"generator must end in \(None, 4\), or \(None, 8\)"),
+        (
+            lambda: variational.ALI(mlp(2, first=4), mlp(4, first=2), pair(4, 3)),
+            r"discriminator must take \(batch, 4\) and \(batch, 2\)",
+        ),
+        (
+            lambda: variational.ALI(mlp(2, first=4), mlp(5, first=2), pair(4, 2)),
+            r"generator must end in \(None, 4\), or \(None, 8\)",
+        ),
         (lambda: variational.ALI(pair(4, 2), mlp(4, first=2), pair(4, 2)), "must take one input each"),
     ],
 )

@@ -84,10 +84,16 @@ def test_a_row_that_is_not_finite_is_refused_before_the_first_step(name, door, b
     model, columns = ready(name)
     before = model.get_weights()
     options = {"steps_per_epoch": 4} if door == "generator" else {}
-    message = r"^x must (be|hold) finite" if door in AT_ONCE else r"^batch 0 of the data: x must (be|hold) finite"
+    message = (
+        r"^x must (be|hold) finite" if door in AT_ONCE else r"^batch 0 of the data: x must (be|hold) finite"
+    )
     with pytest.raises(ValueError, match=message):
         model.fit(
-            DOORS[door](rows(columns, bad, row=8)), batch_size=BATCH if door in AT_ONCE else None, shuffle=False, verbose=0, **options
+            DOORS[door](rows(columns, bad, row=8)),
+            batch_size=BATCH if door in AT_ONCE else None,
+            shuffle=False,
+            verbose=0,
+            **options,
         )
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
@@ -97,7 +103,12 @@ def test_a_batch_that_is_not_finite_is_refused_by_its_number(door):
     model, columns = ready("VAE")
     before = model.get_weights()
     with pytest.raises(ValueError, match=r"^batch 2 of the data: x must (be|hold) finite"):
-        model.fit(DOORS[door](rows(columns, np.nan)), shuffle=False, verbose=0, steps_per_epoch=4 if door == "generator" else None)
+        model.fit(
+            DOORS[door](rows(columns, np.nan)),
+            shuffle=False,
+            verbose=0,
+            steps_per_epoch=4 if door == "generator" else None,
+        )
     after = model.get_weights()
     assert all(np.isfinite(weight).all() for weight in after)
     assert not np.array_equal(before[0], after[0])  # the batches before it count
@@ -123,7 +134,9 @@ def test_good_data_go_through_as_before(name, door):
     )
     assert seen == [0, 1, 2, 3] * 2
     if door != "generator":
-        assert all(np.isfinite([*model.evaluate(DOORS[door](rows(columns)), verbose=0, return_dict=True).values()]))
+        assert all(
+            np.isfinite([*model.evaluate(DOORS[door](rows(columns)), verbose=0, return_dict=True).values()])
+        )
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -136,7 +149,12 @@ def test_validation_data_and_evaluate_refuse_them_too(name, door):
         model.fit(rows(columns), validation_data=(bad,) if door in AT_ONCE else bad, verbose=0, **options)
     bad = DOORS[door](rows(columns, -np.inf))
     with pytest.raises(ValueError, match=r"x must (be|hold) finite"):
-        model.evaluate(bad, batch_size=BATCH if door in AT_ONCE else None, verbose=0, steps=4 if door == "generator" else None)
+        model.evaluate(
+            bad,
+            batch_size=BATCH if door in AT_ONCE else None,
+            verbose=0,
+            steps=4 if door == "generator" else None,
+        )
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
     assert np.isfinite(model.evaluate(rows(columns), verbose=0, return_dict=True)["loss"])
 
@@ -152,7 +170,10 @@ def test_single_steps_refuse_them(name):
 
 @pytest.mark.parametrize(
     "make",
-    [lambda: variational.VAE(pair(4, 2, outputs=4), pair(2, 2, outputs=4)), lambda: variational.GAN(pair(2, 2, outputs=4), pair(4, 2))],
+    [
+        lambda: variational.VAE(pair(4, 2, outputs=4), pair(2, 2, outputs=4)),
+        lambda: variational.GAN(pair(2, 2, outputs=4), pair(4, 2)),
+    ],
     ids=["VAE", "GAN"],
 )
 def test_conditions_are_looked_at(make):
@@ -163,10 +184,14 @@ def test_conditions_are_looked_at(make):
         model.fit([data(4), condition], verbose=0)
     with pytest.raises(ValueError, match=r"^validation_data: condition must be finite"):
         model.fit([data(4), data(2)], validation_data=([data(4), condition],), verbose=0)
-    with pytest.raises(ValueError, match=r"validation_data takes neither targets .* validation_data=\(\[x, condition\],\)"):
+    with pytest.raises(
+        ValueError, match=r"validation_data takes neither targets .* validation_data=\(\[x, condition\],\)"
+    ):
         model.fit([data(4), data(2)], validation_data=(data(4), condition), verbose=0)
     with pytest.raises(ValueError, match="batch 1 of the data: condition must be finite"):
-        model.fit((([data(4), part],) for part in (data(2), condition)), steps_per_epoch=2, shuffle=False, verbose=0)
+        model.fit(
+            (([data(4), part],) for part in (data(2), condition)), steps_per_epoch=2, shuffle=False, verbose=0
+        )
 
 
 class NoPrior:
@@ -185,7 +210,9 @@ class NoPrior:
 def test_a_prior_that_draws_nan_is_refused(make):
     model = make(prior=NoPrior())
     model.compile(run_eagerly=True)
-    with pytest.raises(ValueError, match="latents from the prior must be finite: expected numbers, got nan at index"):
+    with pytest.raises(
+        ValueError, match="latents from the prior must be finite: expected numbers, got nan at index"
+    ):
         model.fit(data(4), verbose=0)
     with pytest.raises(ValueError, match="latents from the prior must be finite"):
         model.sample(5)
@@ -208,7 +235,9 @@ def test_numbers_outside_of_a_likelihood_are_found_in_every_batch(door):
     model = vae(likelihood="bernoulli")
     model.compile("adam", run_eagerly=True)
     with pytest.raises(ValueError, match="batch 2 of the data: x must hold numbers from 0 to 1"):
-        model.fit(DOORS[door](x), shuffle=False, verbose=0, steps_per_epoch=4 if door == "generator" else None)
+        model.fit(
+            DOORS[door](x), shuffle=False, verbose=0, steps_per_epoch=4 if door == "generator" else None
+        )
 
 
 NAN = np.array([[0.5, np.nan, 0.25]], "float32")
@@ -226,14 +255,18 @@ LIKELIHOODS = {
 def nan_in(function, *arrays):
     """Whether NaN comes out, eagerly and compiled."""
     tensors = [ops.convert_to_tensor(array) for array in arrays]
-    return {bool(np.isnan(ops.convert_to_numpy(call(*tensors))).any()) for call in (function, compiled(function))}
+    return {
+        bool(np.isnan(ops.convert_to_numpy(call(*tensors))).any()) for call in (function, compiled(function))
+    }
 
 
 @pytest.mark.parametrize("name", LIKELIHOODS)
 def test_nan_goes_through_a_likelihood(name):
     likelihood = LIKELIHOODS[name]()
     good, bad = ([array] if likelihood.numbers == 1 else [array, GOOD] for array in (GOOD, NAN))
-    good, bad, scale = (np.concatenate(parts, axis=-1) for parts in (good, bad, [GOOD, NAN][: likelihood.numbers]))
+    good, bad, scale = (
+        np.concatenate(parts, axis=-1) for parts in (good, bad, [GOOD, NAN][: likelihood.numbers])
+    )
 
     def log_prob(x, output):
         return likelihood.log_prob(likelihood.prepare(x, 1), output)
@@ -275,7 +308,9 @@ def test_measures_refuse_samples_that_are_not_finite():
     toy = variational.ring()
     samples = toy.sample(100, seed=0)
     samples[7, 1] = np.nan
-    with pytest.raises(ValueError, match=r"samples must be finite: expected numbers, got nan at index \(7, 1\)"):
+    with pytest.raises(
+        ValueError, match=r"samples must be finite: expected numbers, got nan at index \(7, 1\)"
+    ):
         toy.coverage(samples)
     with pytest.raises(ValueError, match="y must be finite"):
         variational.mmd(toy.sample(10, seed=0), samples)
@@ -287,11 +322,18 @@ def test_measures_refuse_samples_that_are_not_finite():
 def test_a_mixture_takes_nan_as_missing_and_refuses_infinity(door):
     x = np.random.default_rng(0).normal(size=(50, 2))
     x[::7, 1] = np.nan
-    make = {"array": lambda x: x, "list": lambda x: x.tolist(), "table": frame, "masked": np.ma.masked_invalid}[door]
+    make = {
+        "array": lambda x: x,
+        "list": lambda x: x.tolist(),
+        "table": frame,
+        "masked": np.ma.masked_invalid,
+    }[door]
     means = variational.GaussianMixture(1).fit(make(x)).means
     np.testing.assert_allclose(means[0, 0], x[:, 0].mean(), rtol=1e-6)
     np.testing.assert_allclose(means, variational.GaussianMixture(1).fit(x).means)
     if door != "masked":
         x[3, 0] = np.inf
-        with pytest.raises(ValueError, match=r"x must be finite: expected numbers, got inf at index \(3, 0\)"):
+        with pytest.raises(
+            ValueError, match=r"x must be finite: expected numbers, got inf at index \(3, 0\)"
+        ):
             variational.GaussianMixture(1).fit(make(x))

@@ -18,8 +18,16 @@ def softplus(x):
 @pytest.mark.parametrize(
     ("name", "discriminator", "generator"),
     [
-        ("non-saturating", lambda r, f: softplus(-r).mean() + softplus(f).mean(), lambda r, f: softplus(-f).mean()),
-        ("hinge", lambda r, f: np.maximum(1 - r, 0).mean() + np.maximum(1 + f, 0).mean(), lambda r, f: -f.mean()),
+        (
+            "non-saturating",
+            lambda r, f: softplus(-r).mean() + softplus(f).mean(),
+            lambda r, f: softplus(-f).mean(),
+        ),
+        (
+            "hinge",
+            lambda r, f: np.maximum(1 - r, 0).mean() + np.maximum(1 + f, 0).mean(),
+            lambda r, f: -f.mean(),
+        ),
         ("wasserstein", lambda r, f: f.mean() - r.mean(), lambda r, f: -f.mean()),
         ("relativistic", lambda r, f: softplus(f - r).mean(), lambda r, f: softplus(r - f).mean()),
     ],
@@ -42,11 +50,15 @@ def test_gradients_of_the_score():
     x = data(3)
     slope = np.array([[1.0], [2.0], [-2.0]], "float32")
     found = gradient_norms(lambda x: ops.tanh(ops.matmul(x, slope)), ops.convert_to_tensor(x))
-    np.testing.assert_allclose(ops.convert_to_numpy(found), 9 * (1 - np.tanh(x @ slope)[:, 0] ** 2) ** 2, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), 9 * (1 - np.tanh(x @ slope)[:, 0] ** 2) ** 2, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_the_first_step_of_a_round_does_not_feel_inertia():
-    with pytest.raises(ValueError, match=r"generator_steps must be at least 2 with inertia, got 1: .* no gradient"):
+    with pytest.raises(
+        ValueError, match=r"generator_steps must be at least 2 with inertia, got 1: .* no gradient"
+    ):
         gan(inertia=0.1, generator_steps=1)
     assert gan().players["generator"].steps == 1
     assert gan(inertia=0.1).players["generator"].steps >= 2
@@ -82,7 +94,9 @@ def test_draws_have_seeds_and_any_prior():
 
 def test_images_go_through():
     layers = keras.layers
-    generator = keras.Sequential([keras.Input((4,)), layers.Dense(16), layers.Reshape((4, 4, 1)), layers.Conv2D(1, 3, padding="same")])
+    generator = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(16), layers.Reshape((4, 4, 1)), layers.Conv2D(1, 3, padding="same")]
+    )
     discriminator = keras.Sequential([layers.Conv2D(2, 3, strides=2), layers.Flatten(), layers.Dense(1)])
     model = variational.GAN(generator, discriminator, penalty=1.0, inertia=0.1)
     model.compile()
@@ -111,13 +125,22 @@ def test_a_condition_says_what_to_generate():
             lambda: variational.GAN(mlp(4, 2, first=3), mlp(4, 1, first=5)),
             r"discriminator must take \(batch, 2\), got a net that takes \(batch, 5\)",
         ),
-        (lambda: variational.GAN(mlp(4, 2, first=3), mlp(4, 3)), r"discriminator must end in one score, \(batch, 1\), got \(batch, 3\)"),
+        (
+            lambda: variational.GAN(mlp(4, 2, first=3), mlp(4, 3)),
+            r"discriminator must end in one score, \(batch, 1\), got \(batch, 3\)",
+        ),
         (
             lambda: variational.GAN(mlp(4, 2, first=3), keras.Sequential([keras.layers.Dense(1, "sigmoid")])),
             "without activation, got sigmoid",
         ),
-        (lambda: variational.GAN(mlp(4, 2, first=3), lambda x: x), "discriminator must be a Keras model or layer"),
-        (lambda: gan(loss="least squares"), "loss must be one of non-saturating, hinge, wasserstein, relativistic, got 'least squares'"),
+        (
+            lambda: variational.GAN(mlp(4, 2, first=3), lambda x: x),
+            "discriminator must be a Keras model or layer",
+        ),
+        (
+            lambda: gan(loss="least squares"),
+            "loss must be one of non-saturating, hinge, wasserstein, relativistic, got 'least squares'",
+        ),
         (lambda: gan(inertia=-1.0), "inertia must be 0 or more, got -1.0"),
     ],
 )

@@ -10,9 +10,13 @@ def test_kl_is_the_integral():
     mean, variance = 0.7, 0.3
     left, right = stats.norm(mean, variance**0.5), stats.norm(-0.2, 1.4**0.5)
     wanted = integrate.quad(lambda x: left.pdf(x) * (left.logpdf(x) - right.logpdf(x)), -8, 8)[0]
-    found = variational.kl_between(*(np.array([value], "float32") for value in (mean, np.log(variance), -0.2, np.log(1.4))))
+    found = variational.kl_between(
+        *(np.array([value], "float32") for value in (mean, np.log(variance), -0.2, np.log(1.4)))
+    )
     np.testing.assert_allclose(ops.convert_to_numpy(found), [wanted], rtol=1e-5)
-    standard = variational.kl_between(*(np.array([value], "float32") for value in (mean, np.log(variance), 0.0, 0.0)))
+    standard = variational.kl_between(
+        *(np.array([value], "float32") for value in (mean, np.log(variance), 0.0, 0.0))
+    )
     closed = variational.kl_to_standard(np.array([mean], "float32"), np.log(np.array([variance], "float32")))
     np.testing.assert_allclose(ops.convert_to_numpy(closed), ops.convert_to_numpy(standard), rtol=1e-5)
 
@@ -25,7 +29,11 @@ def test_log_prob_is_scipys():
 
 def test_draws_have_the_moments():
     """10,000 draws: each bound is five standard errors wide, a false alarm in about 10⁻⁶."""
-    z = ops.convert_to_numpy(variational.reparameterize(np.full(10_000, 2.0, "float32"), np.full(10_000, np.log(9.0), "float32"), seed=1))
+    z = ops.convert_to_numpy(
+        variational.reparameterize(
+            np.full(10_000, 2.0, "float32"), np.full(10_000, np.log(9.0), "float32"), seed=1
+        )
+    )
     assert abs(z.mean() - 2) < 5 * 3 / 100
     assert abs(z.std() - 3) < 5 * 3 / np.sqrt(20_000)
 
@@ -42,11 +50,17 @@ def test_standard_normal_is_a_prior():
     prior = variational.StandardNormal(3)
     z = prior.sample(5, seed=2)
     np.testing.assert_array_equal(z, prior.sample(5, seed=2))
-    np.testing.assert_allclose(ops.convert_to_numpy(prior.log_prob(ops.convert_to_tensor(z))), stats.norm.logpdf(z).sum(axis=1), rtol=1e-5)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(prior.log_prob(ops.convert_to_tensor(z))),
+        stats.norm.logpdf(z).sum(axis=1),
+        rtol=1e-5,
+    )
     assert variational.StandardNormal.from_config(prior.get_config()).size == 3
 
 
 def test_log_variances_cannot_overflow():
     _, log_variance = variational.split_gaussian(np.array([[0.0, 1e30]], "float32"))
     assert np.isfinite(np.exp(ops.convert_to_numpy(log_variance))).all()
-    assert float(ops.max(variational.kl_to_standard(ops.zeros((1, 1)), log_variance))) == pytest.approx(0.5 * (np.exp(20) - 21), rel=1e-4)
+    assert float(ops.max(variational.kl_to_standard(ops.zeros((1, 1)), log_variance))) == pytest.approx(
+        0.5 * (np.exp(20) - 21), rel=1e-4
+    )

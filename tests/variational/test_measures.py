@@ -50,9 +50,15 @@ def test_mmd_tells_laws_apart():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: variational.mode_coverage(np.zeros((3, 2)), np.zeros((3, 1)), 1.0), r"got the shapes \(3, 2\) and \(3, 1\)"),
+        (
+            lambda: variational.mode_coverage(np.zeros((3, 2)), np.zeros((3, 1)), 1.0),
+            r"got the shapes \(3, 2\) and \(3, 1\)",
+        ),
         (lambda: variational.mode_coverage(np.zeros((0, 2)), np.zeros((3, 2)), 1.0), "samples"),
-        (lambda: variational.mode_coverage(np.zeros((3, 2)), np.zeros((3, 2)), 0.0), "sd and within must be above 0"),
+        (
+            lambda: variational.mode_coverage(np.zeros((3, 2)), np.zeros((3, 2)), 0.0),
+            "sd and within must be above 0",
+        ),
         (lambda: variational.mmd(np.zeros((1, 2)), np.zeros((3, 2))), "two rows"),
         (lambda: variational.mmd(np.zeros((2, 2)), np.full((3, 2), np.nan)), "must be finite"),
         (lambda: variational.mmd(np.zeros((2, 2)), np.zeros((3, 2)), -1.0), "bandwidth must be above 0"),

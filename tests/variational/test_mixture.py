@@ -49,7 +49,9 @@ def test_agrees_with_scikit_learn_from_the_same_start(form):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it has not converged
         peer.fit(x)
-    ours = GaussianMixture(3, form, floor=1e-12).fit(x, initial=(proportions, means, covariances), max_steps=20, tol=-1, batch_size=256)
+    ours = GaussianMixture(3, form, floor=1e-12).fit(
+        x, initial=(proportions, means, covariances), max_steps=20, tol=-1, batch_size=256
+    )
     np.testing.assert_allclose(ours.means, peer.means_, rtol=1e-8)
     np.testing.assert_allclose(ours.covariances, peer.covariances_, rtol=1e-6)
     np.testing.assert_allclose(ours.proportions, peer.weights_, rtol=1e-6)
@@ -107,7 +109,10 @@ def test_the_density_of_what_was_seen():
     found = mixture.log_prob(np.array([[0.4, np.nan], [np.nan, 0.2], [np.nan, np.nan], [0.4, 0.2]]))
     first = 0.3 * stats.norm(0, 1).pdf(0.4) + 0.7 * stats.norm(2, 0.5**0.5).pdf(0.4)
     second = 0.3 * stats.norm(1, 2**0.5).pdf(0.2) + 0.7 * stats.norm(-1, 1).pdf(0.2)
-    laws = [stats.multivariate_normal(mean, cov) for mean, cov in zip(mixture.means, mixture.covariances, strict=True)]
+    laws = [
+        stats.multivariate_normal(mean, cov)
+        for mean, cov in zip(mixture.means, mixture.covariances, strict=True)
+    ]
     both = sum(p * law.pdf([0.4, 0.2]) for p, law in zip(mixture.proportions, laws, strict=True))
     np.testing.assert_allclose(found, np.log([first, second, 1.0, both]), rtol=1e-10, atol=1e-12)
 
@@ -137,7 +142,12 @@ def test_the_best_of_several_starts_is_kept():
 
 @pytest.mark.parametrize(
     ("options", "converged"),
-    [({}, True), ({"max_steps": 2, "tol": 1e-9}, False), ({"max_steps": 1}, False), ({"starts": 2, "max_steps": 2, "tol": 1e-9}, False)],
+    [
+        ({}, True),
+        ({"max_steps": 2, "tol": 1e-9}, False),
+        ({"max_steps": 1}, False),
+        ({"starts": 2, "max_steps": 2, "tol": 1e-9}, False),
+    ],
 )
 def test_it_says_whether_it_has_converged(options, converged):
     """Overlapping clusters, which two steps do not part."""
@@ -160,12 +170,16 @@ def test_draws_follow_the_mixture():
     x = mixture.sample(5000, seed=5)[:, 0]
 
     def distribution(value):
-        laws = [stats.norm(m, v**0.5) for m, v in zip(mixture.means[:, 0], mixture.covariances[:, 0], strict=True)]
+        laws = [
+            stats.norm(m, v**0.5) for m, v in zip(mixture.means[:, 0], mixture.covariances[:, 0], strict=True)
+        ]
         return sum(p * law.cdf(value) for p, law in zip(mixture.proportions, laws, strict=True))
 
     assert stats.kstest(x, distribution).pvalue > 1e-4
     only = mixture.sample(2000, seed=0, components=np.ones(2000, int))
-    np.testing.assert_allclose(only.mean(axis=0), mixture.means[1], atol=6 * np.sqrt(mixture.covariances[1].max() / 2000))
+    np.testing.assert_allclose(
+        only.mean(axis=0), mixture.means[1], atol=6 * np.sqrt(mixture.covariances[1].max() / 2000)
+    )
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -190,19 +204,49 @@ def test_tensors_get_tensors():
     ("make", "words"),
     [
         (lambda: GaussianMixture(0), "num_components must be at least 1, got 0"),
-        (lambda: GaussianMixture(2, "round"), "covariance must be one of full, diagonal, tied, spherical, got 'round'"),
+        (
+            lambda: GaussianMixture(2, "round"),
+            "covariance must be one of full, diagonal, tied, spherical, got 'round'",
+        ),
         (lambda: GaussianMixture(2, floor=0), "floor must be above 0"),
-        (lambda: GaussianMixture(5).fit(np.zeros((3, 2))), "x must have at least 5 rows, one for each component, got 3"),
-        (lambda: GaussianMixture(1).fit(np.array([[np.inf], [0.0]])), r"x must be finite: expected numbers, got inf at index \(0, 0\)"),
-        (lambda: GaussianMixture(1).fit(np.array([[np.nan, 1.0], [np.nan, 2.0]])), "something seen in each column"),
+        (
+            lambda: GaussianMixture(5).fit(np.zeros((3, 2))),
+            "x must have at least 5 rows, one for each component, got 3",
+        ),
+        (
+            lambda: GaussianMixture(1).fit(np.array([[np.inf], [0.0]])),
+            r"x must be finite: expected numbers, got inf at index \(0, 0\)",
+        ),
+        (
+            lambda: GaussianMixture(1).fit(np.array([[np.nan, 1.0], [np.nan, 2.0]])),
+            "something seen in each column",
+        ),
         (lambda: GaussianMixture(1).fit(np.zeros(3)), "got the shape"),
-        (lambda: GaussianMixture(1).fit(np.zeros((3, 1)), starts=0), "starts and batch_size must be at least 1"),
-        (lambda: GaussianMixture(1).fit(np.zeros((3, 1)), initial=([1.0], [[0.0, 1.0]], [[[1.0]]])), "initial must be finite proportions"),
-        (lambda: GaussianMixture(1).fit(np.zeros((3, 1)), initial=([0.5], [[0.0]], [[[1.0]]])), "add up to 1"),
-        (lambda: GaussianMixture(1).fit(np.zeros((3, 1)), initial=([1.0], [[0.0]], [[[-1.0]]])), "positive definite"),
+        (
+            lambda: GaussianMixture(1).fit(np.zeros((3, 1)), starts=0),
+            "starts and batch_size must be at least 1",
+        ),
+        (
+            lambda: GaussianMixture(1).fit(np.zeros((3, 1)), initial=([1.0], [[0.0, 1.0]], [[[1.0]]])),
+            "initial must be finite proportions",
+        ),
+        (
+            lambda: GaussianMixture(1).fit(np.zeros((3, 1)), initial=([0.5], [[0.0]], [[[1.0]]])),
+            "add up to 1",
+        ),
+        (
+            lambda: GaussianMixture(1).fit(np.zeros((3, 1)), initial=([1.0], [[0.0]], [[[-1.0]]])),
+            "positive definite",
+        ),
         (lambda: GaussianMixture(1).log_prob(np.zeros((1, 1))), "knows no components yet: fit it"),
-        (lambda: GaussianMixture(1).fit(np.zeros((3, 1))).log_prob(np.zeros((1, 2))), r"x must be \(rows, 1\), got the shape"),
-        (lambda: GaussianMixture(1).fit(np.zeros((3, 1))).sample(2, components=[0, 1]), "components must be 2 numbers from 0 to 0"),
+        (
+            lambda: GaussianMixture(1).fit(np.zeros((3, 1))).log_prob(np.zeros((1, 2))),
+            r"x must be \(rows, 1\), got the shape",
+        ),
+        (
+            lambda: GaussianMixture(1).fit(np.zeros((3, 1))).sample(2, components=[0, 1]),
+            "components must be 2 numbers from 0 to 0",
+        ),
     ],
 )
 def test_what_does_not_fit_is_named(make, words):

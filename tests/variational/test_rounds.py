@@ -29,7 +29,10 @@ def test_saved_it_goes_on_as_if_it_had_not_stopped(make, tmp_path):
     model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
     assert same(weights(model), weights(again))
-    assert (type(again.generator_optimizer).__name__, type(again.discriminator_optimizer).__name__) == ("Adam", "SGD")
+    assert (type(again.generator_optimizer).__name__, type(again.discriminator_optimizer).__name__) == (
+        "Adam",
+        "SGD",
+    )
     for one in (model, again):
         one.fit(x, batch_size=32, verbose=0, shuffle=False)
     assert same(weights(model), weights(again))
@@ -53,7 +56,14 @@ def test_a_backup_resumes_to_the_same_weights(tmp_path):
     backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
     with pytest.raises(KeyboardInterrupt):
         broken.fit(x, batch_size=32, epochs=3, verbose=0, shuffle=False, callbacks=[Interrupt(), backup])
-    resumed.fit(x, batch_size=32, epochs=3, verbose=0, shuffle=False, callbacks=keras.callbacks.BackupAndRestore(tmp_path / "backup"))
+    resumed.fit(
+        x,
+        batch_size=32,
+        epochs=3,
+        verbose=0,
+        shuffle=False,
+        callbacks=keras.callbacks.BackupAndRestore(tmp_path / "backup"),
+    )
     assert same(weights(whole), weights(resumed))
 
 
@@ -61,7 +71,10 @@ def test_a_round_is_the_discriminators_steps_then_the_generators():
     model = gan(discriminator_steps=3, generator_steps=2)
     model.compile()
     model.fit(data(2), batch_size=32, epochs=2, verbose=0)
-    counts = [int(ops.convert_to_numpy(o.iterations)) for o in (model.discriminator_optimizer, model.generator_optimizer)]
+    counts = [
+        int(ops.convert_to_numpy(o.iterations))
+        for o in (model.discriminator_optimizer, model.generator_optimizer)
+    ]
     assert counts == [12, 8]  # 4 rounds
 
 
@@ -85,8 +98,12 @@ def test_a_step_is_the_gradient_of_the_loss():
         def call(self, z):
             return 0.0 * z + self.shift
 
-    discriminator = keras.Sequential([keras.layers.Dense(1, use_bias=False, kernel_initializer=keras.initializers.Constant(slope))])
-    model = variational.GAN(keras.Sequential([keras.Input((1,)), Shift()]), discriminator, inertia=2.0, generator_steps=2)
+    discriminator = keras.Sequential(
+        [keras.layers.Dense(1, use_bias=False, kernel_initializer=keras.initializers.Constant(slope))]
+    )
+    model = variational.GAN(
+        keras.Sequential([keras.Input((1,)), Shift()]), discriminator, inertia=2.0, generator_steps=2
+    )
     model.compile(keras.optimizers.SGD(0.1), keras.optimizers.SGD(0.2))
     x = data(1, 16)
     model.fit(x, batch_size=16, verbose=0)
@@ -139,7 +156,10 @@ def test_mixed_precision_scales_each_loss(tmp_path):
         again = keras.saving.load_model(tmp_path / "model.keras")
         assert not isinstance(again.generator_optimizer, keras.optimizers.LossScaleOptimizer)
         for optimizer in ("generator_optimizer", "discriminator_optimizer"):
-            moments = [[ops.convert_to_numpy(value) for value in getattr(one, optimizer).variables] for one in (model, again)]
+            moments = [
+                [ops.convert_to_numpy(value) for value in getattr(one, optimizer).variables]
+                for one in (model, again)
+            ]
             assert same(*moments)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -160,16 +180,24 @@ def test_several_rounds_in_one_execution_are_the_same_rounds():
 
 def test_normalisation_and_dropout_and_penalties_of_weights():
     layers = keras.layers
-    generator = keras.Sequential([keras.Input((2,)), layers.Dense(8), layers.BatchNormalization(), layers.Dense(2)])
+    generator = keras.Sequential(
+        [keras.Input((2,)), layers.Dense(8), layers.BatchNormalization(), layers.Dense(2)]
+    )
     discriminator = keras.Sequential(
-        [layers.Dense(8, kernel_regularizer=keras.regularizers.L2(10.0)), layers.Dropout(0.5), layers.Dense(1)]
+        [
+            layers.Dense(8, kernel_regularizer=keras.regularizers.L2(10.0)),
+            layers.Dropout(0.5),
+            layers.Dense(1),
+        ]
     )
     model = variational.GAN(generator, discriminator, inertia=0.5, penalty=1.0)
     model.compile("adam", keras.optimizers.SGD(0.01))
     size = np.abs(weights(discriminator)[0]).sum()
     model.fit(data(2), batch_size=16, epochs=3, verbose=0)
     assert np.abs(weights(discriminator)[0]).sum() < 0.5 * size
-    moving_mean = next(ops.convert_to_numpy(weight) for weight in generator.weights if "moving_mean" in weight.path)
+    moving_mean = next(
+        ops.convert_to_numpy(weight) for weight in generator.weights if "moving_mean" in weight.path
+    )
     assert np.abs(moving_mean).max() > 0
 
 
@@ -184,8 +212,14 @@ def test_the_learning_rates_are_those_of_the_optimizers():
 @pytest.mark.parametrize(
     ("act", "words"),
     [
-        (lambda model, x: model.compile(*[keras.optimizers.Adam()] * 2), "discriminator_optimizer must be an optimizer of its own"),
-        (lambda model, x: model.compile(loss="mse"), "compile takes two optimizers and options of execution, got loss"),
+        (
+            lambda model, x: model.compile(*[keras.optimizers.Adam()] * 2),
+            "discriminator_optimizer must be an optimizer of its own",
+        ),
+        (
+            lambda model, x: model.compile(loss="mse"),
+            "compile takes two optimizers and options of execution, got loss",
+        ),
         (lambda model, x: model.fit(x, x, verbose=0), "fit takes neither targets nor weights"),
         (lambda model, x: model.fit(x[:, :1], verbose=0), r"x must have the shape \(batch, 2\)"),
         (lambda model, x: model.fit([x, x], verbose=0), "x must be one array, got 2"),
@@ -207,5 +241,7 @@ def test_bad_options_are_named(make, options):
 
 
 def test_an_untrained_net_without_a_shape_is_named():
-    with pytest.raises(ValueError, match=r"generator must know the shape of its input, got Sequential .* keras.Input"):
+    with pytest.raises(
+        ValueError, match=r"generator must know the shape of its input, got Sequential .* keras.Input"
+    ):
         variational.GAN(mlp(4, 2), mlp(4, 1))

@@ -12,7 +12,9 @@ def linear_data(rows=2000):
     """Two latent causes, three features, noise of 0.5: the model of probabilistic principal components."""
     rng = np.random.default_rng(0)
     loading = np.array([[1.5, 0.4, -0.5], [0.0, 1.0, 0.8]])
-    return (rng.normal(size=(rows, 2)) @ loading + 0.5 * rng.normal(size=(rows, 3)) + [1.0, 0.0, -1.0]).astype("float32")
+    return (
+        rng.normal(size=(rows, 2)) @ loading + 0.5 * rng.normal(size=(rows, 3)) + [1.0, 0.0, -1.0]
+    ).astype("float32")
 
 
 def exact_optimum(x, latent):
@@ -32,7 +34,9 @@ def by_em(x, latent, steps=500):
         z = away @ loading @ inverse
         second = len(x) * noise * inverse + z.T @ z
         loading = away.T @ z @ np.linalg.inv(second)
-        noise = (np.square(away).sum() - 2 * (z * (away @ loading)).sum() + np.trace(second @ loading.T @ loading)) / x.size
+        noise = (
+            np.square(away).sum() - 2 * (z * (away @ loading)).sum() + np.trace(second @ loading.T @ loading)
+        ) / x.size
     covariance = loading @ loading.T + noise * np.eye(x.shape[1])
     return stats.multivariate_normal(x.mean(axis=0), covariance).logpdf(x).mean()
 
@@ -41,14 +45,17 @@ def test_vae_and_em_and_exact_likelihood_reach_the_same_optimum():
     x = linear_data()
     wanted = exact_optimum(x, 2)
     assert by_em(x, 2) == pytest.approx(wanted, abs=1e-6)
-    # With as many causes as features but one, any covariance is within the model: a single Gaussian by EM is its optimum, too.
+    # With as many causes as features but one, any covariance is within the model: a single Gaussian by EM is
+    # its optimum, too.
     assert variational.GaussianMixture(1).fit(x).history[-1] == pytest.approx(wanted, abs=1e-6)
     keras.utils.set_random_seed(0)
     vae = variational.VAE(mlp(4, first=3), mlp(3, first=2), seed=0)
     decay = keras.optimizers.schedules.CosineDecay(0.03, 480)
     vae.compile(keras.optimizers.Adam(decay, beta_2=0.99))
     vae.fit(x, batch_size=250, epochs=60, verbose=0)
-    bound = -np.mean([vae.evaluate(x, batch_size=2000, verbose=0, return_dict=True)["bound"] for _ in range(10)])
+    bound = -np.mean(
+        [vae.evaluate(x, batch_size=2000, verbose=0, return_dict=True)["bound"] for _ in range(10)]
+    )
     assert wanted - 0.02 < bound < wanted + 0.01  # a bound, and a tight one: here the posterior is Gaussian
     assert vae.log_prob(x[:500], samples=200, seed=0).mean() == pytest.approx(
         stats.multivariate_normal(x.mean(axis=0), np.cov(x.T)).logpdf(x[:500]).mean(), abs=0.03
@@ -58,7 +65,13 @@ def test_vae_and_em_and_exact_likelihood_reach_the_same_optimum():
 def known(likelihood=None, width=1.3, **options):
     """A VAE whose log q(x) is known: x = z w + noise of 0.7, with a posterior that is the same for all x, of a standard deviation."""
     keras.utils.set_random_seed(0)
-    vae = variational.VAE(mlp(4, first=3), mlp(3, first=2), likelihood or variational.NormalLikelihood(scale=0.7), seed=0, **options)
+    vae = variational.VAE(
+        mlp(4, first=3),
+        mlp(3, first=2),
+        likelihood or variational.NormalLikelihood(scale=0.7),
+        seed=0,
+        **options,
+    )
     vae.encoder.set_weights([np.zeros((3, 4)), np.r_[0, 0, [2 * np.log(width)] * 2]])
     kernel, bias = (ops.convert_to_numpy(weight) for weight in vae.decoder.weights)
     return vae, stats.multivariate_normal(bias, kernel.T.astype(float) @ kernel + 0.49 * np.eye(3))
@@ -98,7 +111,10 @@ def test_more_samples_tighten_the_bound():
     [
         {"likelihood": "bernoulli"},
         {"likelihood": variational.BernoulliLikelihood(binarize=True), "free_bits": 0.1},
-        {"likelihood": variational.LogisticLikelihood("output"), "beta": keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0)},
+        {
+            "likelihood": variational.LogisticLikelihood("output"),
+            "beta": keras.optimizers.schedules.PolynomialDecay(0.0, 10, 1.0),
+        },
         {"likelihood": variational.NormalLikelihood("output"), "samples": 3},
     ],
 )
@@ -211,12 +227,24 @@ def broken(**options):
         (lambda: known()[0].fit(data(3), data(3)), "fit takes neither targets nor weights"),
         (lambda: known()[0].fit(data(3), sample_weight=np.ones(64)), "fit takes neither targets nor weights"),
         (broken, "prior must have the methods log_prob and sample, got Prior without log_prob"),
-        (lambda: broken(prior=None, likelihood="gamma"), "likelihood must be one of bernoulli, normal, logistic"),
-        (lambda: broken(prior=None, samples=5, beta=0.5), "samples must be at least 1, and 1 with beta or free_bits, got 5"),
+        (
+            lambda: broken(prior=None, likelihood="gamma"),
+            "likelihood must be one of bernoulli, normal, logistic",
+        ),
+        (
+            lambda: broken(prior=None, samples=5, beta=0.5),
+            "samples must be at least 1, and 1 with beta or free_bits, got 5",
+        ),
         (lambda: broken(prior=None, beta=-1), "beta and free_bits must be 0 or more"),
-        (lambda: variational.VAE(mlp(5, first=3), mlp(3, first=2)), r"encoder must end in \(batch, 2 latent\)"),
+        (
+            lambda: variational.VAE(mlp(5, first=3), mlp(3, first=2)),
+            r"encoder must end in \(batch, 2 latent\)",
+        ),
         (lambda: variational.VAE(mlp(4, first=3), mlp(4, first=2)), r"decoder must end in \(batch, 3\)"),
-        (lambda: variational.VAE(mlp(4, first=3), mlp(3, first=1)), r"decoder must take \(batch, 2\), got a net that takes \(batch, 1\)"),
+        (
+            lambda: variational.VAE(mlp(4, first=3), mlp(3, first=1)),
+            r"decoder must take \(batch, 2\), got a net that takes \(batch, 1\)",
+        ),
         (lambda: known()[0].encode(data(2)), r"x must have the shape \(batch, 3\)"),
         (lambda: known()[0].log_prob(data(3), samples=0), "samples must be at least 1"),
         (lambda: known()[0].sample(0), "n must be at least 1"),

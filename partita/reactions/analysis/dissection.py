@@ -95,7 +95,8 @@ def dissect(indptr: Ints, indices: Ints, coordinates: Ints) -> list[Step]:
     """
     side = np.zeros(len(indptr) - 1, np.int8)
     steps: list[Step] = []
-    # A set is parted when it is taken the first time, and its separator becomes a step when it is taken the second time.
+    # A set is parted when it is taken the first time, and its separator becomes a step when it is taken the
+    # second time.
     todo: list[tuple[Ints, bool]] = [(np.arange(len(side)), False)]
     open_steps: list[int] = []  # finished steps without a parent
     while todo:
@@ -113,7 +114,9 @@ def dissect(indptr: Ints, indices: Ints, coordinates: Ints) -> list[Step]:
     return steps
 
 
-def _parts(indptr: Ints, indices: Ints, coordinates: Ints, side: npt.NDArray[np.int8], members: Ints) -> tuple[Ints, Ints, Ints] | None:
+def _parts(
+    indptr: Ints, indices: Ints, coordinates: Ints, side: npt.NDArray[np.int8], members: Ints
+) -> tuple[Ints, Ints, Ints] | None:
     """Left, separator and right, by the coordinate whose separator is smallest; None where no cut is worth it."""
     best: tuple[Ints, Ints, Ints] | None = None
     for column in range(coordinates.shape[1]):
@@ -146,7 +149,11 @@ def cost(steps: list[Step], indptr: Ints, indices: Ints) -> Cost:
     left_over: dict[int, Ints] = {}
     kept = work = 0
     for number, step in enumerate(steps):
-        handed_on = np.concatenate([left_over.pop(child) for child in step.children]) if step.children else step.pivots[:0]
+        handed_on = (
+            np.concatenate([left_over.pop(child) for child in step.children])
+            if step.children
+            else step.pivots[:0]
+        )
         members = front(indptr, indices, step.pivots, handed_on, done, local)
         local[members] = -1
         done[step.pivots] = True

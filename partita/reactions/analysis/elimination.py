@@ -2,11 +2,13 @@
 
     s_k = Σ_j q_kj,    q_ij ← q_ij + q_ik q_kj / s_k  for all i, j that are left;        then, backwards,   p_k = Σ_i p_i q_ik / s_k
 
-All numbers are ≥ 0 and only added, multiplied and divided, so each probability has a small relative error, however stiff the chain is
-(O'Cinneide 1993). States are eliminated in the order of `dissection`, in dense fronts.
+All numbers are ≥ 0 and only added, multiplied and divided, so each probability has a small relative error,
+however stiff the chain is (O'Cinneide 1993). States are eliminated in the order of `dissection`, in dense
+fronts.
 
-A state that is left too seldom to divide by s_k is put off until nothing else is left. Every state has a weight, the time spent in it and
-in what was eliminated for it: it bounds what a rate that is too small for float64 can do.
+A state that is left too seldom to divide by s_k is put off until nothing else is left. Every state has a
+weight, the time spent in it and in what was eliminated for it: it bounds what a rate that is too small for
+float64 can do.
 """
 
 import math
@@ -26,7 +28,10 @@ WORK_LIMIT = 1_500_000_000_000  # multiplications, some minutes
 PANEL = 48  # pivots between two matrix products
 SELDOM = 1e-200  # a state that is left with a smaller probability is put off
 HEAVY = 1e200  # so is one whose weight over that probability is larger, in units of the smallest weight
-LAST_SELDOM, LAST_HEAVY = 1e-280, 1e280  # the same where nothing else is left; beyond them float64 knows no answer
+LAST_SELDOM, LAST_HEAVY = (
+    1e-280,
+    1e280,
+)  # the same where nothing else is left; beyond them float64 knows no answer
 NOTHING = 1e-290  # a smaller rate is 0
 TOLERANCE = 1e-9  # of the balance of flows, relative
 
@@ -72,7 +77,8 @@ def _extend(block, places, added):
 def _eliminate(block, weights, start, stop, shares, rows, order, seldom, heavy):
     """Eliminate the states `start` to `stop − 1` of a block; rows and columns outside are brought up to date by a product later.
 
-    Gives the number of states eliminated: their places in `order`, q_ik / s_k in the columns of `shares`, q_kj in `rows`.
+    Gives the number of states eliminated: their places in `order`, q_ik / s_k in the columns of `shares`,
+    q_kj in `rows`.
     """
     size = block.shape[0]
     count = 0
@@ -158,7 +164,11 @@ class _Elimination:
         total = 0
         for start in range(0, pivots, PANEL):
             stop = min(start + PANEL, pivots)
-            columns, rows, chosen = np.zeros((size, stop - start)), np.zeros((stop - start, size)), np.zeros(stop - start, np.int64)
+            columns, rows, chosen = (
+                np.zeros((size, stop - start)),
+                np.zeros((stop - start, size)),
+                np.zeros(stop - start, np.int64),
+            )
             count = _eliminate(block, weights, start, stop, columns, rows, chosen, SELDOM, HEAVY)
             rest = np.concatenate([put_off, np.arange(stop, size)])
             if count and len(rest):
@@ -167,7 +177,10 @@ class _Elimination:
                 else:
                     block[stop:, stop:] += columns[stop:, :count] @ rows[:count, stop:]
             put_off = np.concatenate([put_off, np.setdiff1d(np.arange(start, stop), chosen[:count])])
-            shares[:, total : total + count], order[total : total + count] = columns[:, :count], chosen[:count]
+            shares[:, total : total + count], order[total : total + count] = (
+                columns[:, :count],
+                chosen[:count],
+            )
             total += count
         self.weights[members] = weights
         self.history.append(_Done(members, order[:total], np.ascontiguousarray(shares[:, :total])))
@@ -182,11 +195,16 @@ class _Elimination:
             leaving = block.sum(axis=1)
             with np.errstate(over="ignore", divide="ignore"):
                 k = int(np.argmin(weights / leaving))
-            shares, rows, order = np.zeros((len(members), 1)), np.zeros((1, len(members))), np.zeros(1, np.int64)
+            shares, rows, order = (
+                np.zeros((len(members), 1)),
+                np.zeros((1, len(members))),
+                np.zeros(1, np.int64),
+            )
             limits = LAST_SELDOM, LAST_HEAVY
             if not _eliminate(block, weights, k, k + 1, shares, rows, order, *limits):
                 raise ValueError(
-                    f"the stationary distribution cannot be told in float64: {len(members)} sets of states are left less often "
+                    f"the stationary distribution cannot be told in float64: {len(members)} sets of states "
+                    f"are left less often "
                     "than once in 1e280 jumps; take `distribution` at the times of interest"
                 )
             self.history.append(_Done(members, order, shares))
@@ -200,14 +218,16 @@ def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
     """The stationary law of an irreducible chain.
 
     Args:
-        rates: From the state of the column to that of the row, a SciPy sparse array `(states, states)`. Its diagonal is left out.
+        rates: From the state of the column to that of the row, a SciPy sparse array `(states, states)`. Its
+            diagonal is left out.
         coordinates: Whole numbers that place each state near those it leads to, `(states, dimensions)`.
 
     Returns:
         Probabilities `(states,)`, each with a small relative error; those below 1e-308 are 0.
 
     Raises:
-        ValueError: if it would take too much memory or time, or sets of states are left too seldom for float64.
+        ValueError: if it would take too much memory or time, or sets of states are left too seldom for
+            float64.
 
     Example:
         >>> from scipy.sparse import csc_array
@@ -222,9 +242,13 @@ def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
     moving.eliminate_zeros()
     leaving = np.asarray(moving.sum(axis=0)).ravel()
     held = 1.0 / leaving  # the mean time in a state; what follows is the chain of jumps
-    jumps = csc_array((moving.data / np.repeat(leaving, np.diff(moving.indptr)), moving.indices, moving.indptr), shape=moving.shape)
+    jumps = csc_array(
+        (moving.data / np.repeat(leaving, np.diff(moving.indptr)), moving.indices, moving.indptr),
+        shape=moving.shape,
+    )
     outward, inward = (
-        (it.indptr.astype(np.int64), it.indices.astype(np.int64), it.data.astype(np.float64)) for it in (jumps, csr_array(jumps))
+        (it.indptr.astype(np.int64), it.indices.astype(np.int64), it.data.astype(np.float64))
+        for it in (jumps, csr_array(jumps))
     )
     both = csr_array(jumps + jumps.T)
     pattern = both.indptr.astype(np.int64), both.indices.astype(np.int64)
@@ -251,8 +275,10 @@ def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
 def _check_cost(needed: Cost, states: int) -> None:
     if needed.kept > KEPT_LIMIT or needed.work > WORK_LIMIT:
         raise ValueError(
-            f"the stationary distribution of {states} states would take {needed.kept * 8 / 2**30:.1f} GiB and {needed.work:.1g} "
-            f"multiplications, at most {KEPT_LIMIT * 8 / 2**30:.1f} GiB and {WORK_LIMIT:.1g} are allowed: lower the bounds, or take "
+            f"the stationary distribution of {states} states would take {needed.kept * 8 / 2**30:.1f} GiB "
+            f"and {needed.work:.1g} "
+            f"multiplications, at most {KEPT_LIMIT * 8 / 2**30:.1f} GiB and {WORK_LIMIT:.1g} are allowed: "
+            f"lower the bounds, or take "
             "`distribution` at a late time"
         )
 
@@ -262,4 +288,7 @@ def _check_balance(moving: "sparse.csc_array", leaving: Floats, probabilities: F
     out = probabilities * leaving
     far = np.abs(moving @ probabilities - out) > TOLERANCE * out + 1e-200 * out.max()
     if far.any():
-        raise ValueError(f"the stationary distribution cannot be told in float64: the flows of {far.sum()} states do not balance")
+        raise ValueError(
+            f"the stationary distribution cannot be told in float64: the flows of {far.sum()} states do not "
+            f"balance"
+        )

@@ -2,8 +2,9 @@
 
     dP/dt = Q P,        Q_mn = a_r(n) where m = n + Δ_r,        Q_nn = −Σ_r a_r(n)
 
-A column of Q sums to 0 unless a reaction leads out of the bounds: probability that leaves is lost, and 1 − Σ P bounds the error
-(Munsky & Khammash 2006). Stationary laws are found by `elimination`, others by `uniformization`: neither subtracts.
+A column of Q sums to 0 unless a reaction leads out of the bounds: probability that leaves is lost, and 1 − Σ
+P bounds the error (Munsky & Khammash 2006). Stationary laws are found by `elimination`, others by
+`uniformization`: neither subtracts.
 """
 
 import math
@@ -51,7 +52,8 @@ class MasterEquation:
         species: Names of the columns of `states`.
         states: Counts, `(states, species)`, int64; the first is the initial one.
         generator: Q, `(states, states)`, sparse: `dP/dt = Q P`.
-        leaks: The rate at which each state is left past the bound of each species, `(species, states)`, sparse; by default none.
+        leaks: The rate at which each state is left past the bound of each species, `(species, states)`,
+            sparse; by default none.
         escape: The rate at which each state is left past any bound, `(states,)`; by default none.
 
     Example:
@@ -69,7 +71,9 @@ class MasterEquation:
     leaks: "sparse.csr_array | None" = None
     escape: npt.NDArray[np.float64] | None = None
 
-    def distribution(self, times: Iterable[float], species: Iterable[str] | None = None) -> "xarray.DataArray":
+    def distribution(
+        self, times: Iterable[float], species: Iterable[str] | None = None
+    ) -> "xarray.DataArray":
         """Return the probabilities of counts at some times, from the initial state at time 0.
 
         Args:
@@ -77,11 +81,12 @@ class MasterEquation:
             species: Of which species; the others are summed over. By default all.
 
         Returns:
-            An array of dimensions `time` and the species, each from 0 to its largest count. It sums to 1 less what has left the bounds,
-            which the attribute `lost` holds, a number for each time.
+            An array of dimensions `time` and the species, each from 0 to its largest count. It sums to 1 less
+            what has left the bounds, which the attribute `lost` holds, a number for each time.
 
         Raises:
-            ValueError: if times descend or are negative, a species is unknown, or the rates are so stiff that the law takes too long.
+            ValueError: if times descend or are negative, a species is unknown, or the rates are so stiff that
+                the law takes too long.
 
         Warns:
             BoundsWarning: if more than 1e-4 has left the bounds, naming those to raise.
@@ -90,7 +95,9 @@ class MasterEquation:
 
         instants = np.asarray(list(times), float)
         if not np.all(np.diff(instants, prepend=0.0) >= 0) or not np.all(np.isfinite(instants)):
-            raise ValueError(f"times must be finite, at least 0 and ascending, got {instants.tolist()!r:.200}")
+            raise ValueError(
+                f"times must be finite, at least 0 and ascending, got {instants.tolist()!r:.200}"
+            )
         self._check_table(species, len(instants))
         chain = Chain(self.generator, np.zeros(len(self.states)) if self.escape is None else self.escape)
         probabilities, gone = np.zeros(len(self.states)), 0.0
@@ -103,7 +110,11 @@ class MasterEquation:
             lost.append(gone)
         if gone > LOST_LIMIT:
             remedy = self._remedy(np.mean(rows, axis=0))
-            warnings.warn(f"{gone:.2g} of the probability has left the bounds by t = {instants[-1]:g}: {remedy}", BoundsWarning, 2)
+            warnings.warn(
+                f"{gone:.2g} of the probability has left the bounds by t = {instants[-1]:g}: {remedy}",
+                BoundsWarning,
+                2,
+            )
         table = self._spread(np.array(rows).reshape(-1, len(self.states)), species)
         return table.assign_coords(time=instants).assign_attrs(lost=lost)
 
@@ -114,12 +125,13 @@ class MasterEquation:
             species: Of which species; the others are summed over. By default all.
 
         Returns:
-            An array of dimensions the species, each from 0 to its largest count, with two attributes: `leak`, how often in a unit of
-            time a reaction would lead out of the bounds, and `leak_share`, the share of these among all that happen.
+            An array of dimensions the species, each from 0 to its largest count, with two attributes: `leak`,
+            how often in a unit of time a reaction would lead out of the bounds, and `leak_share`, the share
+            of these among all that happen.
 
         Raises:
-            ValueError: if it is not unique (more than one set of states is never left), a species is unknown, or it would take too much
-                memory or time.
+            ValueError: if it is not unique (more than one set of states is never left), a species is unknown,
+                or it would take too much memory or time.
 
         Warns:
             BoundsWarning: if `leak_share` is above 1e-5, naming the bounds to raise.
@@ -147,7 +159,9 @@ class MasterEquation:
         columns, rows = labels[entries.col], labels[entries.row]
         kept = np.setdiff1d(np.arange(count), columns[columns != rows])
         if len(kept) > 1:
-            raise ValueError(f"the stationary distribution is not unique: {len(kept)} sets of states are never left")
+            raise ValueError(
+                f"the stationary distribution is not unique: {len(kept)} sets of states are never left"
+            )
         inside = np.flatnonzero(labels == kept[0])
         probabilities = np.zeros(len(self.states))
         probabilities[inside] = stationary(csc_array(moving[inside][:, inside]), self.states[inside])
@@ -156,10 +170,13 @@ class MasterEquation:
         share = leak / happens if happens else 0.0
         if share > LEAK_LIMIT:
             message = (
-                f"{share:.2g} of what happens would lead out of the bounds, {leak:.2g} in a unit of time: {self._remedy(probabilities)}"
+                f"{share:.2g} of what happens would lead out of the bounds, {leak:.2g} in a unit of time: "
+                f"{self._remedy(probabilities)}"
             )
             warnings.warn(message, BoundsWarning, stacklevel=2)
-        return self._spread(probabilities[None], species).isel(time=0).assign_attrs(leak=leak, leak_share=share)
+        return (
+            self._spread(probabilities[None], species).isel(time=0).assign_attrs(leak=leak, leak_share=share)
+        )
 
     def _remedy(self, probabilities: npt.NDArray[np.float64]) -> str:
         """What to do about what leads out of the bounds from these states."""
@@ -168,7 +185,10 @@ class MasterEquation:
         flows = self.leaks @ probabilities
         if flows.sum() <= 0.5 * (self.escape @ probabilities):
             return "a reaction takes what is not there; write a propensity that is 0 where it would"
-        return f"raise the bounds of {', '.join(name for name, flow in zip(self.species, flows, strict=True) if flow > 0.01 * flows.max())}"
+        return (
+            f"raise the bounds of "
+            f"{', '.join(name for name, flow in zip(self.species, flows, strict=True) if flow > 0.01 * flows.max())}"
+        )
 
     def _chosen(self, species: Iterable[str] | None) -> tuple[str, ...]:
         chosen = self.species if species is None else tuple(species)
@@ -178,25 +198,39 @@ class MasterEquation:
 
     def _check_table(self, species: Iterable[str] | None, num_times: int) -> None:
         largest = self.states.max(axis=0, initial=0)
-        size = num_times * math.prod(int(largest[self.species.index(name)]) + 1 for name in self._chosen(species))
+        size = num_times * math.prod(
+            int(largest[self.species.index(name)]) + 1 for name in self._chosen(species)
+        )
         if size > TABLE_LIMIT:
             raise ValueError(
-                f"the table of all counts would have {size:.3g} entries, at most {TABLE_LIMIT:.0g} are allowed: name fewer species"
+                f"the table of all counts would have {size:.3g} entries, at most {TABLE_LIMIT:.0g} are "
+                f"allowed: name fewer species"
             )
 
-    def _spread(self, probabilities: npt.NDArray[np.float64], species: Iterable[str] | None) -> "xarray.DataArray":
+    def _spread(
+        self, probabilities: npt.NDArray[np.float64], species: Iterable[str] | None
+    ) -> "xarray.DataArray":
         import xarray
 
         chosen = self._chosen(species)
         counts = self.states[:, [self.species.index(name) for name in chosen]]
         shape = tuple(counts.max(axis=0, initial=0) + 1)
         flat = np.ravel_multi_index(tuple(counts.T), shape) if chosen else np.zeros(len(counts), np.int64)
-        table = np.stack([np.bincount(flat, row, math.prod(shape)) for row in probabilities]).reshape(-1, *shape)
-        return xarray.DataArray(table, dims=("time", *chosen), coords={name: np.arange(n) for name, n in zip(chosen, shape, strict=True)})
+        table = np.stack([np.bincount(flat, row, math.prod(shape)) for row in probabilities]).reshape(
+            -1, *shape
+        )
+        return xarray.DataArray(
+            table,
+            dims=("time", *chosen),
+            coords={name: np.arange(n) for name, n in zip(chosen, shape, strict=True)},
+        )
 
 
 def master_equation(
-    net: System, bounds: Mapping[str, int], initial: Mapping[str, int] | None = None, parameters: Mapping[str, float] | None = None
+    net: System,
+    bounds: Mapping[str, int],
+    initial: Mapping[str, int] | None = None,
+    parameters: Mapping[str, float] | None = None,
 ) -> MasterEquation:
     """The master equation of a network; see `Network.master_equation`.
 
@@ -229,30 +263,49 @@ def master_equation(
     generator = coo_array(_joined(zip(data, rows, columns, strict=True)), shape=(size, size)).tocsc()
     if not np.isfinite(generator.data).all():
         raise ValueError("propensities must add up to a finite number, got more than 1.8e308")
-    return MasterEquation(box.moving, states, generator, coo_array(_joined(over), shape=(len(box.moving), size)).tocsr(), escape)
+    return MasterEquation(
+        box.moving, states, generator, coo_array(_joined(over), shape=(len(box.moving), size)).tocsr(), escape
+    )
 
 
-def _joined(parts: Iterable[tuple[npt.NDArray, ...]]) -> tuple[npt.NDArray[np.float64], tuple[npt.NDArray, npt.NDArray]]:
+def _joined(
+    parts: Iterable[tuple[npt.NDArray, ...]],
+) -> tuple[npt.NDArray[np.float64], tuple[npt.NDArray, npt.NDArray]]:
     """Pieces of (data, rows, columns) as `coo_array` takes them."""
-    data, rows, columns = (np.concatenate([*column]) for column in zip((np.zeros(0), *[np.zeros(0, int)] * 2), *parts, strict=True))
+    data, rows, columns = (
+        np.concatenate([*column])
+        for column in zip((np.zeros(0), *[np.zeros(0, int)] * 2), *parts, strict=True)
+    )
     return data.astype(float), (rows, columns)
 
 
 class _Box:
     """All states within the bounds, each with a number, and the reactions between them."""
 
-    def __init__(self, net: System, bounds: Mapping[str, int], start: Mapping[str, int], parameters: Mapping[str, float]):
+    def __init__(
+        self,
+        net: System,
+        bounds: Mapping[str, int],
+        start: Mapping[str, int],
+        parameters: Mapping[str, float],
+    ):
         self.propensities = [net.propensity(reaction) for reaction in net.reactions]
         if net.events or any(TIME in names(propensity) for propensity in self.propensities):
             raise ValueError("a master equation takes no events and no rates that follow t")
         changed = {name for reaction in net.reactions for name in net.change(reaction)}
         self.moving = tuple(name for name in net.species if name in changed)
         if missing := [name for name in self.moving if name not in bounds]:
-            raise ValueError(f"bounds must name every species that reactions change, got none for {missing[0]!r}")
-        self.shape = tuple(whole(bounds[name], start[name], COUNT_LIMIT, f"bound of {name!r}") + 1 for name in self.moving)
+            raise ValueError(
+                f"bounds must name every species that reactions change, got none for {missing[0]!r}"
+            )
+        self.shape = tuple(
+            whole(bounds[name], start[name], COUNT_LIMIT, f"bound of {name!r}") + 1 for name in self.moving
+        )
         if math.prod(self.shape) > np.iinfo(np.int64).max:
             raise ValueError(f"bounds must span fewer than 2^63 states, got {math.prod(self.shape)}")
-        self.changes = net.stoichiometry()[[net.species.index(name) for name in self.moving]]  # (moving, reactions)
+        self.changes = net.stoichiometry()[
+            [net.species.index(name) for name in self.moving]
+        ]  # (moving, reactions)
         self.constants = {**parameters, **start}
         self.start = np.array([[start[name] for name in self.moving]])
 
@@ -262,15 +315,22 @@ class _Box:
             return np.zeros((len(numbers), 0), np.int64)
         return np.stack(np.unravel_index(numbers, self.shape), axis=1)
 
-    def leaps(self, states: npt.NDArray[np.int64]) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
+    def leaps(
+        self, states: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
         """For each reaction its rate from each state, and the number of the state it leads to: −1 beyond the bounds."""
-        values = self.constants | {name: states[:, column].astype(float) for column, name in enumerate(self.moving)}
+        values = self.constants | {
+            name: states[:, column].astype(float) for column, name in enumerate(self.moving)
+        }
         for propensity, change in zip(self.propensities, self.changes.T, strict=True):
             with np.errstate(all="ignore"):
                 rate = np.broadcast_to(evaluate(propensity, values), len(states)).astype(float)
             if (bad := np.flatnonzero(~((rate >= 0) & (rate < np.inf)))).size:
                 state = dict(zip(self.moving, states[bad[0]].tolist(), strict=True))
-                raise ValueError(f"propensity {to_text(propensity):.200} must be finite and not negative, got {rate[bad[0]]} at {state}")
+                raise ValueError(
+                    f"propensity {to_text(propensity):.200} must be finite and not negative, got "
+                    f"{rate[bad[0]]} at {state}"
+                )
             after = states + change
             inside = np.all((after >= 0) & (after < self.shape), axis=1)
             number = np.full(len(states), -1)
@@ -284,11 +344,15 @@ class _Box:
         fresh = np.ravel_multi_index(tuple(self.start.T), self.shape)
         known, found = {*fresh.tolist()}, [fresh]
         while fresh.size:
-            reached = np.concatenate([after[(rate > 0) & (after >= 0)] for rate, after in self.leaps(self.states(fresh))])
+            reached = np.concatenate(
+                [after[(rate > 0) & (after >= 0)] for rate, after in self.leaps(self.states(fresh))]
+            )
             new = {*reached.tolist()} - known
             known |= new
             fresh = np.array(sorted(new), np.int64)
             found.append(fresh)
             if len(known) > STATE_LIMIT:
-                raise ValueError(f"bounds must hold at most {STATE_LIMIT} states that can be reached, got more")
+                raise ValueError(
+                    f"bounds must hold at most {STATE_LIMIT} states that can be reached, got more"
+                )
         return np.concatenate(found)

@@ -31,16 +31,25 @@ def rate_equation(net: System, xp: Any = None) -> Callable[..., Any]:
         array([-6.,  6.])
     """
     if net.events:
-        raise ValueError(f"a rate equation holds no events, got {net.events[0]}: leave them out with dataclasses.replace(net, events=())")
+        raise ValueError(
+            f"a rate equation holds no events, got {net.events[0]}: leave them out with "
+            f"dataclasses.replace(net, events=())"
+        )
     rates = [net.rate(reaction) for reaction in net.reactions]
     changes = net.stoichiometry().T  # (reactions, species)
 
     def slope(xp: Any, t: Any, y: Any, p: Mapping[str, Any]) -> Any:
-        values = {name: y[..., column] for column, name in enumerate(net.species)} | {TIME: t, **net.parameters, **p}
+        values = {name: y[..., column] for column, name in enumerate(net.species)} | {
+            TIME: t,
+            **net.parameters,
+            **p,
+        }
         if not rates:
             return xp.zeros_like(y)
         nothing = xp.zeros_like(y[..., 0])  # rates that follow no species take its shape
-        firings = xp.stack([evaluate(rate, values, xp) + nothing for rate in rates], axis=-1)  # (..., reactions)
+        firings = xp.stack(
+            [evaluate(rate, values, xp) + nothing for rate in rates], axis=-1
+        )  # (..., reactions)
         return xp.matmul(firings, xp.array(changes, dtype=firings.dtype))  # (..., species)
 
     def field(t: Any, y: Any, p: Mapping[str, Any] | None = None) -> Any:
@@ -65,9 +74,12 @@ def _of_tensors(slope: Callable[..., Any], t: Any, y: Any, p: Mapping[str, Any],
     import keras
     from keras import ops
 
-    if tensor is not None and not (ops.is_tensor(tensor) or isinstance(tensor, (keras.KerasTensor, keras.Variable))):
+    if tensor is not None and not (
+        ops.is_tensor(tensor) or isinstance(tensor, (keras.KerasTensor, keras.Variable))
+    ):
         raise TypeError(
-            f"expected arrays of NumPy or tensors of Keras's backend, {keras.backend.backend()}, got {type(tensor).__module__}."
+            f"expected arrays of NumPy or tensors of Keras's backend, {keras.backend.backend()}, got "
+            f"{type(tensor).__module__}."
             f"{type(tensor).__name__}: choose the backend by the variable KERAS_BACKEND"
         )
     own = y if _of_a_backend(y) or hasattr(y, "dtype") else tensor
@@ -79,7 +91,9 @@ def _of_tensors(slope: Callable[..., Any], t: Any, y: Any, p: Mapping[str, Any],
         return ops.cast(value, dtype) if _of_a_backend(value) else ops.convert_to_tensor(value, dtype)
 
     def of_its_type() -> Any:
-        numbers = {name: value if isinstance(value, (int, float)) else tensor_of(value) for name, value in p.items()}
+        numbers = {
+            name: value if isinstance(value, (int, float)) else tensor_of(value) for name, value in p.items()
+        }
         time = t if isinstance(t, (int, float)) else tensor_of(t)
         return ops.cast(slope(_TypedOperations(ops, dtype), time, tensor_of(y), numbers), dtype)
 
@@ -101,13 +115,23 @@ class _TypedOperations:
         def typed(*arguments: Any, **options: Any) -> Any:
             plain = [isinstance(value, (int, float)) and not isinstance(value, bool) for value in arguments]
             given = zip(arguments, plain, strict=True)
-            return function(*(self.ops.convert_to_tensor(value, self.dtype) if is_plain else value for value, is_plain in given), **options)
+            return function(
+                *(
+                    self.ops.convert_to_tensor(value, self.dtype) if is_plain else value
+                    for value, is_plain in given
+                ),
+                **options,
+            )
 
         return typed
 
 
 def solve(
-    net: System, times: Any, initial: Mapping[str, float] | None = None, parameters: Mapping[str, float] | None = None, **options: Any
+    net: System,
+    times: Any,
+    initial: Mapping[str, float] | None = None,
+    parameters: Mapping[str, float] | None = None,
+    **options: Any,
 ) -> "xr.Dataset":
     """The solution of the rate equation; see `Network.solve`.
 

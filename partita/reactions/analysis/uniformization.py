@@ -2,8 +2,8 @@
 
     P(t) = Σ_k e^(−Λt) (Λt)^k / k! · (1 + Q/Λ)^k P(0),        Λ = the largest rate at which a state is left
 
-What leads out of the states goes into one more, so that all always sums to 1. A stiff chain takes many jumps; where the states are few,
-the matrix of a short time is squared instead, which has no subtractions either.
+What leads out of the states goes into one more, so that all always sums to 1. A stiff chain takes many jumps;
+where the states are few, the matrix of a short time is squared instead, which has no subtractions either.
 """
 
 import math
@@ -30,7 +30,10 @@ Floats = npt.NDArray[np.float64]
 
 @njit(error_model="numpy")
 def _jump(indptr, indices, shares, stays, gone, law, total, weights, lost, lost_total):
-    """As many jumps as there are weights; adds the laws on the way to `total`. Gives what has gone, and its weighted sum."""
+    """As many jumps as there are weights; adds the laws on the way to `total`.
+
+    Gives what has gone, and its weighted sum.
+    """
     after = np.empty_like(law)
     for weight in weights:
         if weight > 0.0:
@@ -53,12 +56,15 @@ class Chain:
     """A continuous-time Markov chain on finitely many states, some of which may be left for good.
 
     Args:
-        rates: From the state of the column to that of the row, a SciPy sparse array; what is on its diagonal is left out.
+        rates: From the state of the column to that of the row, a SciPy sparse array; what is on its diagonal
+            is left out.
         escape: The rate at which each state is left for good, `(states,)`.
 
     Example:
         >>> from scipy.sparse import csc_array
-        >>> law, lost = Chain(csc_array([[0.0, 0.0], [3.0, 0.0]]), np.array([0.0, 1.0])).after(np.array([1.0, 0.0]), 2.0)
+        >>> law, lost = Chain(csc_array([[0.0, 0.0], [3.0, 0.0]]), np.array([0.0, 1.0])).after(
+        ...     np.array([1.0, 0.0]), 2.0
+        ... )
         >>> law.round(6), round(lost, 6)
         (array([0.002479, 0.199285]), 0.798236)
     """
@@ -90,15 +96,23 @@ class Chain:
         if not jumps:
             return law, 0.0
         one_by_one = jumps * (self.moving.nnz + 2 * self.size)
-        by_squares = 2 * self.size**3 * max(1.0, math.log2(jumps) + 20) / DENSE_GAIN if self.size <= DENSE_LIMIT else math.inf
+        by_squares = (
+            2 * self.size**3 * max(1.0, math.log2(jumps) + 20) / DENSE_GAIN
+            if self.size <= DENSE_LIMIT
+            else math.inf
+        )
         if not min(one_by_one, by_squares) <= WORK_LIMIT:
             raise ValueError(
-                f"{time:g} units of time hold up to {jumps:.2g} jumps, and the distribution of {self.size} states would take "
-                f"{min(one_by_one, by_squares):.1g} multiplications, at most {WORK_LIMIT:.0g} are allowed: take `stationary`, earlier "
+                f"{time:g} units of time hold up to {jumps:.2g} jumps, and the distribution of {self.size} "
+                f"states would take "
+                f"{min(one_by_one, by_squares):.1g} multiplications, at most {WORK_LIMIT:.0g} are allowed: "
+                f"take `stationary`, earlier "
                 "times or lower bounds, or remove what is much faster than the rest"
             )
         mass = law.sum()
-        result, lost = self._by_jumps(law, jumps) if one_by_one <= by_squares else self._by_squares(law, jumps)
+        result, lost = (
+            self._by_jumps(law, jumps) if one_by_one <= by_squares else self._by_squares(law, jumps)
+        )
         scale = mass / (result.sum() + lost)  # 1, but for rounding
         return result * scale, float(lost * scale)
 

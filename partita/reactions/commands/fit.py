@@ -25,17 +25,36 @@ if TYPE_CHECKING:
     from partita import ode
 
 
-@click.command(cls=TextMayBeginWithAnArrow, epilog="Example: partita fit 'k = 1; A -> B @ k' decay.csv --plot fit.png")
+@click.command(
+    cls=TextMayBeginWithAnArrow, epilog="Example: partita fit 'k = 1; A -> B @ k' decay.csv --plot fit.png"
+)
 @click.argument("model")
 @click.argument("data", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--free", metavar="NAME,...", help="The parameters to fit. Default: all.")
 @click.option("--noise", type=click.Choice(["normal", "lognormal"]), default="normal", show_default=True)
 @click.option("--stiff", is_flag=True, help="Take implicit steps.")
-@click.option("--exact-start", is_flag=True, help="Take what was seen at time 0 as exact. Default: as noisy as the rest, and fitted.")
-@click.option("--starts", type=count(10_000), default=8, show_default=True, help="Searches at most, the first from MODEL's values.")
+@click.option(
+    "--exact-start",
+    is_flag=True,
+    help="Take what was seen at time 0 as exact. Default: as noisy as the rest, and fitted.",
+)
+@click.option(
+    "--starts",
+    type=count(10_000),
+    default=8,
+    show_default=True,
+    help="Searches at most, the first from MODEL's values.",
+)
 @click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option("--out", type=click.Path(path_type=Path), callback=ending(".json"), help="Write what was found: *.json.")
-@click.option("--plot", type=click.Path(path_type=Path), callback=ending(".png", ".svg", ".pdf"), help="Draw it: *.png, *.svg, *.pdf.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), callback=ending(".json"), help="Write what was found: *.json."
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    callback=ending(".png", ".svg", ".pdf"),
+    help="Draw it: *.png, *.svg, *.pdf.",
+)
 def fit(
     model: str,
     data: Path,
@@ -50,10 +69,11 @@ def fit(
 ) -> None:
     """Fit the parameters of a network's rate equation to DATA, and print them with standard errors.
 
-    MODEL is as for 'partita simulate', its parameters the start of the search; rates that are plain numbers stay. DATA is a table with
-    commas, its first column the time, the others named after species; an empty cell was not seen, a species without a column never was.
-    MODEL's initial counts hold at time 0, whenever the first observation was made. What was seen at time 0 itself is an observation like
-    the others: the initial value of that species is fitted. Times before 0 are refused.
+    MODEL is as for 'partita simulate', its parameters the start of the search; rates that are plain numbers
+    stay. DATA is a table with commas, its first column the time, the others named after species; an empty
+    cell was not seen, a species without a column never was. MODEL's initial counts hold at time 0, whenever
+    the first observation was made. What was seen at time 0 itself is an observation like the others: the
+    initial value of that species is fitted. Times before 0 are refused.
     """
     if plot is not None:
         need("matplotlib", "--plot")
@@ -62,10 +82,14 @@ def fit(
     if unknown := [name for name in names if name not in network.parameters]:
         raise click.UsageError(f"--free must name parameters of the network, and '{unknown[0]}' is none.")
     if not names:
-        raise click.UsageError("MODEL has no parameter to fit: write 'A -> B @ k; k = 1' rather than 'A -> B @ 1'.")
+        raise click.UsageError(
+            "MODEL has no parameter to fit: write 'A -> B @ k; k = 1' rather than 'A -> B @ 1'."
+        )
     times, observed = read_table(data, network)
     if times[0] < 0:
-        raise ValueError(f"{data}: expected times from 0 on, where MODEL's initial counts hold, got {times[0]:g}")
+        raise ValueError(
+            f"{data}: expected times from 0 on, where MODEL's initial counts hold, got {times[0]:g}"
+        )
     known = np.array([float(network.initial[name]) for name in network.species])
     initial = np.where(np.isnan(observed[0]) | (times[0] > 0), known, np.nan)
     found = _search(network, names, (times, observed), initial, noise, stiff, exact_start, (starts, seed))
@@ -122,7 +146,8 @@ def _search(
         except FloatingPointError:
             other = "" if stiff else ", or with --stiff for a stiff network"
             raise click.ClickException(
-                f"the solution is not finite from any start: begin with other values of parameters in MODEL{other}"
+                f"the solution is not finite from any start: begin with other values of parameters in "
+                f"MODEL{other}"
             ) from None
     for warning in caught:
         if not issubclass(warning.category, told):
@@ -147,9 +172,17 @@ def _tell(found: "ode.Fit", network: Network, names: list[str], seen: tuple[np.n
 
 
 def _write(found: "ode.Fit", network: Network, names: list[str], out: Path) -> None:
-    values = {key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")}
+    values = {
+        key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")
+    }
     errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
-    content = {"network": str(network), **values, "errors": errors, "rmse": found.rmse, "converged": found.converged}
+    content = {
+        "network": str(network),
+        **values,
+        "errors": errors,
+        "rmse": found.rmse,
+        "converged": found.converged,
+    }
     with replacing(out) as beside:
         beside.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
 
@@ -164,10 +197,16 @@ def _hints(found: "ode.Fit", stiff: bool, starts: int, species: list[str]) -> It
             + ("" if stiff else "; --stiff is for stiff networks")
         )
     elif found.unidentified:
-        named = re.sub(r"initial\[0, (\d+)\]", lambda match: f"{species[int(match[1])]} at time 0", ", ".join(found.unidentified))
+        named = re.sub(
+            r"initial\[0, (\d+)\]",
+            lambda match: f"{species[int(match[1])]} at time 0",
+            ", ".join(found.unidentified),
+        )
         yield f"the observations do not determine {named}: fit fewer with --free"
     elif np.isnan(found.sigma).any():
-        yield "there are no more observations than parameters, and so no standard errors: fit fewer with --free"
+        yield (
+            "there are no more observations than parameters, and so no standard errors: fit fewer with --free"
+        )
 
 
 def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +217,11 @@ def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(lines(file)), 1) if any(map(str.strip, row))]
+            rows = [
+                (number, row)
+                for number, row in enumerate(csv.reader(lines(file)), 1)
+                if any(map(str.strip, row))
+            ]
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path}: is no table: {error}") from error
     if len(rows) < 3:
@@ -186,9 +229,13 @@ def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
     header = [name.strip() for name in rows[0][1]]
     columns = header[1:]
     if wrong := [name for name in columns if name not in network.species]:
-        raise ValueError(f"{path}:{rows[0][0]}: {wrong[0]!r} is no species of the network ({', '.join(network.species)})")
+        raise ValueError(
+            f"{path}:{rows[0][0]}: {wrong[0]!r} is no species of the network ({', '.join(network.species)})"
+        )
     if not columns or len({*columns}) < len(columns):
-        raise ValueError(f"{path}:{rows[0][0]}: want the time and then species, each once, got {', '.join(header)}")
+        raise ValueError(
+            f"{path}:{rows[0][0]}: want the time and then species, each once, got {', '.join(header)}"
+        )
     observed = np.full((len(rows) - 1, len(network.species)), np.nan)
     times = np.empty(len(rows) - 1)
     places = [network.species.index(name) for name in columns]
@@ -200,6 +247,10 @@ def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
         except ValueError as error:
             raise ValueError(f"{path}:{number}: {error}") from None
         observed[row, places] = values
-        if np.isinf(observed[row]).any() or not np.isfinite(times[row]) or (row and times[row] <= times[row - 1]):
+        if (
+            np.isinf(observed[row]).any()
+            or not np.isfinite(times[row])
+            or (row and times[row] <= times[row - 1])
+        ):
             raise ValueError(f"{path}:{number}: want finite numbers and rising times, got {', '.join(cells)}")
     return times, observed

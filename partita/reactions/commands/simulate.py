@@ -42,27 +42,64 @@ class TextMayBeginWithAnArrow(click.Command):
     """A command whose argument `-> A @ 1` is no option."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
-        return super().parse_args(context, [f" {text}" if text.startswith("->") else text for text in arguments])
+        return super().parse_args(
+            context, [f" {text}" if text.startswith("->") else text for text in arguments]
+        )
 
 
 @click.command(
     cls=TextMayBeginWithAnArrow,
-    epilog="Example: partita simulate '-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1' --until 10 --plot genes.png",
+    epilog="Example: partita simulate '-> m @ 20; m -> m + n @ 2.5; m -> @ 1; n -> @ 1' --until 10 --plot "
+    "genes.png",
 )
 @click.argument("model")
-@click.option("--until", type=FiniteRange(0, min_open=True), required=True, help="The last time, in the unit of the rates.")
-@click.option("--points", type=count(10**7), default=200, show_default=True, help="Times after 0, evenly spaced, for --out and --plot.")
+@click.option(
+    "--until",
+    type=FiniteRange(0, min_open=True),
+    required=True,
+    help="The last time, in the unit of the rates.",
+)
+@click.option(
+    "--points",
+    type=count(10**7),
+    default=200,
+    show_default=True,
+    help="Times after 0, evenly spaced, for --out and --plot.",
+)
 @click.option("--trajectories", type=count(2**32), default=1000, show_default=True)
 @click.option(
-    "--initial", multiple=True, metavar="NAME=COUNT", callback=_pairs(int), help="A count at the start. May be given several times."
+    "--initial",
+    multiple=True,
+    metavar="NAME=COUNT",
+    callback=_pairs(int),
+    help="A count at the start. May be given several times.",
 )
-@click.option("--set", "parameters", multiple=True, metavar="NAME=VALUE", callback=_pairs(float), help="A parameter; again for more.")
+@click.option(
+    "--set",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs(float),
+    help="A parameter; again for more.",
+)
 @click.option("--species", metavar="NAME,...", help="What to record. Default: all species.")
-@click.option("--method", type=click.Choice(["auto", "direct", "sparse", "tau"]), default="auto", show_default=True)
+@click.option(
+    "--method", type=click.Choice(["auto", "direct", "sparse", "tau"]), default="auto", show_default=True
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same runs.")
 @click.option("--max-events", type=count(2**62), help="Stop a trajectory after so many events.")
-@click.option("--out", type=click.Path(path_type=Path), callback=ending(".nc", ".zarr"), help="Write all runs: *.nc or *.zarr.")
-@click.option("--plot", type=click.Path(path_type=Path), callback=ending(".png", ".svg", ".pdf"), help="Draw them: *.png, *.svg, *.pdf.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    callback=ending(".nc", ".zarr"),
+    help="Write all runs: *.nc or *.zarr.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(path_type=Path),
+    callback=ending(".png", ".svg", ".pdf"),
+    help="Draw them: *.png, *.svg, *.pdf.",
+)
 def simulate(
     model: str,
     until: float,
@@ -79,11 +116,12 @@ def simulate(
 ) -> None:
     """Simulate a reaction network exactly, and print mean and spread of each species at the end.
 
-    MODEL is the network's text, a file that holds it, an SBML file (*.xml, *.sbml), or - for text on standard input. A run into
-    --out that was stopped goes on where it was when it is called again.
+    MODEL is the network's text, a file that holds it, an SBML file (*.xml, *.sbml), or - for text on standard
+    input. A run into --out that was stopped goes on where it was when it is called again.
 
-    Trajectories that stop early (at a bad propensity, an event limit, a count that is too large or a bad event) are left out of mean and
-    spread, with a warning; the exit code is 1 where none came to the end, 130 after Ctrl-C.
+    Trajectories that stop early (at a bad propensity, an event limit, a count that is too large or a bad
+    event) are left out of mean and spread, with a warning; the exit code is 1 where none came to the end, 130
+    after Ctrl-C.
     """
     from partita.reactions.simulation.ensemble import SimulationWarning
 
@@ -91,16 +129,23 @@ def simulate(
         need("matplotlib", "--plot")
     network = read_network(model)
     names = None if species is None else species.split(",")
-    if out is None and plot is None and method != "tau":  # whose leaps end at each point; the others' runs are the same without
+    if (
+        out is None and plot is None and method != "tau"
+    ):  # whose leaps end at each point; the others' runs are the same without
         points = 1
     many = trajectories * (OWN + (points + 1) * len(network.species if names is None else names))
     if out is None and many > MOST_NUMBERS:
-        raise click.UsageError(f"{many:,} numbers are more than the {MOST_NUMBERS:,} kept in memory: write them (--out), or ask for fewer.")
+        raise click.UsageError(
+            f"{many:,} numbers are more than the {MOST_NUMBERS:,} kept in memory: write them (--out), or "
+            f"ask for fewer."
+        )
     times = np.linspace(0, until, points + 1)
     options = {"species": names, "method": method, "max_events": max_events, "save": out}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SimulationWarning)  # told below
-        runs = network.simulate(times, trajectories, initial, parameters, seed, **options, progress=sys.stderr.isatty())
+        runs = network.simulate(
+            times, trajectories, initial, parameters, seed, **options, progress=sys.stderr.isatty()
+        )
     stopped = runs.attrs["stopped"].splitlines()
     if runs.sizes["trajectory"] < trajectories or (runs.status == "interrupted").any():
         later = "" if out is None else f"; the same command goes on, its chunks are in {out}.partial"
@@ -110,19 +155,31 @@ def simulate(
     last = runs.isel(time=-1)
     there = last.status.isin(["finished", "absorbed"])
     early = int((~there).sum())
-    endings = {str(status): int(count) for status, count in zip(*np.unique(runs.status, return_counts=True), strict=True)}
+    endings = {
+        str(status): int(count)
+        for status, count in zip(*np.unique(runs.status, return_counts=True), strict=True)
+    }
     said = ", ".join(f"{count:,} {status}" for status, count in endings.items())
     if early == len(there):
         written = "" if out is None else f"; what there is is in {out}"
         raise click.ClickException(f"{stopped[0]}; no trajectory came to t = {until:g} ({said}){written}")
     if early:
-        say(f"partita: {early:,} of {len(there):,} trajectories stopped early and are left out: {stopped[0]}", err=True)
+        say(
+            f"partita: {early:,} of {len(there):,} trajectories stopped early and are left out: {stopped[0]}",
+            err=True,
+        )
     say(f"{'species':<{width}}  {'mean':>12}  {'sd':>12}  {'least':>10}  {'most':>10}")
     for name in recorded:
         values = last[name].values[there.values]
-        cells = f"{values.mean():>12.6g}  {values.std(ddof=len(values) > 1):>12.6g}  {values.min():>10.6g}  {values.max():>10.6g}"
+        cells = (
+            f"{values.mean():>12.6g}  {values.std(ddof=len(values) > 1):>12.6g}  {values.min():>10.6g}  "
+            f"{values.max():>10.6g}"
+        )
         say(f"{name:<{width}}  {cells}")
-    say(f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} events; seed {runs.attrs['seed']}")
+    say(
+        f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} "
+        f"events; seed {runs.attrs['seed']}"
+    )
     if plot is not None:
         from partita.reactions.simulation.plot import draw
 
@@ -155,9 +212,16 @@ def read_network(model: str) -> Network:
     if not is_file:
         if "->" in model or "\n" in model:
             return Network.from_text(model)
-        raise click.UsageError(f"MODEL must be the text of a network ('A -> B @ 1') or a file, and '{shown(model, 200)}' is neither.")
+        raise click.UsageError(
+            f"MODEL must be the text of a network ('A -> B @ 1') or a file, and '{shown(model, 200)}' is "
+            f"neither."
+        )
     try:
-        return read_sbml(path) if path.suffix in (".xml", ".sbml") else Network.from_text(path.read_text(encoding="utf-8"))
+        return (
+            read_sbml(path)
+            if path.suffix in (".xml", ".sbml")
+            else Network.from_text(path.read_text(encoding="utf-8"))
+        )
     except UnicodeDecodeError as error:
         raise click.ClickException(f"{shown(str(path), 300)} is not utf-8: byte {error.start}") from None
     except ValueError as error:

@@ -13,7 +13,9 @@ from partita.reactions.model.expression import TIME, Call, Expression, Name, Num
 from partita.reactions.model.operators import OPERATORS
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", DeprecationWarning)  # SWIG's types have no module, which newer Pythons tell
+    warnings.simplefilter(
+        "ignore", DeprecationWarning
+    )  # SWIG's types have no module, which newer Pythons tell
     import libsbml
 
 TOTAL_LIMIT = 3_000_000  # parts of all formulas together
@@ -66,7 +68,9 @@ def _xor(*arguments: Expression) -> Expression:
         return _many("or", FALSE)(*arguments)
     *first, last = arguments
     before = _xor(*first)
-    return Call("or", (Call("and", (before, Call("not", (last,)))), Call("and", (Call("not", (before,)), last))))
+    return Call(
+        "or", (Call("and", (before, Call("not", (last,)))), Call("and", (Call("not", (before,)), last)))
+    )
 
 
 def _piecewise(*arguments: Expression) -> Expression:
@@ -148,7 +152,9 @@ class Formulas:
     Example:
         >>> twice = libsbml.parseL3Formula("2 * x")
         >>> formulas = Formulas({"twice": (twice, ["x"])})
-        >>> formulas.expression(libsbml.parseL3Formula("twice(k) + 1"), {"k": Name("k")}).arguments[0].operator
+        >>> formulas.expression(libsbml.parseL3Formula("twice(k) + 1"), {"k": Name("k")}).arguments[
+        ...     0
+        ... ].operator
         '*'
     """
 
@@ -187,19 +193,25 @@ class Formulas:
             return _CONSTANTS[kind]
         if kind == libsbml.AST_NAME:
             if name not in names:
-                raise UnsupportedError(f"the name {name!r}, which is no species, parameter or compartment, in a formula")
+                raise UnsupportedError(
+                    f"the name {name!r}, which is no species, parameter or compartment, in a formula"
+                )
             return names[name]
         arguments = [self._translate(operand, names) for operand in _operands(node)]
         if kind == libsbml.AST_FUNCTION:
             return self._call(name, arguments)
         if kind not in self._build:
-            what = _SPELLED.get(kind) or _TYPE_NAMES.get(kind, "").removeprefix("AST_").removeprefix("FUNCTION_").lower()
+            what = (
+                _SPELLED.get(kind)
+                or _TYPE_NAMES.get(kind, "").removeprefix("AST_").removeprefix("FUNCTION_").lower()
+            )
             raise UnsupportedError(f"the function {what or name!r} in a formula")
         try:
             return self._build[kind](*arguments)
         except (TypeError, IndexError):
             raise UnsupportedError(
-                f"{len(arguments)} arguments of {_TYPE_NAMES[kind].removeprefix('AST_').lower()!r} in a formula"
+                f"{len(arguments)} arguments of {_TYPE_NAMES[kind].removeprefix('AST_').lower()!r} in a "
+                f"formula"
             ) from None
 
     def _call(self, name: str, arguments: list[Expression]) -> Expression:
@@ -207,13 +219,18 @@ class Formulas:
             raise UnsupportedError(f"the function {name!r}, which is not defined, in a formula")
         body, bound = self._functions[name]
         if len(bound) != len(arguments):
-            raise UnsupportedError(f"{len(arguments)} arguments of the function {name!r} in a formula, which takes {len(bound)}")
-        # A body is translated once, for arguments of names that no model can have: nested calls would double the work each time.
+            raise UnsupportedError(
+                f"{len(arguments)} arguments of the function {name!r} in a formula, which takes {len(bound)}"
+            )
+        # A body is translated once, for arguments of names that no model can have: nested calls would double
+        # the work each time.
         if name not in self._bodies:
             if name in self._open:
                 raise UnsupportedError(f"the function {name!r}, which calls itself,")
             self._open.append(name)
-            self._bodies[name] = self._translate(body, {argument: Name(f"{i}") for i, argument in enumerate(bound)})
+            self._bodies[name] = self._translate(
+                body, {argument: Name(f"{i}") for i, argument in enumerate(bound)}
+            )
             self._open.pop()
         return substitute(self._bodies[name], {f"{i}": argument for i, argument in enumerate(arguments)})
 
@@ -229,7 +246,11 @@ def tidy(expression: Expression) -> Expression:
         return expression
     arguments = tuple(map(tidy, expression.arguments))
     if expression.operator == "*":
-        factors = (factor for it in arguments for factor in (it.arguments if isinstance(it, Call) and it.operator == "*" else (it,)))
+        factors = (
+            factor
+            for it in arguments
+            for factor in (it.arguments if isinstance(it, Call) and it.operator == "*" else (it,))
+        )
         kept = tuple(factor for factor in factors if factor != Number(1))
         return Call("*", kept) if len(kept) > 1 else kept[0] if kept else Number(1)
     if expression.operator == "/" and arguments[1] == Number(1):

@@ -46,7 +46,9 @@ def _check_xml(data: bytes) -> None:
     depth = formula = parts = 0  # how deep; how deep the outermost formula began, 0 outside; elements in it
 
     def fail(message: str) -> NoReturn:
-        raise ValueError(f"line {parser.CurrentLineNumber}, column {parser.CurrentColumnNumber + 1}: {message}")
+        raise ValueError(
+            f"line {parser.CurrentLineNumber}, column {parser.CurrentColumnNumber + 1}: {message}"
+        )
 
     def start(name: str, _: object) -> None:
         nonlocal depth, formula, parts
@@ -81,4 +83,6 @@ def _check_xml(data: bytes) -> None:
     except UnicodeDecodeError as error:
         raise ValueError(f"want UTF-8, got byte {data[error.start]:#04x} after {error.start} bytes") from None
     except expat.ExpatError as error:
-        raise ValueError(f"line {error.lineno}, column {error.offset + 1}: {expat.ErrorString(error.code)}") from None
+        raise ValueError(
+            f"line {error.lineno}, column {error.offset + 1}: {expat.ErrorString(error.code)}"
+        ) from None

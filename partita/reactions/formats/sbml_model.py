@@ -28,7 +28,9 @@ from partita.reactions.model.reaction import COEFFICIENT_LIMIT, MOLECULARITY_LIM
 from partita.reactions.model.system import COUNT_LIMIT, System
 
 EXTENDED_MATH = "l3v2extendedmath"
-LOCAL_LEVEL = 3  # from it on, local parameters have a list of their own, and events say more of their conditions
+LOCAL_LEVEL = (
+    3  # from it on, local parameters have a list of their own, and events say more of their conditions
+)
 
 
 def network(text: str, rounding: bool = False) -> System:
@@ -41,7 +43,9 @@ def network(text: str, rounding: bool = False) -> System:
     Raises:
         ValueError: with line and element, if it is no valid model or holds what is not supported.
     """  # Without a declaration libSBML would add one as a line of its own, and count it.
-    document = libsbml.readSBMLFromString(text if text.startswith("<?xml") else f'<?xml version="1.0" encoding="UTF-8"?>{text}')
+    document = libsbml.readSBMLFromString(
+        text if text.startswith("<?xml") else f'<?xml version="1.0" encoding="UTF-8"?>{text}'
+    )
     _check_document(document)
     return _Reader(document.getModel(), rounding).network()
 
@@ -77,11 +81,14 @@ def _check_document(document: Any) -> None:
     for i in range(document.getNumErrors()):
         error = document.getError(i)
         if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR:
-            raise ValueError(f"line {error.getLine()}: {error.getShortMessage()}: {' '.join(error.getMessage().split())}")
+            raise ValueError(
+                f"line {error.getLine()}: {error.getShortMessage()}: {' '.join(error.getMessage().split())}"
+            )
     if document.getLevel() not in (2, 3):
         _refuse(document, f"SBML Level {document.getLevel()}")
     for plugin in (document.getPlugin(i) for i in range(document.getNumPlugins())):
-        # libSBML adds the package of extended mathematics to every document of L3V2; what a formula uses of it is looked at there.
+        # libSBML adds the package of extended mathematics to every document of L3V2; what a formula uses of
+        # it is looked at there.
         name = plugin.getPackageName()
         if document.getLevel() >= LOCAL_LEVEL and name != EXTENDED_MATH and document.getPackageRequired(name):
             _refuse(document, f"the package {plugin.getPackageName()!r}, which changes the meaning,")
@@ -115,19 +122,32 @@ class _Reader:
         _check_ids(model)
         self.species, self.parameters, self.compartments = (
             {item.getId(): item for item in _items(things)}
-            for things in (model.getListOfSpecies(), model.getListOfParameters(), model.getListOfCompartments())
+            for things in (
+                model.getListOfSpecies(),
+                model.getListOfParameters(),
+                model.getListOfCompartments(),
+            )
         )
         self.taken: set[str] = set()
-        # An id of the file → its name in the network. In formulas the name means what the id means to the file, until `_fold`.
-        self.names = {name: self._legal(name) for name in (*self.species, *self.parameters, *self.compartments)}
+        # An id of the file → its name in the network. In formulas the name means what the id means to the
+        # file, until `_fold`.
+        self.names = {
+            name: self._legal(name) for name in (*self.species, *self.parameters, *self.compartments)
+        }
         self.symbols: dict[str, Expression] = {name: Name(legal) for name, legal in self.names.items()}
         self.ids = {legal: name for name, legal in self.names.items()}
         functions = _items(model.getListOfFunctionDefinitions())
         self.formulas = Formulas(
-            {it.getId(): (it.getBody(), [it.getArgument(i).getName() for i in range(it.getNumArguments())]) for it in functions}
+            {
+                it.getId(): (it.getBody(), [it.getArgument(i).getName() for i in range(it.getNumArguments())])
+                for it in functions
+            }
         )
         self.rules = {rule.getVariable(): self._rule(rule) for rule in _items(model.getListOfRules())}
-        self.assigned = {it.getSymbol(): self._assignment(it, it.getSymbol()) for it in _items(model.getListOfInitialAssignments())}
+        self.assigned = {
+            it.getSymbol(): self._assignment(it, it.getSymbol())
+            for it in _items(model.getListOfInitialAssignments())
+        }
         for item in self.species.values():
             if item.isSetConversionFactor():
                 _refuse(item, "a conversion factor")
@@ -147,18 +167,26 @@ class _Reader:
         return System(
             tuple(self.names[name] for name in self.species),
             reactions,
-            {self.names[name]: self._parameter(name) for name in self.parameters if name not in self.rules} | local,
+            {self.names[name]: self._parameter(name) for name in self.parameters if name not in self.rules}
+            | local,
             {self.names[name]: self._count(name) for name in self.species if name not in self.rules},
             self._events(),
             rules,
-            frozenset(self.names[name] for name, item in self.species.items() if item.getBoundaryCondition() or item.getConstant()),
+            frozenset(
+                self.names[name]
+                for name, item in self.species.items()
+                if item.getBoundaryCondition() or item.getConstant()
+            ),
         )
 
     def _legal(self, name: str) -> str:
         """A name as networks allow it, and new."""
         while name in self.taken or not _is_allowed(name):
             if len(name) >= NAME_LIMIT:
-                raise ValueError(f"an id must have fewer than {NAME_LIMIT} letters (with its reaction's, if local), got {name[:40]!r}…")
+                raise ValueError(
+                    f"an id must have fewer than {NAME_LIMIT} letters (with its reaction's, if local), got "
+                    f"{name[:40]!r}…"
+                )
             name += "_"
         self.taken.add(name)
         return name
@@ -179,7 +207,9 @@ class _Reader:
         if name in self.sizes:
             return number(self.sizes[name])
         if self._is_concentration(name):
-            return Call("/", (Name(self.names[name]), number(self.sizes[self.species[name].getCompartment()])))
+            return Call(
+                "/", (Name(self.names[name]), number(self.sizes[self.species[name].getCompartment()]))
+            )
         return Name(self.names[name])
 
     def _is_concentration(self, name: str) -> bool:
@@ -187,7 +217,9 @@ class _Reader:
         item = self.species.get(name)
         if item is None or item.getHasOnlySubstanceUnits():
             return False
-        return self.compartments[item.getCompartment()].getSpatialDimensionsAsDouble() != 0  # NaN where it is not said
+        return (
+            self.compartments[item.getCompartment()].getSpatialDimensionsAsDouble() != 0
+        )  # NaN where it is not said
 
     def _rule(self, rule: Any) -> Expression:
         if not rule.isAssignment():
@@ -204,13 +236,20 @@ class _Reader:
     def _start(self) -> dict[str, float]:
         """The value of each symbol at time 0 as the file means it; those that have none are left out."""
         formulas = self.assigned | self.rules
-        needs = {name: {self.ids[needed] for needed in names(formula) if needed in self.ids} for name, formula in formulas.items()}
-        needs |= {name: {item.getCompartment()} for name, item in self.species.items() if name not in formulas}
+        needs = {
+            name: {self.ids[needed] for needed in names(formula) if needed in self.ids}
+            for name, formula in formulas.items()
+        }
+        needs |= {
+            name: {item.getCompartment()} for name, item in self.species.items() if name not in formulas
+        }
         try:
             order = [*TopologicalSorter({name: needs.get(name, set()) for name in self.names}).static_order()]
         except CycleError as error:
             circle = shown(" → ".join(error.args[1]), 300)
-            raise ValueError(f"values at the start must not follow one another in a circle: {circle}") from None
+            raise ValueError(
+                f"values at the start must not follow one another in a circle: {circle}"
+            ) from None
         values = {TIME: 0.0}
         for name in order:
             if name not in formulas:
@@ -234,7 +273,11 @@ class _Reader:
         size = values.get(self.names[item.getCompartment()], 1.0)
         if not size > 0:
             _fail(self.compartments[item.getCompartment()], f"want a positive size, got {size:g}")
-        amount = item.getInitialConcentration() * size if item.isSetInitialConcentration() else item.getInitialAmount()
+        amount = (
+            item.getInitialConcentration() * size
+            if item.isSetInitialConcentration()
+            else item.getInitialAmount()
+        )
         if not (item.isSetInitialConcentration() or item.isSetInitialAmount()):
             return math.nan
         return amount / size if self._is_concentration(name) else amount
@@ -263,7 +306,11 @@ class _Reader:
         amount = self._finite(item, self.values[self.names[name]] * size)
         nearest = round(amount)
         if not (self.rounding or math.isclose(amount, nearest, rel_tol=1e-9, abs_tol=1e-9)):
-            _fail(item, f"want an initial amount that is a whole number of molecules, got {amount:g}: `rounding=True` rounds it")
+            _fail(
+                item,
+                f"want an initial amount that is a whole number of molecules, got {amount:g}: "
+                f"`rounding=True` rounds it",
+            )
         try:
             return whole(nearest, 0, COUNT_LIMIT, "initial amount")
         except ValueError as error:
@@ -276,7 +323,11 @@ class _Reader:
         if law is None:
             _fail(item, "want a kinetic law, got none")
         local: dict[str, Expression] = {}
-        for parameter in _items(law.getListOfParameters() if self.model.getLevel() < LOCAL_LEVEL else law.getListOfLocalParameters()):
+        for parameter in _items(
+            law.getListOfParameters()
+            if self.model.getLevel() < LOCAL_LEVEL
+            else law.getListOfLocalParameters()
+        ):
             name = self._legal(f"{item.getId()}_{parameter.getId()}")
             if not parameter.isSetValue():
                 _fail(parameter, "want a value, got none")
@@ -286,7 +337,8 @@ class _Reader:
         if item.getReversible() and self._subtracts(rate):
             _fail(
                 item,
-                "a reversible reaction whose law subtracts has a net rate, forward less backward, which is no propensity: write two "
+                "a reversible reaction whose law subtracts has a net rate, forward less backward, which is "
+                "no propensity: write two "
                 'reactions, or reversible="false" if the law never turns negative',
             )
         reactants, products = self._side(item.getListOfReactants()), self._side(item.getListOfProducts())
@@ -299,7 +351,9 @@ class _Reader:
     def _subtracts(self, rate: Expression) -> bool:
         if not isinstance(rate, Call):
             return False
-        return (rate.operator in ("-", "neg") and self._follows_species(rate)) or any(map(self._subtracts, rate.arguments))
+        return (rate.operator in ("-", "neg") and self._follows_species(rate)) or any(
+            map(self._subtracts, rate.arguments)
+        )
 
     def _follows_species(self, rate: Expression) -> bool:
         return not names(substitute(rate, self.inlined)).isdisjoint(self.counts)
@@ -311,7 +365,9 @@ class _Reader:
                 _fail(reference, "want a species of the model")
             if reference.isSetStoichiometryMath():
                 _refuse(reference, "stoichiometryMath")
-            count = reference.getStoichiometry() / (reference.getDenominator() if self.model.getLevel() < LOCAL_LEVEL else 1)
+            count = reference.getStoichiometry() / (
+                reference.getDenominator() if self.model.getLevel() < LOCAL_LEVEL else 1
+            )
             try:
                 if whole(count, 0, COEFFICIENT_LIMIT, "stoichiometry"):
                     pairs.append((self.names[reference.getSpecies()], int(count)))
@@ -321,7 +377,9 @@ class _Reader:
 
     def _as_mass_action(self, reaction: Reaction) -> Reaction:
         """The reaction with a constant k, if its law is k · Π C(n, s) as mass action writes it."""
-        orders = math.prod(math.factorial(count) for _, count in reaction.reactants if count <= MOLECULARITY_LIMIT)
+        orders = math.prod(
+            math.factorial(count) for _, count in reaction.reactants if count <= MOLECULARITY_LIMIT
+        )
         rate = reaction.rate
         if orders > 1:
             if not (isinstance(rate, Call) and rate.operator == "/" and rate.arguments[1] == Number(orders)):
@@ -329,13 +387,21 @@ class _Reader:
             rate = rate.arguments[0]
         factors = [*rate.arguments] if isinstance(rate, Call) and rate.operator == "*" else [rate]
         for name, count in reaction.reactants:
-            for factor in (Name(name), *(Call("-", (Name(name), Number(taken))) for taken in range(1, count))):
+            for factor in (
+                Name(name),
+                *(Call("-", (Name(name), Number(taken))) for taken in range(1, count)),
+            ):
                 if factor not in factors:
                     return reaction
                 factors.remove(factor)
         if any(self._follows_species(factor) for factor in factors):
             return reaction
-        return Reaction(reaction.reactants, reaction.products, tidy(Call("*", (Number(1), Number(1), *factors))), name=reaction.name)
+        return Reaction(
+            reaction.reactants,
+            reaction.products,
+            tidy(Call("*", (Number(1), Number(1), *factors))),
+            name=reaction.name,
+        )
 
     def _events(self) -> tuple[Event, ...]:
         items = [*_items(self.model.getListOfEvents())]
@@ -347,12 +413,27 @@ class _Reader:
             if not item.isSetTrigger():
                 _fail(item, "want a trigger, got none")
             trigger = self._formula(item.getTrigger())
-            values = {it.getVariable(): self._event_assignment(it) for it in _items(item.getListOfEventAssignments())}
-            others = {self.names[name] for other, names_set in enumerate(set_by) if other != position for name in names_set}
-            # With one event at a moment, when values are taken and whether the condition still holds makes no difference.
-            if item.getUseValuesFromTriggerTime() and any(self._needs(value) & others for value in values.values()):
+            values = {
+                it.getVariable(): self._event_assignment(it)
+                for it in _items(item.getListOfEventAssignments())
+            }
+            others = {
+                self.names[name]
+                for other, names_set in enumerate(set_by)
+                if other != position
+                for name in names_set
+            }
+            # With one event at a moment, when values are taken and whether the condition still holds makes no
+            # difference.
+            if item.getUseValuesFromTriggerTime() and any(
+                self._needs(value) & others for value in values.values()
+            ):
                 _refuse(item, "useValuesFromTriggerTime with values that another event sets")
-            if self.model.getLevel() >= LOCAL_LEVEL and not item.getTrigger().getPersistent() and self._needs(trigger) & others:
+            if (
+                self.model.getLevel() >= LOCAL_LEVEL
+                and not item.getTrigger().getPersistent()
+                and self._needs(trigger) & others
+            ):
                 _refuse(item, 'persistent="false" with a condition on what another event sets')
             try:
                 events.append(

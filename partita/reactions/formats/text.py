@@ -70,7 +70,8 @@ class _Reader:
                 self._reaction(cursor, label)
             else:
                 first.fail(
-                    f"want a reaction 'A -> B @ k', a value 'k = 1', a rule 'x := k * A' or an event 'at t >= 1: A = 2', got {first}"
+                    f"want a reaction 'A -> B @ k', a value 'k = 1', a rule 'x := k * A' or an event 'at t "
+                    f">= 1: A = 2', got {first}"
                 )
         cursor.want_end()
         self.named += cursor.names
@@ -103,7 +104,9 @@ class _Reader:
         begin = cursor.next
         tree = cursor.number()
         if cursor.names:
-            cursor.names[0].fail(f"want a number, got {cursor.names[0]}: what follows other names is a rule, '{name} := …'")
+            cursor.names[0].fail(
+                f"want a number, got {cursor.names[0]}: what follows other names is a rule, '{name} := …'"
+            )
         try:
             self.values[name] = (token, constant(tree, {}))
         except ValueError as error:
@@ -209,11 +212,17 @@ class _Reader:
         for name, value in initial.items():
             _place(self.values[name][0], whole, value, 0, COUNT_LIMIT, f"initial count of {name!r}")
         for token in self.named:
-            if token.text not in self.species and token.text not in parameters and token.text not in self.rules:
+            if (
+                token.text not in self.species
+                and token.text not in parameters
+                and token.text not in self.rules
+            ):
                 token.fail(f"{token} is no species and has no value: add '{token.text} = …'")
         for token in self.constants:
             if token.text in self.species:
-                token.fail(f"after '@' stands a constant, got the species {token}: a full propensity follows '@@'")
+                token.fail(
+                    f"after '@' stands a constant, got the species {token}: a full propensity follows '@@'"
+                )
         settable = ({*self.species} | {*parameters}) - {*self.rules}
         for token in self.targets:
             if token.text not in settable:

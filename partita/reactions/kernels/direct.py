@@ -2,8 +2,9 @@
 
     E ~ Exp(1), u ~ U[0, 1):   t ← t + E / Σ a_r,   r = min { r : u Σ a < a_1 + … + a_r }        (Gillespie 1977)
 
-The source is written out from the plan: species are local variables, and in small networks a reaction is chosen without a branch. With the
-partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i changes by v_i1 + Σ_r (v_i,r+1 − v_ir) g_r.
+The source is written out from the plan: species are local variables, and in small networks a reaction is
+chosen without a branch. With the partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i
+changes by v_i1 + Σ_r (v_i,r+1 − v_ir) g_r.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -44,7 +45,11 @@ def header() -> str:
             "from numba import njit",
             f"from {streams.__name__} import advance, exponential, fetch_add, uniform",
             "",
-            *(f"@njit(error_model='numpy')\n{row.definition}\n" for row in OPERATORS.values() if row.definition),
+            *(
+                f"@njit(error_model='numpy')\n{row.definition}\n"
+                for row in OPERATORS.values()
+                if row.definition
+            ),
             "",
         ]
     )
@@ -116,7 +121,9 @@ def differences(plan: Plan) -> dict[int, str]:
     for slot in sorted({slot for change in plan.changes for slot in change}):
         values = [change.get(slot, 0) for change in plan.changes]
         steps = enumerate(pairwise(values))
-        terms = [f"({float(after - before)} if g{r} else 0.0)" for r, (before, after) in steps if after != before]
+        terms = [
+            f"({float(after - before)} if g{r} else 0.0)" for r, (before, after) in steps if after != before
+        ]
         terms += [str(float(values[0]))] if values[0] else []
         while len(terms) > 1:
             terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
@@ -141,7 +148,10 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         compute = compute[len(plan.laws) :]
         happen = ["threshold = u * total", *_branches(plan, sums, _anew(plan), 0, len(plan.laws))]
     else:
-        happen = [*choices(plan, sums), *(f"x{slot} += {change}" for slot, change in differences(plan).items())]
+        happen = [
+            *choices(plan, sums),
+            *(f"x{slot} += {change}" for slot, change in differences(plan).items()),
+        ]
     settle = settling(plan)
     crossing = [
         # A propensity that is wrong from now on is no matter where nothing is to be recorded any more.
@@ -226,7 +236,9 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         f"def run({ARGUMENTS}):",
         *indented(["p, log = p"] if log else [], 1),
         *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0"], 1),
-        *indented([f"{', '.join(f'log_{name}' for name in Log._fields)} = log", "logged = 0"] if log else [], 1),
+        *indented(
+            [f"{', '.join(f'log_{name}' for name in Log._fields)} = log", "logged = 0"] if log else [], 1
+        ),
         *([f"    y = np.empty({len(plan.slots)})"] if plan.triggers else []),
         "    while spent < budget:",
         *indented(_NEXT, 2),
@@ -259,13 +271,19 @@ def _anew(plan: Plan) -> list[list[str]]:
         for name in names(law):
             readers.setdefault(name, []).append(number)
     lines = laws(plan)
-    return [[lines[r] for r in sorted({r for slot in change for r in readers.get(plan.slots[slot], ())})] for change in plan.changes]
+    return [
+        [lines[r] for r in sorted({r for slot in change for r in readers.get(plan.slots[slot], ())})]
+        for change in plan.changes
+    ]
 
 
 def _branches(plan: Plan, sums: list[str], anew: list[list[str]], first: int, last: int) -> list[str]:
     """Lines that find the chosen reaction by bisection, do what it does, and compute anew only the propensities that it changes."""
     if last - first == 1:
-        return [*(f"x{slot} += {float(value)}" for slot, value in plan.changes[first].items()), *anew[first]] or ["pass"]
+        return [
+            *(f"x{slot} += {float(value)}" for slot, value in plan.changes[first].items()),
+            *anew[first],
+        ] or ["pass"]
     middle = (first + last) // 2
     lower, upper = _branches(plan, sums, anew, first, middle), _branches(plan, sums, anew, middle, last)
     return [f"if threshold < {sums[middle - 1]}:", *indented(lower, 1), "else:", *indented(upper, 1)]
@@ -288,7 +306,10 @@ def recording(plan: Plan, row: str, value: Callable[[int], str]) -> list[str]:
     lines = []
     for slot in range(len(plan.slots)):
         target, kind = ("counts", "np.int64") if slot < plan.num_counts else ("others", "np.float64")
-        lines += [f"if columns[{slot}] >= 0:", f"    {target}[i, columns[{slot}], {row}] = {kind}({value(slot)})"]
+        lines += [
+            f"if columns[{slot}] >= 0:",
+            f"    {target}[i, columns[{slot}], {row}] = {kind}({value(slot)})",
+        ]
     return lines or ["pass"]
 
 
@@ -322,10 +343,17 @@ def settle_source(plan: Plan) -> list[str]:
     in_locals = (constants | {name: f"x{i}" for i, name in enumerate(plan.slots)}).__getitem__
     in_arrays = (constants | {name: f"y[{i}]" for i, name in enumerate(plan.slots)}).__getitem__
     conditions = [trigger.condition for trigger in plan.triggers]
-    turned = (f"if ({source(condition, in_locals)}) != w[{i}]: return True" for i, condition in enumerate(conditions))
+    turned = (
+        f"if ({source(condition, in_locals)}) != w[{i}]: return True"
+        for i, condition in enumerate(conditions)
+    )
     rounds = ["pending = False"]
     for i, condition in enumerate(conditions):
-        rounds += [f"now = {source(condition, in_arrays)}", f"if now and not w[{i}]: q[{i}] = True", f"w[{i}] = now"]
+        rounds += [
+            f"now = {source(condition, in_arrays)}",
+            f"if now and not w[{i}]: q[{i}] = True",
+            f"w[{i}] = now",
+        ]
     rounds += [
         "for i in range(q.size):",
         "    pending = pending or q[i]",
@@ -335,8 +363,15 @@ def settle_source(plan: Plan) -> list[str]:
         "best = -np.inf",
     ]
     for i, trigger in enumerate(plan.triggers):
-        priority = "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, in_arrays)})"
-        rounds += [f"if q[{i}]:", f"    rank = {priority}", "    if which < 0 or rank > best:", f"        which = {i}; best = rank"]
+        priority = (
+            "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, in_arrays)})"
+        )
+        rounds += [
+            f"if q[{i}]:",
+            f"    rank = {priority}",
+            "    if which < 0 or rank > best:",
+            f"        which = {i}; best = rank",
+        ]
     rounds += ["q[which] = False"]
     for i, trigger in enumerate(plan.triggers):
         rounds += [f"if which == {i}:", *indented(_assigning(plan, trigger, in_arrays), 1)]
@@ -368,6 +403,10 @@ def _assigning(plan: Plan, trigger: Trigger, rename: Callable[[str], str]) -> It
             yield f"v[{places[text]}] = np.float64({text})"
     for slot, value in trigger.assignments:
         new = f"v[{places[source(value, rename)]}]"
-        valid = f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})" if slot < plan.num_counts else f"np.isfinite({new})"
+        valid = (
+            f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})"
+            if slot < plan.num_counts
+            else f"np.isfinite({new})"
+        )
         yield f"fine = fine and {valid}"
         yield f"y[{slot}] = {new}"

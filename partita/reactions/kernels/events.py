@@ -41,7 +41,9 @@ def settling(value_of: Callable) -> tuple[Callable, Callable]:
         (words, begin), y, targets = tables.values, work.y, tables.targets
         places = range(tables.target_begin[e], tables.target_begin[e + 1])
         for place in places:
-            work.new[place] = value_of(words, begin[place], begin[place + 1], tables.network.constants, y, work.stack)
+            work.new[place] = value_of(
+                words, begin[place], begin[place + 1], tables.network.constants, y, work.stack
+            )
         fine = True
         for place in places:
             value = work.new[place]

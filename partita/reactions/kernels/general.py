@@ -2,9 +2,9 @@
 
     B_r ≥ a_r(s, x) for s in [t, t + L]:   t ← t + E / Σ B, or t + L if that is past it;   r with probability B_r / Σ B, kept with a_r / B_r
 
-The method is that of `direct`, and of `thinning` where rates follow the time, but everything is read from tables. The bounds stand in a
-tree of sums, so that finding a reaction, and changing a bound, costs the logarithm of their number; sums do not depend on history. A
-candidate looks at one law only.
+The method is that of `direct`, and of `thinning` where rates follow the time, but everything is read from
+tables. The bounds stand in a tree of sums, so that finding a reaction, and changing a bound, costs the
+logarithm of their number; sums do not depend on history. A candidate looks at one law only.
 """
 
 import functools
@@ -35,14 +35,18 @@ from partita.reactions.kernels.thinning import MOST, MOST_UNSURE
 
 FOREVER = sys.float_info.max
 NONE = np.int64(-1)  # no reaction; of the type of the others, so that nothing is compiled twice
-_inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # for kernels alone: half as much to compile
+_inner = njit(
+    error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+)  # for kernels alone: half as much to compile
 
 
 class Work(NamedTuple):
     """What a kernel computes with, made once a call."""
 
     y: np.ndarray  # (slot + 2,): the state, 1, and the time
-    sums: np.ndarray  # tree of bounds: those of the reactions are its second half, and each of the others is the sum of two
+    sums: (
+        np.ndarray
+    )  # tree of bounds: those of the reactions are its second half, and each of the others is the sum of two
     stack: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -114,7 +118,10 @@ def _word(words):
 
 
 def kernel(follows_time: bool) -> Callable:
-    """Return the kernel, which takes `Everything` for its laws; see `state`. `follows_time` says whether a propensity does."""
+    """Return the kernel, which takes `Everything` for its laws; see `state`.
+
+    `follows_time` says whether a propensity does.
+    """
     return _kernel(machine(), range_machine() if follows_time else None)
 
 
@@ -195,9 +202,14 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
         if rows.stop[i] < 0 and rows.armed.shape[1] > 0:
             noted = _note(log, noted, t, NONE, y)
         end, spent, events, allowed, fresh = t, 1, 0, 0, True
-        # Where rates follow the time, what is drawn depends on the windows: it may stop only where a new one begins.
+        # Where rates follow the time, what is drawn depends on the windows: it may stop only where a new one
+        # begins.
         anywhere, room_to_note = not tables.is_moving, max(log.time.size - 1, 0)
-        while state == RUNNING and not (spent >= budget and (fresh or anywhere)) and not noted >= room_to_note > 0:
+        while (
+            state == RUNNING
+            and not (spent >= budget and (fresh or anywhere))
+            and not noted >= room_to_note > 0
+        ):
             spent += 1
             if (spent & 255) == 0 and fetch_add(queue, 0) >= HALTED:
                 state = INTERRUPTED
@@ -292,7 +304,19 @@ def _bounding(value_of: Callable, range_of: Any) -> tuple[Callable, Callable, Ca
         if tables.follows_time[r]:
             words, begin = tables.ranges
             constants = tables.network.constants
-            low, high = range_of(value_of, words, begin[r], begin[r + 1], constants, work.y, t, end, work.stack, work.low, work.high)
+            low, high = range_of(
+                value_of,
+                words,
+                begin[r],
+                begin[r + 1],
+                constants,
+                work.y,
+                t,
+                end,
+                work.stack,
+                work.low,
+                work.high,
+            )
             return low, high if not high < 0.0 else 0.0
         return value_twice(r, t, end, tables, work)
 

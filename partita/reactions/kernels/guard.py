@@ -2,7 +2,8 @@
 
     a(n)   →   a(n) where all n_i ≥ s_i,   −|a(n)| elsewhere
 
-A law of mass action is 0 there by itself, and so is any law of which that can be read off; only the others are changed.
+A law of mass action is 0 there by itself, and so is any law of which that can be read off; only the others
+are changed.
 """
 
 from collections.abc import Mapping
@@ -24,7 +25,9 @@ def guarded(law: Expression, change: Mapping[str, int]) -> Expression:
         'k * A'
     """
     taken = {name: -difference for name, difference in change.items() if difference < 0}
-    doubtful = [name for name, count in taken.items() if not all(_vanishes(law, name, n) for n in range(count))]
+    doubtful = [
+        name for name, count in taken.items() if not all(_vanishes(law, name, n) for n in range(count))
+    ]
     enough = [Call(">=", (Name(name), Number(taken[name]))) for name in doubtful]
     if not enough:
         return law

@@ -2,8 +2,8 @@
 
     x in [a, b],  y in [c, d]:    x + y in [a + c, b + d],    x y in [min, max] of {a c, a d, b c, b d},    and so on
 
-Time is a range, all else a number. Rounding keeps order, so that the ends, computed as the law is, hold whatever floats it computes between
-them. The rules stand in the table of operators; here they are compiled.
+Time is a range, all else a number. Rounding keeps order, so that the ends, computed as the law is, hold
+whatever floats it computes between them. The rules stand in the table of operators; here they are compiled.
 """
 
 import functools
@@ -46,12 +46,22 @@ def inner_rule(symbol: str) -> Callable:
 def _compiled(function: FunctionType, from_python: bool) -> Callable:
     """A copy of a function, compiled, as all functions that it calls."""
     scope = function.__globals__
-    called = {name: _compiled(scope[name], False) for name in function.__code__.co_names if isinstance(scope.get(name), FunctionType)}
-    copy = FunctionType(function.__code__, {**scope, **called}, function.__name__, function.__defaults__, function.__closure__)
-    return njit(error_model="numpy", no_cpython_wrapper=not from_python, no_cfunc_wrapper=not from_python)(copy)
+    called = {
+        name: _compiled(scope[name], False)
+        for name in function.__code__.co_names
+        if isinstance(scope.get(name), FunctionType)
+    }
+    copy = FunctionType(
+        function.__code__, {**scope, **called}, function.__name__, function.__defaults__, function.__closure__
+    )
+    return njit(error_model="numpy", no_cpython_wrapper=not from_python, no_cfunc_wrapper=not from_python)(
+        copy
+    )
 
 
-def range_source(expression: Expression, rename: Callable[[str], str], lines: list[str], rules: dict[str, str]) -> str:
+def range_source(
+    expression: Expression, rename: Callable[[str], str], lines: list[str], rules: dict[str, str]
+) -> str:
     """Numba source of the range of an expression while time goes from `t` to `end`.
 
     Args:
@@ -86,7 +96,9 @@ def _line(value: str, lines: list[str]) -> str:
     return f"r{len(lines) - 1}"
 
 
-def enclose(expression: Expression, values: Mapping[str, float], first: float, last: float) -> tuple[Any, Any]:
+def enclose(
+    expression: Expression, values: Mapping[str, float], first: float, last: float
+) -> tuple[Any, Any]:
     """The range of an expression while time goes from `first` to `last`: what `range_source` computes.
 
     Example:
@@ -102,4 +114,8 @@ def enclose(expression: Expression, values: Mapping[str, float], first: float, l
     assert not isinstance(expression, Number)
     parts = [enclose(argument, values, first, last) for argument in expression.arguments]
     combine = rule(expression.operator)
-    return functools.reduce(combine, parts) if OPERATORS[expression.operator].arity[1] == MANY else combine(*parts)
+    return (
+        functools.reduce(combine, parts)
+        if OPERATORS[expression.operator].arity[1] == MANY
+        else combine(*parts)
+    )

@@ -2,9 +2,10 @@
 
     one pass = one event in every lane:   t_l ← t_l + E_l / Σ a(x_l)
 
-Lane by lane the arithmetic is that of `kernel`, in the same order, so the numbers are the same. The inner loop has no branch and LLVM
-makes vector code of it. What is rare happens between two passes: a lane records the grid points its event has gone past, and takes the
-next trajectory when it is done. Whatever needs more care (a bad propensity, a count near its limit) is left to the scalar kernel.
+Lane by lane the arithmetic is that of `kernel`, in the same order, so the numbers are the same. The inner
+loop has no branch and LLVM makes vector code of it. What is rare happens between two passes: a lane records
+the grid points its event has gone past, and takes the next trajectory when it is done. Whatever needs more
+care (a bad propensity, a count near its limit) is left to the scalar kernel.
 """
 
 from partita.reactions.kernels.direct import (
@@ -34,14 +35,17 @@ BLOCK = 1024  # passes between two looks at event limits and large counts
 
 def suits(plan: Plan) -> bool:
     """Whether every law is plain arithmetic, which vector units can do, of the state alone."""
-    return plan.is_plain and all(OPERATORS[symbol].is_arithmetic for law in plan.laws for symbol in operators(law))
+    return plan.is_plain and all(
+        OPERATORS[symbol].is_arithmetic for law in plan.laws for symbol in operators(law)
+    )
 
 
 def lanes_source(plan: Plan) -> str:
     """Source of `run` with the arguments of the scalar kernel; `places` holds a trajectory for each lane, or −1.
 
-    It returns when about `budget` events are done or none is left: False if too few trajectories are left to fill the lanes. Those still
-    running then stand in their rows, for the scalar kernel to end; most ensembles need none, and the scalar kernel is not compiled.
+    It returns when about `budget` events are done or none is left: False if too few trajectories are left to
+    fill the lanes. Those still running then stand in their rows, for the scalar kernel to end; most ensembles
+    need none, and the scalar kernel is not compiled.
     """
     slots = range(len(plan.slots))
     load = _load(plan)
@@ -123,7 +127,8 @@ def _room(plan: Plan, load: list[str]) -> list[str]:
         "i = place[l]",
         "if i >= 0:",
         "    left = max_events - fired[i]",
-        f"    highest = max({', '.join(['0.0', *(f'abs({_at(_STATE + s)})' for s in range(len(plan.slots)))])})",
+        f"    highest = "
+        f"max({', '.join(['0.0', *(f'abs({_at(_STATE + s)})' for s in range(len(plan.slots)))])})",
         f"    near = highest > {COUNT_LIMIT} - {float(BLOCK * plan.largest_change)}",
         "    if left < 1:",
         f"        status[i] = {EVENT_LIMIT}",

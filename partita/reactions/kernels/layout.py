@@ -2,8 +2,8 @@
 
     state x = (counts that change, parameters that events set)        constants p = (rate constants, all else that has a name)
 
-Rules are inlined. The rate constant of a mass-action law is a constant whatever its expression, so that networks which differ in numbers
-or names only share one compiled kernel.
+Rules are inlined. The rate constant of a mass-action law is a constant whatever its expression, so that
+networks which differ in numbers or names only share one compiled kernel.
 """
 
 import functools
@@ -15,7 +15,16 @@ import numpy as np
 from partita.quoting import got, shown
 from partita.reactions.kernels.guard import guarded
 from partita.reactions.kernels.intervals import enclose
-from partita.reactions.model.expression import TIME, Call, Expression, Name, constant, evaluate, names, to_text
+from partita.reactions.model.expression import (
+    TIME,
+    Call,
+    Expression,
+    Name,
+    constant,
+    evaluate,
+    names,
+    to_text,
+)
 from partita.reactions.model.reaction import finite
 from partita.reactions.model.system import System
 
@@ -40,7 +49,8 @@ class Plan:
         network: The network.
         slots: Name of each number of the state: first the species, then parameters that events set.
         num_counts: How many slots are species.
-        constants: Each constant's name and its value as an expression of parameters and of species that never change.
+        constants: Each constant's name and its value as an expression of parameters and of species that never
+            change.
         rates: For each reaction, which of the constants is the k of its mass action; None for other laws.
         laws: The propensity of each reaction, over slots, constants and `t`.
         changes: Slot → difference, for each reaction.
@@ -64,7 +74,11 @@ class Plan:
     largest_change: int = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "largest_change", max((abs(v) for change in self.changes for v in change.values()), default=1) or 1)
+        object.__setattr__(
+            self,
+            "largest_change",
+            max((abs(v) for change in self.changes for v in change.values()), default=1) or 1,
+        )
 
     @property
     def is_plain(self) -> bool:
@@ -129,26 +143,52 @@ def plan(network: System) -> Plan:
         for use, stop in _uses_of_time(trigger.condition, moving):
             if stop is None:
                 raise ValueError(
-                    f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact simulation takes `t` in a condition "
+                    f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact "
+                    f"simulation takes `t` in a condition "
                     "of an event only where it is compared with parameters, as in `at t >= 10: A = 0`"
                 )
             uses.append((use, stop))
     stops = tuple(dict.fromkeys(stop for _, stop in uses if stop is not None))
     used = frozenset[str]().union(
         *map(names, laws),
-        *(names(e) for t in triggers for e in (t.condition, *([t.priority] if t.priority else []), *(v for _, v in t.assignments))),
+        *(
+            names(e)
+            for t in triggers
+            for e in (t.condition, *([t.priority] if t.priority else []), *(v for _, v in t.assignments))
+        ),
     )
     for name in sorted(used - {TIME, *slots, *constants}):
         constants[name] = Name(name)
-    changes = tuple({index[name]: value for name, value in network.change(reaction).items()} for reaction in network.reactions)
-    return Plan(network, slots, len(counts), tuple(constants.items()), tuple(rates), tuple(laws), changes, safe, triggers, stops, smooth)
+    changes = tuple(
+        {index[name]: value for name, value in network.change(reaction).items()}
+        for reaction in network.reactions
+    )
+    return Plan(
+        network,
+        slots,
+        len(counts),
+        tuple(constants.items()),
+        tuple(rates),
+        tuple(laws),
+        changes,
+        safe,
+        triggers,
+        stops,
+        smooth,
+    )
 
 
-def _uses_of_time(expression: Expression, slots: frozenset[str]) -> Iterator[tuple[Expression, Expression | None]]:
+def _uses_of_time(
+    expression: Expression, slots: frozenset[str]
+) -> Iterator[tuple[Expression, Expression | None]]:
     """Where `t` stands in an expression: comparisons of `t` with c, and the time c; all else, and None."""
     if TIME not in names(expression):
         return
-    if isinstance(expression, Call) and expression.operator in _COMPARISONS and Name(TIME) in expression.arguments:
+    if (
+        isinstance(expression, Call)
+        and expression.operator in _COMPARISONS
+        and Name(TIME) in expression.arguments
+    ):
         other = expression.arguments[expression.arguments[0] == Name(TIME)]
         yield expression, None if names(other) & (slots | {TIME}) else other
     elif isinstance(expression, Call):
@@ -169,11 +209,14 @@ class Numbers:
     parameters: Mapping[str, float]
 
 
-def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping[str, float] | None) -> Numbers:
+def numbers(
+    layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping[str, float] | None
+) -> Numbers:
     """Put numbers to a plan.
 
     Raises:
-        ValueError: if a name is unknown, a count no whole number from 0 to 2⁵³, or a rate constant negative or no finite number.
+        ValueError: if a name is unknown, a count no whole number from 0 to 2⁵³, or a rate constant negative
+            or no finite number.
 
     Example:
         >>> from partita.reactions import Network
@@ -184,15 +227,23 @@ def numbers(layout: Plan, initial: Mapping[str, int] | None, parameters: Mapping
     for name, value in (parameters or {}).items():
         if name not in network.parameters:
             there_are = shown(", ".join(network.parameters), 300)
-            raise ValueError(f"parameters must name parameters of the network ({there_are or 'it has none'}), got {got(name)}")
+            raise ValueError(
+                f"parameters must name parameters of the network ({there_are or 'it has none'}), got "
+                f"{got(name)}"
+            )
         finite(value, f"parameters[{name!r}]")
-    all_parameters = {**network.parameters, **{name: float(value) for name, value in (parameters or {}).items()}}
+    all_parameters = {
+        **network.parameters,
+        **{name: float(value) for name, value in (parameters or {}).items()},
+    }
     counts = network.counts({**network.initial, **(initial or {})})
     known = {**all_parameters, **{name: float(count) for name, count in counts.items()}}
     constants = [constant(expression, known) for _, expression in layout.constants]
     for reaction, place in zip(network.reactions, layout.rates, strict=True):
         if place is not None and constants[place] < 0:
-            raise ValueError(f"the rate constant of {str(reaction)!r} must not be negative, got {constants[place]:g}")
+            raise ValueError(
+                f"the rate constant of {str(reaction)!r} must not be negative, got {constants[place]:g}"
+            )
     times = {constant(stop, known) for stop in layout.stops}
     # A strict comparison turns one float later than the others.
     stops = sorted(moment for time in times for moment in (time, np.nextafter(time, np.inf)) if moment > 0)
@@ -214,7 +265,10 @@ def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
             for reaction, change, value in zip(layout.network.reactions, layout.changes, values, strict=True):
                 missing = [slot for slot, difference in change.items() if state[slot] + difference < 0]
                 if value < 0 and missing and evaluate(layout.network.propensity(reaction), now) > 0:
-                    taken = f"{-change[missing[0]]} {layout.slots[missing[0]]} where there are {state[missing[0]]:g}"
+                    taken = (
+                        f"{-change[missing[0]]} {layout.slots[missing[0]]} where there are "
+                        f"{state[missing[0]]:g}"
+                    )
                     return f"{str(reaction)!r} would take {taken}, at a propensity of {-value:g} {at}"
                 if not 0 <= value < np.inf:
                     return f"the propensity of {str(reaction)!r} is {value:g} {at}"

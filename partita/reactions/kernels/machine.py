@@ -20,7 +20,9 @@ CONSTANT, SLOT = 1 << 20, 1 << 30  # words from here on push: a constant, a slot
 VALUE = 1 << 40  # and, for ranges, the value of the words that follow, as many as it is larger than this
 _LETTERS = ("a", "b", "c")
 _DECORATOR = "@njit(error_model='numpy')"
-_INNER = "@njit(error_model='numpy', no_cpython_wrapper=True, no_cfunc_wrapper=True)"  # never called from Python
+_INNER = (
+    "@njit(error_model='numpy', no_cpython_wrapper=True, no_cfunc_wrapper=True)"  # never called from Python
+)
 
 
 def machine() -> Callable:
@@ -30,7 +32,9 @@ def machine() -> Callable:
         >>> from partita.reactions.model.formula import parse
         >>> constants = {}
         >>> program = np.array(words(parse("2 * (x + 1)"), {"x": 0}, {}, constants))
-        >>> float(machine()(program, 0, len(program), numbers_of(constants), np.array([4.0]), np.zeros(STACK)))
+        >>> float(
+        ...     machine()(program, 0, len(program), numbers_of(constants), np.array([4.0]), np.zeros(STACK))
+        ... )
         10.0
     """
     return load(_source())
@@ -39,13 +43,15 @@ def machine() -> Callable:
 def range_machine() -> Callable:
     """Return the machine for ranges while the time goes from t to end, which runs what `range_words` gives.
 
-    `(machine, program, begin, end_of_it, constants, slots, t, end, stack, low, high)` → the pair that `intervals.enclose` gives; `low`
-    and `high` are its stacks.
+    `(machine, program, begin, end_of_it, constants, slots, t, end, stack, low, high)` → the pair that
+    `intervals.enclose` gives; `low` and `high` are its stacks.
     """
     return load(_range_source())
 
 
-def words(law: Expression, slots: Mapping[str, int], values: Mapping[str, float], constants: dict[str, int]) -> list[int]:
+def words(
+    law: Expression, slots: Mapping[str, int], values: Mapping[str, float], constants: dict[str, int]
+) -> list[int]:
     """Return the program of an expression.
 
     Args:
@@ -67,12 +73,23 @@ def words(law: Expression, slots: Mapping[str, int], values: Mapping[str, float]
     return _joined(law, [words(argument, slots, values, constants) for argument in law.arguments])
 
 
-def range_words(law: Expression, slots: Mapping[str, int], values: Mapping[str, float], constants: dict[str, int]) -> list[int]:
-    """Return the program of the range of an expression; see `words`. What does not depend on the time is computed as a value.
+def range_words(
+    law: Expression, slots: Mapping[str, int], values: Mapping[str, float], constants: dict[str, int]
+) -> list[int]:
+    """Return the program of the range of an expression; see `words`.
+
+    What does not depend on the time is computed as a value.
 
     Example:
         >>> from partita.reactions.model.formula import parse
-        >>> range_words(parse("t + 2 * x"), {"x": 0, "t": 1}, {}, {}) == [SLOT + 1, VALUE + 3, CONSTANT, SLOT, _codes()["*"], _codes()["+"]]
+        >>> range_words(parse("t + 2 * x"), {"x": 0, "t": 1}, {}, {}) == [
+        ...     SLOT + 1,
+        ...     VALUE + 3,
+        ...     CONSTANT,
+        ...     SLOT,
+        ...     _codes()["*"],
+        ...     _codes()["+"],
+        ... ]
         True
     """
     if TIME not in names(law):
@@ -113,7 +130,9 @@ def _applying(result: Callable[[str, tuple[str, ...]], str], nothing: str) -> tu
         letters = _LETTERS[:count]
         chosen = {symbol: code for symbol, code in codes.items() if _num_arguments(symbol) == count}
         lines += [_INNER, f"def apply{count}(word, {', '.join(letters)}):"]
-        lines += [f"    if word == {code}: return {result(symbol, letters)}" for symbol, code in chosen.items()]
+        lines += [
+            f"    if word == {code}: return {result(symbol, letters)}" for symbol, code in chosen.items()
+        ]
         lines += [f"    return {nothing}", "", ""]
         firsts.append(firsts[-1] + len(chosen))
     return lines, firsts[1:3]
@@ -147,7 +166,10 @@ def _source() -> str:
 
 def _result(symbol: str, letters: tuple[str, ...]) -> str:
     row = OPERATORS[symbol]
-    given = [f"({letter} != 0.0)" if row.wants[min(i, len(row.wants) - 1)] else letter for i, letter in enumerate(letters)]
+    given = [
+        f"({letter} != 0.0)" if row.wants[min(i, len(row.wants) - 1)] else letter
+        for i, letter in enumerate(letters)
+    ]
     return f"1.0 if {row.source(*given)} else 0.0" if row.gives else f"np.float64({row.source(*given)})"
 
 
@@ -179,16 +201,31 @@ def _range_source() -> str:
         f"        low[top], high[top] = apply2(word, {stacked('top')}, {stacked('top + 1')})",
         "    else:",
         "        top -= 2",
-        f"        low[top], high[top] = apply3(word, {stacked('top')}, {stacked('top + 1')}, {stacked('top + 2')})",
+        f"        low[top], high[top] = apply3(word, {stacked('top')}, {stacked('top + 1')}, "
+        f"{stacked('top + 2')})",
         "return low[0], high[0]",
     ]
-    begin = ["import numpy as np", "from numba import njit", f"from {intervals.__name__} import as_floats, inner_rule", "", *rules, "", ""]
-    define = [_DECORATOR, "def run(machine, program, begin, after, constants, slots, t, end, stack, low, high):"]
+    begin = [
+        "import numpy as np",
+        "from numba import njit",
+        f"from {intervals.__name__} import as_floats, inner_rule",
+        "",
+        *rules,
+        "",
+        "",
+    ]
+    define = [
+        _DECORATOR,
+        "def run(machine, program, begin, after, constants, slots, t, end, stack, low, high):",
+    ]
     return "\n".join([*begin, *lines, *define, *indented(body, 1), ""])
 
 
 def _range_result(symbol: str, letters: tuple[str, ...]) -> str:
     row = OPERATORS[symbol]
     wants = [row.wants[min(i, len(row.wants) - 1)] for i in range(len(letters))]
-    given = [f"({x}[0] != 0.0, {x}[1] != 0.0)" if condition else x for x, condition in zip(letters, wants, strict=True)]
+    given = [
+        f"({x}[0] != 0.0, {x}[1] != 0.0)" if condition else x
+        for x, condition in zip(letters, wants, strict=True)
+    ]
     return f"as_floats(rule{_codes()[symbol]}({', '.join(given)}))"

@@ -30,15 +30,23 @@ def source_of(plan: Plan, log: bool = False) -> str | None:
     source = write(plan, False)
     if len(source) > (EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT):
         return None
-    return write(plan, True) if log else source  # one kernel or the other, whether events are written down or not
+    return (
+        write(plan, True) if log else source
+    )  # one kernel or the other, whether events are written down or not
 
 
 def _num_parts(plan: Plan) -> int:
     """How many parts the source would have, before it is written."""
-    total = 3 * (len(plan.slots) + len(plan.constants) + len(plan.triggers)) + sum(law.size for law in plan.laws)
+    total = 3 * (len(plan.slots) + len(plan.constants) + len(plan.triggers)) + sum(
+        law.size for law in plan.laws
+    )
     total += 3 * sum(map(len, plan.changes))
     for trigger in plan.triggers:
-        expressions = (trigger.condition, *([trigger.priority] if trigger.priority else []), *(value for _, value in trigger.assignments))
+        expressions = (
+            trigger.condition,
+            *([trigger.priority] if trigger.priority else []),
+            *(value for _, value in trigger.assignments),
+        )
         total += sum(expression.size for expression in expressions)
     if direct.is_branching(plan):  # propensities are computed anew after each reaction, written out for each
         readers: dict[str, int] = {}

@@ -2,8 +2,9 @@
 
     group e = { r : 2^e ≤ a_r < 2^(e+1) };   choose e with probability A_e / Σ A,   then r in it, until v 2^(e+1) < a_r
 
-(Slepoy, Thompson, Plimpton 2008.) Only the propensities that an event changes are computed anew; a dependency graph says which. The
-kernel reads tables, and has laws that are not mass action computed by a stack machine, so nothing is compiled for a network.
+(Slepoy, Thompson, Plimpton 2008.) Only the propensities that an event changes are computed anew; a dependency
+graph says which. The kernel reads tables, and has laws that are not mass action computed by a stack machine,
+so nothing is compiled for a network.
 """
 
 import functools
@@ -28,7 +29,9 @@ from partita.reactions.kernels.state import (
 )
 from partita.reactions.kernels.streams import advance, bits_of, exponential, fetch_add, float_of, uniform
 
-RESUM = 1 << 18  # after so many events the sums of the groups are added up anew: rounding errors do not pile up
+RESUM = (
+    1 << 18
+)  # after so many events the sums of the groups are added up anew: rounding errors do not pile up
 
 
 def suits(plan: Plan) -> bool:
@@ -93,7 +96,8 @@ def _kernel(value_of: Callable) -> Callable:
             t, k, state, start = clock[i], reached[i], RUNNING, fired[i]
             s0, s1, s2, s3 = words[i, 0], words[i, 1], words[i, 2], words[i, 3]
             events = start
-            # The sums depend on their history. So that nothing else depends on it, a call ends at multiples of RESUM only.
+            # The sums depend on their history. So that nothing else depends on it, a call ends at multiples
+            # of RESUM only.
             boundary = (start // RESUM + 1) * RESUM
             allowed = 64
             while state == RUNNING and events < boundary:
@@ -125,7 +129,19 @@ def _kernel(value_of: Callable) -> Callable:
                         if row_of[exponent] < 0 and groups == allowed:
                             crowded = True
                         else:
-                            groups = _join(r, value, exponent, row_of, group, position, members, size, weight, bound, groups)
+                            groups = _join(
+                                r,
+                                value,
+                                exponent,
+                                row_of,
+                                group,
+                                position,
+                                members,
+                                size,
+                                weight,
+                                bound,
+                                groups,
+                            )
                 while state == RUNNING and not crowded and events < last:
                     if (events & 255) == 0 and fetch_add(queue, 0) >= HALTED:
                         state = INTERRUPTED
@@ -143,7 +159,11 @@ def _kernel(value_of: Callable) -> Callable:
                                     counts[i, columns[s], k] = np.int64(y[s])
                             k += 1
                         if k == times.size or not total < np.inf:
-                            state = BAD_PROPENSITY if not total < np.inf else (ABSORBED if total == 0.0 else FINISHED)
+                            state = (
+                                BAD_PROPENSITY
+                                if not total < np.inf
+                                else (ABSORBED if total == 0.0 else FINISHED)
+                            )
                             s0, s1, s2, s3 = h0, h1, h2, h3
                             break
                     t = then
@@ -158,7 +178,9 @@ def _kernel(value_of: Callable) -> Callable:
                             if threshold < reach:
                                 break
                     count, ceiling = np.float64(size[chosen]), bound[chosen]
-                    while True:  # the whole part of one number picks a reaction, its fraction accepts or rejects it
+                    while (
+                        True
+                    ):  # the whole part of one number picks a reaction, its fraction accepts or rejects it
                         word, s0, s1, s2, s3 = advance(s0, s1, s2, s3)
                         v = uniform(word) * count
                         r = members[chosen, np.int64(v)]
@@ -171,7 +193,9 @@ def _kernel(value_of: Callable) -> Callable:
                         d = touched[place]
                         value = rate[d] * y[first[d]] * (y[second[d]] - less[d])
                         if value != value:
-                            value = value_of(program, program_begin[d], program_begin[d + 1], constants, y, stack)
+                            value = value_of(
+                                program, program_begin[d], program_begin[d + 1], constants, y, stack
+                            )
                         before, g = a[d], group[d]
                         if not 0.0 <= value < np.inf:
                             state = BAD_PROPENSITY
@@ -192,7 +216,19 @@ def _kernel(value_of: Callable) -> Callable:
                             if row_of[exponent] < 0 and groups == allowed:
                                 crowded = True
                                 break
-                            groups = _join(d, value, exponent, row_of, group, position, members, size, weight, bound, groups)
+                            groups = _join(
+                                d,
+                                value,
+                                exponent,
+                                row_of,
+                                group,
+                                position,
+                                members,
+                                size,
+                                weight,
+                                bound,
+                                groups,
+                            )
                 if crowded:
                     allowed *= 2
             if state == BAD_PROPENSITY:  # no matter where nothing is to be recorded any more

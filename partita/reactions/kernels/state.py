@@ -2,9 +2,10 @@
 
     run(queue, places, rows, shared, laws, budget) → whether work is left
 
-A kernel takes trajectories from the queue, works until about `budget` events are done, and returns. All it knows of a trajectory stands in
-its rows, so that any kernel can go on with it. `places` `(lane,)` holds the trajectories in hand, −1 for none. `laws` are the numbers of
-this call as the kernel computes propensities from them: an array of constants, or tables.
+A kernel takes trajectories from the queue, works until about `budget` events are done, and returns. All it
+knows of a trajectory stands in its rows, so that any kernel can go on with it. `places` `(lane,)` holds the
+trajectories in hand, −1 for none. `laws` are the numbers of this call as the kernel computes propensities
+from them: an array of constants, or tables.
 """
 
 from typing import NamedTuple
@@ -14,7 +15,16 @@ import numpy as np
 from partita.reactions.model.system import COUNT_LIMIT as _COUNT_LIMIT
 
 RUNNING, FINISHED, ABSORBED, EVENT_LIMIT, BAD_PROPENSITY, COUNT_TOO_LARGE, BAD_EVENT, INTERRUPTED = range(8)
-STATUS = ("running", "finished", "absorbed", "event limit", "bad propensity", "count limit", "bad event", "interrupted")
+STATUS = (
+    "running",
+    "finished",
+    "absorbed",
+    "event limit",
+    "bad propensity",
+    "count limit",
+    "bad event",
+    "interrupted",
+)
 HALTED = 1 << 40  # the queue is set to this to stop kernels that work long before they return
 COUNT_LIMIT = float(_COUNT_LIMIT)
 FIRST_WINDOW = 1.0  # a unit of time; soon the window has grown or shrunk to what suits
@@ -54,7 +64,9 @@ class Log(NamedTuple):
     state: np.ndarray  # (event, slot)
 
 
-def new_rows(start: np.ndarray, words: np.ndarray, armed: np.ndarray, num_columns: tuple[int, int], num_times: int) -> Rows:
+def new_rows(
+    start: np.ndarray, words: np.ndarray, armed: np.ndarray, num_columns: tuple[int, int], num_times: int
+) -> Rows:
     """Return the rows of trajectories that have not begun.
 
     Args:

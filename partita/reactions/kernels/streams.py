@@ -2,8 +2,9 @@
 
     u = (r >> 12) / 2⁵²   in [0, 1)        E = −log ((r >> 12) + ½) / 2⁵²   in (0, 37)
 
-The words of trajectory i are those of NumPy's `SeedSequence(seed, spawn_key=(i,))`. The logarithm is a polynomial without branches, and
-each fused product is written out: kernels that run many trajectories side by side compute, bit for bit, what the plain ones do.
+The words of trajectory i are those of NumPy's `SeedSequence(seed, spawn_key=(i,))`. The logarithm is a
+polynomial without branches, and each fused product is written out: kernels that run many trajectories side by
+side compute, bit for bit, what the plain ones do.
 """
 
 import numpy as np
@@ -30,7 +31,9 @@ def stream_states(seed: int, first: int, last: int) -> np.ndarray:
         ValueError: if the seed is negative, or a number is above 2³² − 1.
 
     Example:
-        >>> stream_states(0, 7, 8)[0] == np.random.SeedSequence(0, spawn_key=(7,)).generate_state(4, np.uint64)
+        >>> stream_states(0, 7, 8)[0] == np.random.SeedSequence(0, spawn_key=(7,)).generate_state(
+        ...     4, np.uint64
+        ... )
         array([ True, True, True, True])
     """
     if not 0 <= first <= last <= 2**32:
@@ -48,7 +51,9 @@ def stream_states(seed: int, first: int, last: int) -> np.ndarray:
     halves = np.empty((last - first, 8), np.uint32)
     for column in range(8):
         constant, halves[:, column] = _hash(pool[column % 4], constant, _STATE_STEP)
-    return halves[:, 0::2].astype(np.uint64) | (halves[:, 1::2].astype(np.uint64) << np.uint64(32))  # (trajectory, 4)
+    return halves[:, 0::2].astype(np.uint64) | (
+        halves[:, 1::2].astype(np.uint64) << np.uint64(32)
+    )  # (trajectory, 4)
 
 
 def _hash(value: np.ndarray, constant: int, step: int) -> tuple[int, np.ndarray]:
@@ -72,13 +77,17 @@ def bits_of(context, x):
     """The bits of a float64, as int64."""
     if x != types.float64:
         raise TypingError("bits_of takes a float64")
-    return types.int64(types.float64), lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.IntType(64))
+    return types.int64(types.float64), lambda context, builder, signature, arguments: builder.bitcast(
+        arguments[0], ir.IntType(64)
+    )
 
 
 @intrinsic
 def float_of(context, bits):
     """The float64 of these 64 bits."""
-    return types.float64(bits), lambda context, builder, signature, arguments: builder.bitcast(arguments[0], ir.DoubleType())
+    return types.float64(bits), lambda context, builder, signature, arguments: builder.bitcast(
+        arguments[0], ir.DoubleType()
+    )
 
 
 @intrinsic

@@ -21,7 +21,8 @@ class Programs(NamedTuple):
 class Tables(NamedTuple):
     """A network as arrays, flat lists with the place where each reaction's entries begin.
 
-    A law of mass action up to second order is k x_i (x_j − h), where the slot after the last is always 1. Others are programs.
+    A law of mass action up to second order is k x_i (x_j − h), where the slot after the last is always 1.
+    Others are programs.
     """
 
     rate: np.ndarray  # k; NaN where a program is to be run
@@ -67,7 +68,11 @@ def network_tables(plan: Plan, given: Numbers, constants: dict[str, int] | None 
     slots = {name: i for i, name in enumerate(plan.slots)}
     one = len(slots)
     rate = np.full(len(plan.laws), np.nan)
-    first, second, less = np.full(len(rate), one, np.int32), np.full(len(rate), one, np.int32), np.zeros(len(rate))
+    first, second, less = (
+        np.full(len(rate), one, np.int32),
+        np.full(len(rate), one, np.int32),
+        np.zeros(len(rate)),
+    )
     others: list[Expression | None] = []
     readers: dict[int, list[int]] = {}
     for r, (reaction, law) in enumerate(zip(plan.network.reactions, plan.laws, strict=True)):
@@ -96,7 +101,11 @@ def network_tables(plan: Plan, given: Numbers, constants: dict[str, int] | None 
 
 
 def programs(
-    plan: Plan, given: Numbers, expressions: Iterable[Expression | None], constants: dict[str, int], write: Callable = words
+    plan: Plan,
+    given: Numbers,
+    expressions: Iterable[Expression | None],
+    constants: dict[str, int],
+    write: Callable = words,
 ) -> Programs:
     """Return the programs of expressions over slots and the time, whose slot is the second after the last; None becomes an empty one.
 
@@ -109,8 +118,13 @@ def programs(
     """
     slots = {name: i for i, name in enumerate(plan.slots)} | {TIME: len(plan.slots) + 1}
     values = dict(zip((name for name, _ in plan.constants), given.constants, strict=True))
-    rows = [[] if expression is None else write(expression, slots, values, constants) for expression in expressions]
-    return Programs(np.array([word for row in rows for word in row], np.int64), np.cumsum([0, *map(len, rows)]))
+    rows = [
+        [] if expression is None else write(expression, slots, values, constants)
+        for expression in expressions
+    ]
+    return Programs(
+        np.array([word for row in rows for word in row], np.int64), np.cumsum([0, *map(len, rows)])
+    )
 
 
 def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything:
@@ -125,13 +139,18 @@ def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything
     triggers = plan.triggers
     conditions = programs(plan, given, [trigger.condition for trigger in triggers], constants)
     priorities = programs(plan, given, [trigger.priority for trigger in triggers], constants)
-    values = programs(plan, given, [value for trigger in triggers for _, value in trigger.assignments], constants)
+    values = programs(
+        plan, given, [value for trigger in triggers for _, value in trigger.assignments], constants
+    )
     follows_time = [plan.smooth and TIME in names(law) for law in plan.laws]
     moving = [law if follows else None for law, follows in zip(plan.laws, follows_time, strict=True)]
     ranges = programs(plan, given, moving, constants, range_words)
     network = network_tables(plan, given, constants)
     reads = [names(trigger.condition) for trigger in triggers]
-    watchers = [[e for e, read in enumerate(reads) if any(plan.slots[slot] in read for slot in change)] for change in plan.changes]
+    watchers = [
+        [e for e, read in enumerate(reads) if any(plan.slots[slot] in read for slot in change)]
+        for change in plan.changes
+    ]
     return Everything(
         network,
         np.array(follows_time, bool),

@@ -1,10 +1,13 @@
-"""Tau-leaping: many firings at once where propensities hardly change. An approximation; `epsilon` bounds the change.
+"""Tau-leaping: many firings at once where propensities hardly change.
+
+An approximation; `epsilon` bounds the change.
 
     K_r ~ Poisson(a_r τ),    τ = min_i { max(ε x_i / g_i, 1) / |μ_i|,  max(ε x_i / g_i, 1)² / σ²_i }
 
-(Cao, Gillespie, Petzold 2006.) Reactions that could use up a reactant within ten firings are critical: at most one of them fires in a
-leap. Where a leap would be no longer than a few events, a hundred exact ones are done instead. A leap ends at the next grid point at the
-latest, so the numbers depend on the times asked for, too.
+(Cao, Gillespie, Petzold 2006.) Reactions that could use up a reactant within ten firings are critical: at
+most one of them fires in a leap. Where a leap would be no longer than a few events, a hundred exact ones are
+done instead. A leap ends at the next grid point at the latest, so the numbers depend on the times asked for,
+too.
 """
 
 import functools
@@ -18,7 +21,15 @@ from numba import njit
 from partita.kernels import keep
 from partita.reactions.kernels.layout import Numbers, Plan
 from partita.reactions.kernels.machine import STACK, machine
-from partita.reactions.kernels.state import ABSORBED, BAD_PROPENSITY, COUNT_LIMIT, COUNT_TOO_LARGE, EVENT_LIMIT, FINISHED, RUNNING
+from partita.reactions.kernels.state import (
+    ABSORBED,
+    BAD_PROPENSITY,
+    COUNT_LIMIT,
+    COUNT_TOO_LARGE,
+    EVENT_LIMIT,
+    FINISHED,
+    RUNNING,
+)
 from partita.reactions.kernels.streams import advance, exponential, fetch_add, uniform
 from partita.reactions.kernels.tables import Tables, network_tables
 from partita.reactions.model.expression import names
@@ -38,7 +49,10 @@ class Leaping(NamedTuple):
 
 
 def leaping_tables(plan: Plan, given: Numbers, epsilon: float) -> Leaping:
-    """The network as arrays. A law that is not mass action counts as one of third order in each species it reads."""
+    """The network as arrays.
+
+    A law that is not mass action counts as one of third order in each species it reads.
+    """
     order, copies = np.zeros(len(plan.slots) + 1, np.int64), np.zeros(len(plan.slots) + 1, np.int64)
     slots = {name: i for i, name in enumerate(plan.slots)}
     for r, (reaction, law) in enumerate(zip(plan.network.reactions, plan.laws, strict=True)):
@@ -76,7 +90,9 @@ def _poisson(mean, words):
             return k
         if k < 0.0 or (us < 0.013 and v > us):
             continue
-        if math.log(v * inverse_alpha / (a / (us * us) + b)) <= k * math.log(mean) - mean - math.lgamma(k + 1.0):
+        if math.log(v * inverse_alpha / (a / (us * us) + b)) <= k * math.log(mean) - mean - math.lgamma(
+            k + 1.0
+        ):
             return k
 
 
@@ -113,12 +129,23 @@ def _kernel(value_of: Callable) -> Callable:
         words, x, clock, reached, fired, status, _, _, _, left, counts, _ = rows
         columns, times, _, max_events = shared
         network, order, copies, epsilon = tables
-        rate, first, second, less, programs, constants, changed, change, change_begin, _, _, _, num_counts = network
+        rate, first, second, less, programs, constants, changed, change, change_begin, _, _, _, num_counts = (
+            network
+        )
         program, program_begin = programs
         num_reactions, num_slots = rate.size, x.shape[1]
         stack = np.zeros(STACK)
-        a, firings, critical = np.zeros(num_reactions), np.zeros(num_reactions), np.zeros(num_reactions, np.bool_)
-        y, trial, drift, spread = np.ones(num_slots + 1), np.ones(num_slots + 1), np.zeros(num_slots), np.zeros(num_slots)
+        a, firings, critical = (
+            np.zeros(num_reactions),
+            np.zeros(num_reactions),
+            np.zeros(num_reactions, np.bool_),
+        )
+        y, trial, drift, spread = (
+            np.ones(num_slots + 1),
+            np.ones(num_slots + 1),
+            np.zeros(num_slots),
+            np.zeros(num_slots),
+        )
         state_words = np.empty(4, np.uint64)
         spent = 0
         while spent < budget:

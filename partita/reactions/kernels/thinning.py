@@ -2,9 +2,10 @@
 
     B ≥ Σ a_r(s, x) for all s in [t, t + L]:   t ← t + E / B, or t + L if that is past it;   r = min { r : u B < a_1 + … + a_r }, if any
 
-A candidate without such an r is no event, which has the probability 1 − Σ a_r / B. So the law of the events is exact whatever bound and
-window are; they only decide how much work is in vain. The window L doubles when no candidate falls in it, and is halved where the bound
-expects too many. It never goes past a time at which a condition turns.
+A candidate without such an r is no event, which has the probability 1 − Σ a_r / B. So the law of the events
+is exact whatever bound and window are; they only decide how much work is in vain. The window L doubles when
+no candidate falls in it, and is halved where the bound expects too many. It never goes past a time at which a
+condition turns.
 
 Source: Voliotis, Thomas, Grima, Bowsher, PLOS Computational Biology 12 (2016) e1004923.
 """
@@ -18,16 +19,19 @@ from partita.reactions.kernels.layout import Plan
 from partita.reactions.kernels.state import ABSORBED, BAD_PROPENSITY, FINISHED
 
 MOST = 4.0  # candidates expected in a window: fewer cost windows in vain, more cost candidates in vain
-MOST_UNSURE = 1 / 16  # the same where the bounds leave open whether a propensity turns negative, so that it is looked at more often
+MOST_UNSURE = (
+    1 / 16
+)  # the same where the bounds leave open whether a propensity turns negative, so that it is looked at more often
 ROUNDING = 1.0 + 2.0**-40  # more than the sum of thousands of propensities can err
 
 
 def source(plan: Plan, log: bool = False) -> str:
     """Source of `run`, as that of `direct.scalar_source`; `window` of the rows is the length L.
 
-    A propensity that is negative, infinite or NaN at a candidate ends the trajectory, and so does one that has no finite bound in the
-    shortest of windows. A window in which one may be negative begins and ends with a look at it, and is short: what is negative between
-    two looks only, while less than a sixteenth of a candidate is expected, passes for 0.
+    A propensity that is negative, infinite or NaN at a candidate ends the trajectory, and so does one that
+    has no finite bound in the shortest of windows. A window in which one may be negative begins and ends with
+    a look at it, and is short: what is negative between two looks only, while less than a sixteenth of a
+    candidate is expected, passes for 0.
     """
     compute, sums = direct.propensities(plan)
     step = [

@@ -60,7 +60,10 @@ def _without_signs(laws: list[Law]) -> list[Law]:
                 law = start
                 for other in laws:
                     if min(other.values()) > 0:
-                        deficit = max((math.ceil(-law[name] / other[name]) for name in law.keys() & other.keys()), default=0)
+                        deficit = max(
+                            (math.ceil(-law[name] / other[name]) for name in law.keys() & other.keys()),
+                            default=0,
+                        )
                         law = _combine(law, 1, other, max(deficit, 0))
                 if min(law.values()) > 0:
                     laws[position] = _divide(law, math.gcd(*law.values()))

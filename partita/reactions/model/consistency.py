@@ -51,7 +51,12 @@ def check_names(net: _System) -> None:
     """
     if not net.species:
         raise ValueError("species must name at least one, got none")
-    for what, things in (("species", net.species), ("reactions", net.reactions), ("events", net.events), ("rules", net.rules)):
+    for what, things in (
+        ("species", net.species),
+        ("reactions", net.reactions),
+        ("events", net.events),
+        ("rules", net.rules),
+    ):
         if len(things) > SIZE_LIMIT:
             raise ValueError(f"{what} must be at most {SIZE_LIMIT}, got {len(things)}")
     if net.convention not in CONVENTIONS:
@@ -59,7 +64,10 @@ def check_names(net: _System) -> None:
     for name in (*net.species, *net.parameters, *net.rules):
         check_name(name)
     _check_unique("species", net.species)
-    _check_unique("reactions and events", filter(None, [*(it.name for it in net.reactions), *(it.name for it in net.events)]))
+    _check_unique(
+        "reactions and events",
+        filter(None, [*(it.name for it in net.reactions), *(it.name for it in net.events)]),
+    )
     if both := sorted(net.parameters.keys() & {*net.rules, *net.species}):
         raise ValueError(f"{both[0]!r} must be one thing, got a parameter that is also a species or a rule")
     if unknown := sorted(net.fixed - {*net.species}):
@@ -81,16 +89,23 @@ def check_laws(net: _System) -> None:
     for reaction in net.reactions:
         total += _check_reaction(net, reaction, known, species)
         if total > TOTAL_LIMIT:
-            raise NetworkError(f"propensities must have at most {TOTAL_LIMIT} parts in all, got more", reaction)
+            raise NetworkError(
+                f"propensities must have at most {TOTAL_LIMIT} parts in all, got more", reaction
+            )
     for event in net.events:
         total += _check_event(net, event, known, settable - net.rules.keys())
         if total > TOTAL_LIMIT:
-            raise NetworkError(f"propensities and events must have at most {TOTAL_LIMIT} parts in all, got more", event)
+            raise NetworkError(
+                f"propensities and events must have at most {TOTAL_LIMIT} parts in all, got more", event
+            )
 
 
 def _check_known(expression: Expression, known: set[str], what: str, subject: Reaction | Event | str) -> None:
     if unknown := sorted(names(expression) - known):
-        message = f"{what} must name species, parameters and rules of the network, got {unknown[0]!r}: {to_text(expression)}"
+        message = (
+            f"{what} must name species, parameters and rules of the network, got {unknown[0]!r}: "
+            f"{to_text(expression)}"
+        )
         raise NetworkError(message, subject)
 
 
@@ -108,7 +123,10 @@ def _check_reaction(net: _System, reaction: Reaction, known: set[str], species: 
     except ValueError as error:
         raise NetworkError(f"{what}: {error}", reaction) from None
     if moving:
-        message = f"{what} must have a constant for mass action, got one that follows {moving[0]!r}: write '@@ propensity'"
+        message = (
+            f"{what} must have a constant for mass action, got one that follows {moving[0]!r}: write '@@ "
+            f"propensity'"
+        )
         raise NetworkError(message, reaction)
     return size
 
@@ -117,14 +135,20 @@ def _check_event(net: _System, event: Event, known: set[str], settable: set[str]
     """The size of what the event computes, if nothing is wrong with it."""
     total = 0
     what = f"event {event.name or event}"
-    for expression in (event.trigger, *(value for _, value in event.assignments), *([event.priority] if event.priority else [])):
+    for expression in (
+        event.trigger,
+        *(value for _, value in event.assignments),
+        *([event.priority] if event.priority else []),
+    ):
         _check_known(expression, known, what, event)
         try:
             total += net.inline(expression).size
         except ValueError as error:
             raise NetworkError(f"{what}: {error}", event) from None
     if stray := [target for target, _ in event.assignments if target not in settable]:
-        raise NetworkError(f"{what} must set species or parameters that follow no rule, got {stray[0]!r}", event)
+        raise NetworkError(
+            f"{what} must set species or parameters that follow no rule, got {stray[0]!r}", event
+        )
     return total
 
 
@@ -143,12 +167,18 @@ def follow(rules: Mapping[str, Expression]) -> dict[str, Expression]:
         NetworkError: if a rule follows itself, or becomes too large.
     """
     try:
-        order = [*TopologicalSorter({name: names(rule) & rules.keys() for name, rule in rules.items()}).static_order()]
+        order = [
+            *TopologicalSorter(
+                {name: names(rule) & rules.keys() for name, rule in rules.items()}
+            ).static_order()
+        ]
     except CycleError as error:
         circle = error.args[1][:-1]
         first = min(circle, key=[*rules].index)
         circle = circle[circle.index(first) :] + circle[: circle.index(first)]
-        raise NetworkError(f"a rule must not follow itself, got {' → '.join([*circle, first])}", first) from None
+        raise NetworkError(
+            f"a rule must not follow itself, got {' → '.join([*circle, first])}", first
+        ) from None
     inlined: dict[str, Expression] = {}
     for name in order:
         try:

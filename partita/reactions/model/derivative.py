@@ -16,8 +16,8 @@ _ARGUMENTS = ("x", "y", "z")
 def derivative(expression: Expression, name: str) -> Expression:
     """Return the derivative of an expression in one of its names.
 
-    Where there is none, at the corner of `abs`, `min` or `max`, it is that of one side; that of `floor` and `ceil` is 0. What jumps at a
-    condition has the derivative of the side that holds.
+    Where there is none, at the corner of `abs`, `min` or `max`, it is that of one side; that of `floor` and
+    `ceil` is 0. What jumps at a condition has the derivative of the side that holds.
 
     Raises:
         ValueError: if the result is too deep or too large.
@@ -33,17 +33,25 @@ def derivative(expression: Expression, name: str) -> Expression:
         return ZERO
     arguments = expression.arguments
     if OPERATORS[expression.operator].arity[1] == MANY:
-        while len(arguments) > 2:  # two at a time, halves first, so that the result is not as deep as a sum is long
+        while (
+            len(arguments) > 2
+        ):  # two at a time, halves first, so that the result is not as deep as a sum is long
             middle = len(arguments) // 2
             halves = (arguments[:middle], arguments[middle:])
-            arguments = tuple(half[0] if len(half) == 1 else Call(expression.operator, half) for half in halves)
+            arguments = tuple(
+                half[0] if len(half) == 1 else Call(expression.operator, half) for half in halves
+            )
     return _by_rule(expression.operator, arguments, name)
 
 
 def _by_rule(symbol: str, arguments: tuple[Expression, ...], name: str) -> Expression:
     given = dict(zip(_ARGUMENTS, arguments, strict=False))
-    given |= {f"d{letter}": ZERO if is_condition(tree) else derivative(tree, name) for letter, tree in given.items()}
-    given |= {letter: Call("if", (tree, ONE, ZERO)) for letter, tree in given.items() if is_condition(tree)}  # a number in the rule
+    given |= {
+        f"d{letter}": ZERO if is_condition(tree) else derivative(tree, name) for letter, tree in given.items()
+    }
+    given |= {
+        letter: Call("if", (tree, ONE, ZERO)) for letter, tree in given.items() if is_condition(tree)
+    }  # a number in the rule
     return simpler(substitute(_rule(symbol), given))
 
 
@@ -67,7 +75,9 @@ def simpler(expression: Expression) -> Expression:
             factors = [factor for argument in arguments for factor in _parts("*", argument) if factor != ONE]
             return ZERO if ZERO in factors else _joined("*", factors, ONE)
         case "+", _:
-            return _joined("+", [term for argument in arguments for term in _parts("+", argument) if term != ZERO], ZERO)
+            return _joined(
+                "+", [term for argument in arguments for term in _parts("+", argument) if term != ZERO], ZERO
+            )
         case "-", (Number() as first, Number() as second) if first.value >= second.value:
             return Number(first.value - second.value)
         case ("-", (first, Number(value=0))) | ("/" | "**", (first, Number(value=1))):
@@ -80,7 +90,10 @@ def simpler(expression: Expression) -> Expression:
             return inner
         case "**", (_, Number(value=0)):
             return ONE
-        case "!=", (Call(operator="if", arguments=(condition, Number(value=1), Number(value=0))), Number(value=0)):
+        case "!=", (
+            Call(operator="if", arguments=(condition, Number(value=1), Number(value=0))),
+            Number(value=0),
+        ):
             return condition
         case "if", (Call(operator="==", arguments=(Number() as x, Number() as y)), first, second):
             return first if x.value == y.value else second
@@ -90,7 +103,11 @@ def simpler(expression: Expression) -> Expression:
 
 
 def _parts(symbol: str, expression: Expression) -> tuple[Expression, ...]:
-    return expression.arguments if isinstance(expression, Call) and expression.operator == symbol else (expression,)
+    return (
+        expression.arguments
+        if isinstance(expression, Call) and expression.operator == symbol
+        else (expression,)
+    )
 
 
 def _joined(symbol: str, parts: list[Expression], empty: Expression) -> Expression:

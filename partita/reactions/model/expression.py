@@ -2,7 +2,8 @@
 
     e  ::=  number  |  name  |  operator(e, …)
 
-User text becomes such a tree and stays one. Text, Numba source and values are made from the tree, through `OPERATORS` alone.
+User text becomes such a tree and stays one. Text, Numba source and values are made from the tree, through
+`OPERATORS` alone.
 """
 
 import math
@@ -68,7 +69,8 @@ class Call:
     """An operator of the table `OPERATORS`, and what it is applied to.
 
     Raises:
-        ValueError: if the operator is unknown, the number or kind of its arguments wrong, or the tree too deep or too large.
+        ValueError: if the operator is unknown, the number or kind of its arguments wrong, or the tree too
+            deep or too large.
 
     Example:
         >>> to_text(Call("*", (Name("k"), Call("+", (Name("a"), Name("b"))))))
@@ -87,7 +89,9 @@ class Call:
         low, high = row.arity
         if not low <= len(self.arguments) <= high:
             wanted = str(low) if low == high else f"{low} or more" if high == MANY else f"{low} to {high}"
-            raise ValueError(f"{self.operator!r} takes {wanted} argument{'s' * (wanted != '1')}, got {len(self.arguments)}")
+            raise ValueError(
+                f"{self.operator!r} takes {wanted} argument{'s' * (wanted != '1')}, got {len(self.arguments)}"
+            )
         for position, argument in enumerate(self.arguments):
             wanted_condition = row.wants[min(position, len(row.wants) - 1)]
             if is_condition(argument) != wanted_condition:
@@ -130,7 +134,9 @@ def check_name(name: str) -> str:
         ValueError: if it is no word, too long, or a word that the text of a network uses itself.
     """
     if isinstance(name, str) and len(name.encode("utf-8", "surrogatepass")) > NAME_LIMIT:
-        raise ValueError(f"a name must have at most {NAME_LIMIT} bytes, got {len(name)} characters, {name[:40]!r}…")
+        raise ValueError(
+            f"a name must have at most {NAME_LIMIT} bytes, got {len(name)} characters, {name[:40]!r}…"
+        )
     if not isinstance(name, str) or not _IDENTIFIER.fullmatch(name):
         raise ValueError(f"a name must be letters, digits and _, and begin with no digit, got {got(name)}")
     if name in _RESERVED or name in OPERATORS:
@@ -189,11 +195,14 @@ def to_text(expression: Expression) -> str:
         return ("-" if symbol == "neg" else "not ") + _operand(arguments[0], level)
     if symbol == "**":  # binds to the right, and its exponent may have a sign
         return f"{_operand(arguments[0], level + 1)} ** {_operand(arguments[1], NEGATION)}"
-    # a - b + c runs from left to right; a + b + c is one sum of three, so a sum that begins a sum keeps its parentheses.
+    # a - b + c runs from left to right; a + b + c is one sum of three, so a sum that begins a sum keeps its
+    # parentheses.
     first, rest = arguments[0], arguments[1:]
     joined = OPERATORS[symbol].arity[1] == MANY and isinstance(first, Call) and first.operator == symbol
     comparison = level == OPERATORS["<"].level
-    return f" {symbol} ".join([_operand(first, level + (joined or comparison)), *(_operand(a, level + 1) for a in rest)])
+    return f" {symbol} ".join(
+        [_operand(first, level + (joined or comparison)), *(_operand(a, level + 1) for a in rest)]
+    )
 
 
 def _operand(expression: Expression, least: int) -> str:
@@ -207,7 +216,8 @@ def source(expression: Expression, rename: Callable[[str], str]) -> str:
 
     Args:
         expression: The tree.
-        rename: What stands for a name in the source; must be a float there. The source calls `np` and what rows of the table define.
+        rename: What stands for a name in the source; must be a float there. The source calls `np` and what
+            rows of the table define.
 
     Example:
         >>> source(Call("**", (Name("x"), Number(2))), {"x": "s[0]"}.__getitem__)
@@ -218,7 +228,11 @@ def source(expression: Expression, rename: Callable[[str], str]) -> str:
     if isinstance(expression, Name):
         return rename(expression.name)
     parts = [source(argument, rename) for argument in expression.arguments]
-    if expression.operator == "**" and isinstance(power := expression.arguments[1], Number) and power.value in range(65):
+    if (
+        expression.operator == "**"
+        and isinstance(power := expression.arguments[1], Number)
+        and power.value in range(65)
+    ):
         parts[1] = str(int(power.value))  # an integer power is a few products
     return OPERATORS[expression.operator].source(*parts)
 
@@ -239,12 +253,18 @@ def evaluate(expression: Expression, values: Mapping[str, Any], xp: Any = np) ->
         array([0. , 0.5])
     """
     if isinstance(expression, Number):
-        return np.float64(expression.value) if xp is np else expression.value  # Python's own float will not divide by 0
+        return (
+            np.float64(expression.value) if xp is np else expression.value
+        )  # Python's own float will not divide by 0
     if isinstance(expression, Name):
         return values[expression.name]
     if xp is not np and all(isinstance(values[name], (int, float)) for name in names(expression)):
-        return np.asarray(evaluate(expression, values)).item()  # numbers alone, which keras.ops would round to float32
-    return OPERATORS[expression.operator].apply(xp, *(evaluate(argument, values, xp) for argument in expression.arguments))
+        return np.asarray(
+            evaluate(expression, values)
+        ).item()  # numbers alone, which keras.ops would round to float32
+    return OPERATORS[expression.operator].apply(
+        xp, *(evaluate(argument, values, xp) for argument in expression.arguments)
+    )
 
 
 def constant(expression: Expression, values: Mapping[str, float]) -> float:

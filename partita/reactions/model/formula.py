@@ -21,7 +21,13 @@ _TOKEN = re.compile(
     r"|(?P<name>[^\W\d]\w*)"
     r"|(?P<symbol><->|->|→|⇌|@@|@|:=|==|=>|!=|<=|>=|\*\*|[-+*/()<>,:;=∅])"
 )
-_HINTS = {"^": " (a power is written '**')", "&": " (write 'and')", "|": " (write 'or')", "!": " (write 'not')", "−": " (write '-')"}
+_HINTS = {
+    "^": " (a power is written '**')",
+    "&": " (write 'and')",
+    "|": " (write 'or')",
+    "!": " (write 'not')",
+    "−": " (write '-')",
+}
 _INFIX = {symbol for symbol, row in OPERATORS.items() if row.level is not None} - {"neg", "not"}
 _COMPARISON = OPERATORS["<"].level
 _COMPARISONS = {symbol for symbol, row in OPERATORS.items() if row.level == _COMPARISON}
@@ -40,7 +46,11 @@ class Token(NamedTuple):
         raise ValueError(f"line {self.line}, column {self.column}: {shown(message, MESSAGE_LIMIT)}")
 
     def __str__(self) -> str:
-        return self.text if self.kind == "end" else repr(self.text if len(self.text) <= 40 else self.text[:40] + "…")
+        return (
+            self.text
+            if self.kind == "end"
+            else repr(self.text if len(self.text) <= 40 else self.text[:40] + "…")
+        )
 
 
 def statements(text: str) -> Iterator[list[Token]]:
@@ -60,7 +70,9 @@ def statements(text: str) -> Iterator[list[Token]]:
             match = _TOKEN.match(line, position)
             if match is None:
                 character = line[position]
-                Token("", "", line_number, position + 1).fail(f"unexpected character {character!r}{_HINTS.get(character, '')}")
+                Token("", "", line_number, position + 1).fail(
+                    f"unexpected character {character!r}{_HINTS.get(character, '')}"
+                )
             kind = match.lastgroup or ""
             if match.group() == ";":
                 if tokens:
@@ -189,7 +201,10 @@ class Cursor:
 
     def _function(self, token: Token) -> Expression:
         if not _is_function(token.text):
-            token.fail(f"there is no function {token}; there are {', '.join(sorted(filter(_is_function, OPERATORS)))}")
+            token.fail(
+                f"there is no function {token}; there are "
+                f"{', '.join(sorted(filter(_is_function, OPERATORS)))}"
+            )
         self.take()
         arguments = []
         if not self.takes(")"):
@@ -214,7 +229,8 @@ def parse(text: str) -> Expression:
     """The expression that a text says, a number or a condition.
 
     Args:
-        text: Numbers, names, `t`, `+ - * / **`, comparisons, `and or not`, `if(condition, a, b)` and the functions of the table.
+        text: Numbers, names, `t`, `+ - * / **`, comparisons, `and or not`, `if(condition, a, b)` and the
+            functions of the table.
 
     Raises:
         ValueError: with line and column, if it is none.

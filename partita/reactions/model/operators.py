@@ -1,6 +1,7 @@
 """The operators of rate laws: one table, and all that is done with an operator read from its row.
 
-To add a function, add a row: text, SBML, every kernel, bounds, the rate equation and its derivatives follow from it.
+To add a function, add a row: text, SBML, every kernel, bounds, the rate equation and its derivatives follow
+from it.
 """
 
 import functools
@@ -23,16 +24,19 @@ class Operator:
 
     Args:
         arity: Fewest and most arguments.
-        source: Numba source of the result from the sources of the arguments. Arguments are floats, or booleans where they are conditions.
+        source: Numba source of the result from the sources of the arguments. Arguments are floats, or
+            booleans where they are conditions.
         apply: The value from a namespace (`numpy` or `keras.ops`) and the values of the arguments.
-        bounds: The range of the result from the ranges of the arguments, as in `ranges`; where there may be many, of two at a time.
-        derivative: Its derivative as text, of the arguments x, y, z and of their derivatives dx, dy, dz; where there may be many arguments,
-            of two at a time; "" for what gives a condition.
+        bounds: The range of the result from the ranges of the arguments, as in `ranges`; where there may be
+            many, of two at a time.
+        derivative: Its derivative as text, of the arguments x, y, z and of their derivatives dx, dy, dz;
+            where there may be many arguments, of two at a time; "" for what gives a condition.
         level: How tightly it binds where it is written between or before its arguments; None for `name(…)`.
         wants: Whether each argument must be a condition; the last entry stands for all that follow.
         gives: Whether the result is a condition.
         mathml: The element of MathML that means the same, for functions that are `name(…)` there, too.
-        definition: Source of a function that `source` calls, so that an argument is written once however deep it nests.
+        definition: Source of a function that `source` calls, so that an argument is written once however deep
+            it nests.
         is_arithmetic: Whether vector units compute it.
     """
 
@@ -58,7 +62,9 @@ def grouped(arguments: tuple[str, ...], source: Callable[..., str]) -> list[str]
     return parts
 
 
-def _between(symbol: str, level: int, function: Callable[[Any, Any], Any], bounds: Callable, **row: Any) -> Operator:
+def _between(
+    symbol: str, level: int, function: Callable[[Any, Any], Any], bounds: Callable, **row: Any
+) -> Operator:
     def source(*arguments: str) -> str:
         return f"({f' {symbol} '.join(grouped(arguments, source))})"
 
@@ -74,14 +80,23 @@ def function(name: str, bounds: Callable, derivative: str, mathml: str | None = 
     def apply(xp: Any, x: Any) -> Any:
         return getattr(xp, name)(x)
 
-    return Operator((1, 1), lambda x: f"np.{name}({x})", apply, bounds, derivative, mathml=name if mathml is None else mathml)
+    return Operator(
+        (1, 1),
+        lambda x: f"np.{name}({x})",
+        apply,
+        bounds,
+        derivative,
+        mathml=name if mathml is None else mathml,
+    )
 
 
 def _extreme(name: str, pairwise: str, bounds: Callable, derivative: str) -> Operator:
     def source(*arguments: str) -> str:
         return f"{name}({', '.join(grouped(arguments, source))})"
 
-    return Operator((2, MANY), source, lambda xp, *v: functools.reduce(getattr(xp, pairwise), v), bounds, derivative)
+    return Operator(
+        (2, MANY), source, lambda xp, *v: functools.reduce(getattr(xp, pairwise), v), bounds, derivative
+    )
 
 
 def _joined(word: str, level: int, name: str, bounds: Callable) -> Operator:
@@ -104,7 +119,8 @@ def _hill(xp, x, k, n):
 
 _POWER_SLOPE = "if(y == 0, 0, y * x ** (y - 1)) * dx + if(x > 0, x ** y * log(x), 0) * dy"
 
-# With m = |n| all three derivatives of a Hill function share x^m k^m / (k^m + x^m)²; in two of them a factor x or k cancels.
+# With m = |n| all three derivatives of a Hill function share x^m k^m / (k^m + x^m)²; in two of them a factor
+# x or k cancels.
 _HILL_SLOPE = (
     "if(z == 0, 0, z * x ** (abs(z) - 1) * y ** abs(z) / (y ** abs(z) + x ** abs(z)) ** 2) * dx"
     " - if(z == 0, 0, z * x ** abs(z) * y ** (abs(z) - 1) / (y ** abs(z) + x ** abs(z)) ** 2) * dy"
@@ -114,7 +130,15 @@ _HILL_SLOPE = (
 OPERATORS: dict[str, Operator] = {
     "or": _joined("or", 1, "logical_or", ranges.either),
     "and": _joined("and", 2, "logical_and", ranges.both),
-    "not": Operator((1, 1), lambda x: f"(not {x})", lambda xp, x: xp.logical_not(x), ranges.opposite, level=3, wants=(True,), gives=True),
+    "not": Operator(
+        (1, 1),
+        lambda x: f"(not {x})",
+        lambda xp, x: xp.logical_not(x),
+        ranges.opposite,
+        level=3,
+        wants=(True,),
+        gives=True,
+    ),
     "<": _between("<", 4, python.lt, ranges.less, gives=True),
     "<=": _between("<=", 4, python.le, ranges.at_most, gives=True),
     ">": _between(">", 4, python.gt, ranges.greater, gives=True),
@@ -123,9 +147,21 @@ OPERATORS: dict[str, Operator] = {
     "!=": _between("!=", 4, python.ne, ranges.different, gives=True),
     "+": _between("+", 5, python.add, ranges.plus, derivative="dx + dy", most=MANY, is_arithmetic=True),
     "-": _between("-", 5, python.sub, ranges.minus, derivative="dx - dy", is_arithmetic=True),
-    "*": _between("*", 6, python.mul, ranges.times, derivative="dx * y + x * dy", most=MANY, is_arithmetic=True),
-    "/": _between("/", 6, python.truediv, ranges.over, derivative="dx / y - x * dy / y ** 2", is_arithmetic=True),
-    "neg": Operator((1, 1), lambda x: f"(-{x})", lambda xp, x: -x, ranges.negative, "-dx", level=NEGATION, is_arithmetic=True),
+    "*": _between(
+        "*", 6, python.mul, ranges.times, derivative="dx * y + x * dy", most=MANY, is_arithmetic=True
+    ),
+    "/": _between(
+        "/", 6, python.truediv, ranges.over, derivative="dx / y - x * dy / y ** 2", is_arithmetic=True
+    ),
+    "neg": Operator(
+        (1, 1),
+        lambda x: f"(-{x})",
+        lambda xp, x: -x,
+        ranges.negative,
+        "-dx",
+        level=NEGATION,
+        is_arithmetic=True,
+    ),
     "**": _between("**", 8, python.pow, ranges.power, derivative=_POWER_SLOPE),
     "min": _extreme("min", "minimum", ranges.smallest, "if(x <= y, dx, dy)"),
     "max": _extreme("max", "maximum", ranges.largest, "if(x >= y, dx, dy)"),
@@ -145,7 +181,8 @@ OPERATORS: dict[str, Operator] = {
         _hill,
         ranges.hill,
         _HILL_SLOPE,
-        definition="def hill(x, k, n):\n    if n < 0:\n        x, k, n = k, x, -n\n    power = x**n\n    return power / (k**n + power)\n",
+        definition="def hill(x, k, n):\n    if n < 0:\n        x, k, n = k, x, -n\n    power = x**n\n    return "
+        "power / (k**n + power)\n",
     ),
     "mm": Operator(
         (3, 3),

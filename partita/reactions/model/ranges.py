@@ -2,9 +2,10 @@
 
     f([a, b]) ⊇ { f(x) : a ≤ x ≤ b }
 
-A range is a pair (low, high). What the mathematical library computes with an error of some last places is made wider. NaN for an end says
-that nothing is known: the operator may be undefined there. The range of a condition says whether it is surely true, and whether it may be.
-Kernels compile these functions: they call one another by name, NumPy, and nothing else.
+A range is a pair (low, high). What the mathematical library computes with an error of some last places is
+made wider. NaN for an end says that nothing is known: the operator may be undefined there. The range of a
+condition says whether it is surely true, and whether it may be. Kernels compile these functions: they call
+one another by name, NumPy, and nothing else.
 """
 
 import numpy as np
@@ -23,7 +24,9 @@ def _most(x, y):
 
 def wider(low, high):
     """The range, made wider by what a library may err."""
-    return low * (1.0 - ERROR if low > 0.0 else 1.0 + ERROR), high * (1.0 + ERROR if high > 0.0 else 1.0 - ERROR)
+    return low * (1.0 - ERROR if low > 0.0 else 1.0 + ERROR), high * (
+        1.0 + ERROR if high > 0.0 else 1.0 - ERROR
+    )
 
 
 def _hull(x, y):
@@ -142,7 +145,9 @@ def _wave(x, f, g, crest):
     low, high = wider(_least(f, g), _most(f, g))
     if low != low:
         return low, high
-    return -1.0 if _reaches(x, crest + TURN / 2, TURN) else max(-1.0, low), 1.0 if _reaches(x, crest, TURN) else min(1.0, high)
+    return -1.0 if _reaches(x, crest + TURN / 2, TURN) else max(-1.0, low), 1.0 if _reaches(
+        x, crest, TURN
+    ) else min(1.0, high)
 
 
 def sine(x):

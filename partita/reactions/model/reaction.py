@@ -12,7 +12,15 @@ from typing import Any
 import numpy as np
 
 from partita.quoting import got
-from partita.reactions.model.expression import TIME, Expression, check_name, is_condition, names, number, to_text
+from partita.reactions.model.expression import (
+    TIME,
+    Expression,
+    check_name,
+    is_condition,
+    names,
+    number,
+    to_text,
+)
 from partita.reactions.model.formula import parse
 
 COEFFICIENT_LIMIT = 1_000_000
@@ -28,13 +36,14 @@ class Reaction:
     Args:
         reactants: Species and how many of each: pairs or a mapping. A species named twice counts twice.
         products: The same for what is made.
-        rate: With mass action the constant k, a number or an expression of parameters; otherwise the propensity, an expression of
-            species, parameters and `t`. Text is parsed.
+        rate: With mass action the constant k, a number or an expression of parameters; otherwise the
+            propensity, an expression of species, parameters and `t`. Text is parsed.
         mass_action: Whether the propensity is k times the ways to choose the reactants.
         name: A name, or nothing.
 
     Raises:
-        ValueError: if a count is no whole number from 1 to 1,000,000, a name is none, or the rate is no expression that is a number.
+        ValueError: if a count is no whole number from 1 to 1,000,000, a name is none, or the rate is no
+            expression that is a number.
 
     Example:
         >>> print(Reaction({"m": 1}, {"m": 1, "n": 1}, 2.5))
@@ -67,12 +76,22 @@ class Reaction:
         for key, value in values.items():
             object.__setattr__(self, key, value)
         if mass_action and (molecularity := sum(count for _, count in self.reactants)) > MOLECULARITY_LIMIT:
-            raise ValueError(f"mass action takes at most {MOLECULARITY_LIMIT} reactants, got {molecularity}: write a full propensity")
+            raise ValueError(
+                f"mass action takes at most {MOLECULARITY_LIMIT} reactants, got {molecularity}: write a "
+                f"full propensity"
+            )
 
     def __str__(self) -> str:
-        sides = [" + ".join(f"{count} {name}" if count > 1 else name for name, count in side) for side in (self.reactants, self.products)]
+        sides = [
+            " + ".join(f"{count} {name}" if count > 1 else name for name, count in side)
+            for side in (self.reactants, self.products)
+        ]
         label = f"{self.name}:" if self.name else ""
-        return " ".join(filter(None, [label, sides[0], "->", sides[1], "@" if self.mass_action else "@@", to_text(self.rate)]))
+        return " ".join(
+            filter(
+                None, [label, sides[0], "->", sides[1], "@" if self.mass_action else "@@", to_text(self.rate)]
+            )
+        )
 
 
 @dataclass(frozen=True)
@@ -81,10 +100,11 @@ class Event:
 
     Args:
         trigger: The condition, of species, parameters and `t`. Text is parsed.
-        assignments: Species or parameters and what they become, pairs or a mapping. All values are those before the event.
+        assignments: Species or parameters and what they become, pairs or a mapping. All values are those
+            before the event.
         name: A name, or nothing.
-        priority: Of several events at one moment the one of highest priority goes first; without one, after those that have one. Ties
-            go by their order in the network.
+        priority: Of several events at one moment the one of highest priority goes first; without one, after
+            those that have one. Ties go by their order in the network.
         at_start: Whether a condition that is true at the very start is taken to have turned true then.
 
     Raises:
@@ -114,7 +134,10 @@ class Event:
         pairs = list(assignments.items() if isinstance(assignments, Mapping) else assignments)
         values = {
             "trigger": as_expression(trigger, "trigger", condition=True),
-            "assignments": tuple((check_name(target), as_expression(value, f"assignments[{target!r}]")) for target, value in pairs),
+            "assignments": tuple(
+                (check_name(target), as_expression(value, f"assignments[{target!r}]"))
+                for target, value in pairs
+            ),
             "name": name and check_name(name),
             "priority": None if priority is None else as_expression(priority, "priority"),
             "at_start": bool(at_start),
@@ -122,7 +145,10 @@ class Event:
         for key, value in values.items():
             object.__setattr__(self, key, value)
         if not pairs or len(dict(pairs)) < len(pairs):
-            raise ValueError(f"assignments must name at least one species or parameter, and each once, got {[name for name, _ in pairs]}")
+            raise ValueError(
+                f"assignments must name at least one species or parameter, and each once, got "
+                f"{[name for name, _ in pairs]}"
+            )
 
     def __str__(self) -> str:
         word = "at" if names(self.trigger) == {TIME} else "when"
@@ -132,7 +158,10 @@ class Event:
             *([] if self.at_start else ["not at start"]),
         ]
         label = f"{self.name}: " if self.name else ""
-        return f"{label}{', '.join(clauses)}: {', '.join(f'{target} = {to_text(value)}' for target, value in self.assignments)}"
+        return (
+            f"{label}{', '.join(clauses)}: "
+            f"{', '.join(f'{target} = {to_text(value)}' for target, value in self.assignments)}"
+        )
 
 
 def as_expression(value: Expression | str | float, what: str, condition: bool = False) -> Expression:
@@ -142,11 +171,19 @@ def as_expression(value: Expression | str | float, what: str, condition: bool = 
         ValueError: naming what it is for.
     """
     try:
-        tree = parse(value) if isinstance(value, str) else value if isinstance(value, Expression) else number(value)
+        tree = (
+            parse(value)
+            if isinstance(value, str)
+            else value
+            if isinstance(value, Expression)
+            else number(value)
+        )
     except (ValueError, TypeError) as error:
         raise ValueError(f"{what} must be an expression, got {got(value)}: {error}") from None
     if is_condition(tree) != condition:
-        raise ValueError(f"{what} must be a {'condition' if condition else 'number'}, got {to_text(tree):.200}")
+        raise ValueError(
+            f"{what} must be a {'condition' if condition else 'number'}, got {to_text(tree):.200}"
+        )
     return tree
 
 
@@ -173,7 +210,8 @@ def finite(value: Any, what: str) -> float:
     """
     if getattr(value, "ndim", 0) or isinstance(value, (list, tuple, dict, set)):
         raise ValueError(
-            f"{what} must be one finite number, got {got(value)}: for several values call once for each, nothing is compiled again"
+            f"{what} must be one finite number, got {got(value)}: for several values call once for each, "
+            f"nothing is compiled again"
         )
     try:
         result = math.nan if isinstance(value, (str, bytes, np.complexfloating)) else float(value)
@@ -188,5 +226,7 @@ def _side(side: Mapping[str, int] | Iterable[tuple[str, int]], what: str) -> Sid
     counts: dict[str, int] = {}
     for name, count in side.items() if isinstance(side, Mapping) else side:
         added = whole(count, 1, COEFFICIENT_LIMIT, f"count of {check_name(name)!r} in {what}")
-        counts[name] = whole(counts.get(name, 0) + added, 1, COEFFICIENT_LIMIT, f"count of {name!r} in {what}")
+        counts[name] = whole(
+            counts.get(name, 0) + added, 1, COEFFICIENT_LIMIT, f"count of {name!r} in {what}"
+        )
     return tuple(counts.items())

@@ -2,7 +2,8 @@
 
     a_r(n) = k_r · Π_i C(n_i, s_ir)   or any expression;        n ← n + Δ_r  at rate  a_r(n)
 
-A state n holds a count for each species; Δ_r is the difference of the products and the reactants of reaction r.
+A state n holds a count for each species; Δ_r is the difference of the products and the reactants of reaction
+r.
 """
 
 import math
@@ -49,7 +50,9 @@ class System:
         values: dict[str, Any] = {
             "species": tuple(self.species),
             "reactions": tuple(self.reactions),
-            "parameters": {name: finite(value, f"parameter {name!r}") for name, value in self.parameters.items()},
+            "parameters": {
+                name: finite(value, f"parameter {name!r}") for name, value in self.parameters.items()
+            },
             "events": tuple(self.events),
             "rules": {name: as_expression(rule, f"rules[{name!r}]") for name, rule in self.rules.items()},
             "fixed": frozenset(self.fixed),
@@ -65,7 +68,9 @@ class System:
         return hash((self.species, self.reactions, self.convention))
 
     def __str__(self) -> str:
-        mentioned = dict.fromkeys(name for reaction in self.reactions for name, _ in (*reaction.reactants, *reaction.products))
+        mentioned = dict.fromkeys(
+            name for reaction in self.reactions for name, _ in (*reaction.reactants, *reaction.products)
+        )
         fixed = [name for name in self.species if name in self.fixed]
         orderly = (*dict.fromkeys([*fixed, *mentioned]),) == self.species
         return "\n".join(
@@ -85,7 +90,8 @@ class System:
         """A count for each species: those given, and 0 for the others.
 
         Raises:
-            ValueError: if a name is no species or follows a rule, or a count is no whole number from 0 to 2⁵³.
+            ValueError: if a name is no species or follows a rule, or a count is no whole number from 0 to
+                2⁵³.
 
         Example:
             >>> from partita.reactions import Network
@@ -94,7 +100,10 @@ class System:
         """
         if unknown := [*(initial.keys() - {*self.species})]:
             raise ValueError(f"initial must name species of the network, got {got(unknown[0])}")
-        given = {name: whole(count, 0, COUNT_LIMIT, f"initial count of {name!r}") for name, count in initial.items()}
+        given = {
+            name: whole(count, 0, COUNT_LIMIT, f"initial count of {name!r}")
+            for name, count in initial.items()
+        }
         if ruled := [name for name, count in given.items() if count and name in self.rules]:
             raise ValueError(f"initial must name species that follow no rule, got {ruled[0]!r}")
         return {name: given.get(name, 0) for name in self.species}
@@ -112,7 +121,10 @@ class System:
         """
         if unknown := [name for name in parameters if name not in self.parameters]:
             raise ValueError(f"parameters must name parameters of the network, got {got(unknown[0])}")
-        return {**self.parameters, **{name: finite(value, f"parameter {name!r}") for name, value in parameters.items()}}
+        return {
+            **self.parameters,
+            **{name: finite(value, f"parameter {name!r}") for name, value in parameters.items()},
+        }
 
     def inline(self, expression: Expression) -> Expression:
         """The expression in terms of species that follow no rule, parameters and `t`.
@@ -143,7 +155,8 @@ class System:
     def rate(self, reaction: Reaction) -> Expression:
         """The rate of a reaction in the limit of large counts: for mass action k · Π n_i^s_i / s_i!, otherwise the propensity.
 
-        The k is that of the propensity, so that both agree where counts are large; under `"permutations"` nothing is divided.
+        The k is that of the propensity, so that both agree where counts are large; under `"permutations"`
+        nothing is divided.
 
         Example:
             >>> from partita.reactions import Network
@@ -161,9 +174,15 @@ class System:
         rate = self.inline(reaction.rate)
         if not reaction.mass_action:
             return rate
-        factors = [factor for name, count in reaction.reactants for factor in ways(self.inline(Name(name)), count)]
+        factors = [
+            factor for name, count in reaction.reactants for factor in ways(self.inline(Name(name)), count)
+        ]
         product = Call("*", (rate, *factors)) if factors else rate
-        orders = math.prod(math.factorial(count) for _, count in reaction.reactants) if self.convention == CONVENTIONS[0] else 1
+        orders = (
+            math.prod(math.factorial(count) for _, count in reaction.reactants)
+            if self.convention == CONVENTIONS[0]
+            else 1
+        )
         return product if orders == 1 else Call("/", (product, Number(orders)))
 
     def change(self, reaction: Reaction) -> dict[str, int]:
@@ -178,7 +197,9 @@ class System:
         change = {name: -count for name, count in reaction.reactants}
         for name, count in reaction.products:
             change[name] = change.get(name, 0) + count
-        return {name: difference for name, difference in change.items() if difference and name not in self.fixed}
+        return {
+            name: difference for name, difference in change.items() if difference and name not in self.fixed
+        }
 
     def stoichiometry(self) -> np.ndarray:
         """What each firing adds, `(species, reactions)`, int64.
@@ -197,7 +218,9 @@ class System:
         return matrix
 
     def conserved(self) -> tuple[dict[str, int], ...]:
-        """Sums of species that no reaction changes (events may): species → how often it counts. They are independent and complete.
+        """Sums of species that no reaction changes (events may): species → how often it counts.
+
+        They are independent and complete.
 
         Example:
             >>> from partita.reactions import Network

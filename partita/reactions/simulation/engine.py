@@ -78,7 +78,8 @@ class Engine:
     """A request made ready: kernels loaded, numbers put in.
 
     Raises:
-        ValueError: if the method is unknown or cannot do this network, or a name or number of the request is wrong.
+        ValueError: if the method is unknown or cannot do this network, or a name or number of the request is
+            wrong.
     """
 
     def __init__(self, request: Request):
@@ -97,7 +98,9 @@ class Engine:
         self.columns[others] = range(len(others))
         self.num_columns = len(counts), len(others)
 
-    def run(self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick | None = None) -> Runs:
+    def run(
+        self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick | None = None
+    ) -> Runs:
         """Simulate trajectories `first` to `last − 1`, until done or halted.
 
         Args:
@@ -105,14 +108,25 @@ class Engine:
             last: One past the last.
             threads: How many threads share the work.
             halt: Stops the run within a fraction of a second; so does KeyboardInterrupt, which sets it.
-            tick: Called now and then with the number of trajectories that are done, and the share of the time to be simulated that is.
+            tick: Called now and then with the number of trajectories that are done, and the share of the time
+                to be simulated that is.
         """
         rows = self.rows(first, last)
         many = last - first
         if self.method == "tau":
-            self._drive(rows, tau.kernel(), tau.leaping_tables(self.plan, self.numbers, self.request.epsilon), 1, threads, halt, tick)
+            self._drive(
+                rows,
+                tau.kernel(),
+                tau.leaping_tables(self.plan, self.numbers, self.request.epsilon),
+                1,
+                threads,
+                halt,
+                tick,
+            )
         elif self.method == "sparse":
-            self._drive(rows, sparse.kernel(), network_tables(self.plan, self.numbers), 1, threads, halt, tick)
+            self._drive(
+                rows, sparse.kernel(), network_tables(self.plan, self.numbers), 1, threads, halt, tick
+            )
         else:
             work, laws = self.direct()
             if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES and laws is self.numbers.constants:
@@ -132,7 +146,13 @@ class Engine:
     def rows(self, first: int, last: int) -> Rows:
         """The rows of some trajectories before they begin."""
         armed = np.array([not trigger.at_start for trigger in self.plan.triggers], bool)
-        return new_rows(self.numbers.start, stream_states(self.request.seed, first, last), armed, self.num_columns, len(self.times))
+        return new_rows(
+            self.numbers.start,
+            stream_states(self.request.seed, first, last),
+            armed,
+            self.num_columns,
+            len(self.times),
+        )
 
     @property
     def shared(self) -> Shared:
@@ -170,7 +190,14 @@ class Engine:
                         future.result()
                     if tick is not None:
                         over = rows.status != RUNNING
-                        tick(int(over.sum()), float(np.where(over, 1.0, np.minimum(rows.clock / max(self.times[-1], TINY), 1.0)).mean()))
+                        tick(
+                            int(over.sum()),
+                            float(
+                                np.where(
+                                    over, 1.0, np.minimum(rows.clock / max(self.times[-1], TINY), 1.0)
+                                ).mean()
+                            ),
+                        )
             except BaseException as error:
                 halt.set()
                 queue[0] = HALTED
@@ -186,8 +213,14 @@ class Engine:
     @property
     def budget(self) -> int:
         """How many events a kernel does before it returns: some hundredths of a second, fewer in large networks."""
-        size = sum(law.size for law in self.plan.laws) + sum(trigger.condition.size for trigger in self.plan.triggers)
-        return BUDGET if self.method in ("sparse", "tau") else max(BUDGET * 100 // max(size, 100), min(BUDGET, 1000))
+        size = sum(law.size for law in self.plan.laws) + sum(
+            trigger.condition.size for trigger in self.plan.triggers
+        )
+        return (
+            BUDGET
+            if self.method in ("sparse", "tau")
+            else max(BUDGET * 100 // max(size, 100), min(BUDGET, 1000))
+        )
 
     def runs(self, first: int, rows: Rows) -> Runs:
         """What became of the trajectories in these arrays."""
@@ -197,7 +230,12 @@ class Engine:
             if len(messages) == 20:
                 messages.append("… and more")
                 break
-            messages.append(shown(f"trajectory {first + i}: {self._reason(status[i], rows.x[i], rows.clock[i])}", MESSAGE_LIMIT))
+            messages.append(
+                shown(
+                    f"trajectory {first + i}: {self._reason(status[i], rows.x[i], rows.clock[i])}",
+                    MESSAGE_LIMIT,
+                )
+            )
         end = np.where(np.isin(status, ENDED), self.times[-1], rows.clock)
         return Runs(first, self._tables(rows), status.astype(np.int8), rows.fired, end, messages)
 
@@ -209,7 +247,10 @@ class Engine:
             name = self.plan.slots[int(np.argmax(np.abs(state[: self.plan.num_counts])))]
             return f"the count of {name!r} is about to pass 2^53 {at}"
         if status == BAD_EVENT:
-            return f"an event set a count that is no whole number from 0 to 2^53, or events set one another off without end, {at}"
+            return (
+                f"an event set a count that is no whole number from 0 to 2^53, or events set one another "
+                f"off without end, {at}"
+            )
         return f"stopped after max_events = {self.request.max_events} {at}"
 
     def _tables(self, rows: Rows) -> dict[str, np.ndarray]:
@@ -220,7 +261,9 @@ class Engine:
         recorded = {}
         for i, column in enumerate(self.columns):
             if column >= 0:
-                recorded[self.plan.slots[i]] = (rows.counts if i < self.plan.num_counts else rows.others)[:, column]
+                recorded[self.plan.slots[i]] = (rows.counts if i < self.plan.num_counts else rows.others)[
+                    :, column
+                ]
         known = {**self.numbers.parameters, **self.numbers.initial, **recorded, TIME: self.times}
         tables = {}
         for name in self.request.species:

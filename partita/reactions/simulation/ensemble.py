@@ -67,26 +67,32 @@ def simulate(
         times: When to record, increasing, from 0 on; in the unit of time that the rates are given in.
         trajectories: How many.
         initial: Counts at the start, where they differ from the network's.
-        parameters: Values of parameters, where they differ from the network's. They do not recompile anything.
-        seed: The same seed gives the same trajectories; those of a smaller ensemble are the first of a larger one. Without one, one is
-            drawn, and stands in the attributes.
+        parameters: Values of parameters, where they differ from the network's. They do not recompile
+            anything.
+        seed: The same seed gives the same trajectories; those of a smaller ensemble are the first of a larger
+            one. Without one, one is drawn, and stands in the attributes.
         species: Names to record: species, or rules of the network. By default all species.
-        method: `"direct"` and `"sparse"` are exact, for small and large networks; `"tau"` is tau-leaping, an approximation; `"auto"`
-            takes one of the exact ones. Events, and rates that depend on `t`, take `"direct"`.
+        method: `"direct"` and `"sparse"` are exact, for small and large networks; `"tau"` is tau-leaping, an
+            approximation; `"auto"` takes one of the exact ones. Events, and rates that depend on `t`, take
+            `"direct"`.
         max_events: Stop a trajectory after so many events; its status says so.
-        reduce: `"mean"`, `"variance"`, `"histogram"`, or several of them: return these, and keep no trajectory.
-        progress: Print how far it has got, on stderr: one line that changes on a terminal, a line for each tenth elsewhere.
+        reduce: `"mean"`, `"variance"`, `"histogram"`, or several of them: return these, and keep no
+            trajectory.
+        progress: Print how far it has got, on stderr: one line that changes on a terminal, a line for each
+            tenth elsewhere.
         threads: How many; by default as many as there are processors.
         chunk: Trajectories computed, or saved, at a time.
         client: A Dask client whose workers do the chunks.
         save: A `.zarr` folder or `.nc` file to write. After a kill the same call goes on where it was.
 
     Returns:
-        An int64 variable `(trajectory, time)` for each species (float64 if it follows a rule), with the coordinates `status`, `events`
-        (how many happened) and `end` (the time that was reached) for each trajectory. Status is `finished`, `absorbed` (nothing can
-        happen any more), `event limit`, `bad propensity` (negative, infinite or NaN), `count limit` (a count is about to pass 2⁵³),
-        `bad event`, or `interrupted` (Ctrl-C; what was done is returned). Counts at times that were not reached are −1. The attributes
-        hold the network as text, the seed, and under `stopped` what ended trajectories early.
+        An int64 variable `(trajectory, time)` for each species (float64 if it follows a rule), with the
+        coordinates `status`, `events` (how many happened) and `end` (the time that was reached) for each
+        trajectory. Status is `finished`, `absorbed` (nothing can happen any more), `event limit`,
+        `bad propensity` (negative, infinite or NaN), `count limit` (a count is about to pass 2⁵³),
+        `bad event`, or `interrupted` (Ctrl-C; what was done is returned). Counts at times that were not
+        reached are −1. The attributes hold the network as text, the seed, and under `stopped` what ended
+        trajectories early.
 
     Raises:
         ValueError: if an argument is not as described.
@@ -95,7 +101,8 @@ def simulate(
         SimulationWarning: if trajectories ended early, saying why.
 
     Source:
-        Gillespie, J. Phys. Chem. 81 (1977) 2340; where rates follow `t`, Voliotis et al., PLOS Computational Biology 12 (2016) e1004923.
+        Gillespie, J. Phys. Chem. 81 (1977) 2340; where rates follow `t`, Voliotis et al., PLOS Computational
+        Biology 12 (2016) e1004923.
 
     Example:
         >>> from partita.reactions import Network
@@ -113,7 +120,9 @@ def simulate(
     if save is not None and wanted:
         raise ValueError("save keeps trajectories and reduce does not: give one of them")
     engine = Engine(request)
-    size = _chunk_size(request, trajectories, chunk, reduced=bool(wanted), spread=client is not None, saved=save is not None)
+    size = _chunk_size(
+        request, trajectories, chunk, reduced=bool(wanted), spread=client is not None, saved=save is not None
+    )
     journal = None
     if save is not None:
         engine, journal = _journal(save, engine, trajectories, size, seed is not None)
@@ -121,12 +130,18 @@ def simulate(
             return journal.result()
     firsts = [first for first in range(0, trajectories, size) if journal is None or not journal.has(first)]
     chunks = _chunks(engine, firsts, size, trajectories, threads, client, progress)
-    result = _collected(engine, chunks, trajectories, wanted) if journal is None else _saved(engine, chunks, trajectories, size, journal)
+    result = (
+        _collected(engine, chunks, trajectories, wanted)
+        if journal is None
+        else _saved(engine, chunks, trajectories, size, journal)
+    )
     warn(result.attrs["stopped"].splitlines())
     return result
 
 
-def _chunk_size(request: Request, trajectories: int, chunk: int | None, reduced: bool, spread: bool, saved: bool) -> int:
+def _chunk_size(
+    request: Request, trajectories: int, chunk: int | None, reduced: bool, spread: bool, saved: bool
+) -> int:
     """How many trajectories are computed at a time."""
     if chunk is not None:
         return _whole(chunk, "chunk", 1, 2**32)
@@ -140,7 +155,9 @@ def _chunk_size(request: Request, trajectories: int, chunk: int | None, reduced:
     return size
 
 
-def _journal(save: str | PathLike[str], engine: Engine, trajectories: int, size: int, seed_given: bool) -> tuple[Engine, Journal]:
+def _journal(
+    save: str | PathLike[str], engine: Engine, trajectories: int, size: int, seed_given: bool
+) -> tuple[Engine, Journal]:
     """What an earlier call has saved, begun if there was none; without a seed this call takes that of the earlier one."""
     earlier = Journal(save, {}).earlier()
     if earlier and not seed_given:
@@ -150,7 +167,9 @@ def _journal(save: str | PathLike[str], engine: Engine, trajectories: int, size:
     return engine, journal
 
 
-def _collected(engine: Engine, chunks: Iterator[Runs], trajectories: int, wanted: tuple[str, ...]) -> xr.Dataset:
+def _collected(
+    engine: Engine, chunks: Iterator[Runs], trajectories: int, wanted: tuple[str, ...]
+) -> xr.Dataset:
     """The chunks as one dataset, or what they reduce to."""
     summary = Summary(engine.request.species, len(engine.times), wanted) if wanted else None
     kept: list[Runs] = []
@@ -165,7 +184,9 @@ def _collected(engine: Engine, chunks: Iterator[Runs], trajectories: int, wanted
     return _dataset(engine, kept, messages)
 
 
-def _saved(engine: Engine, chunks: Iterator[Runs], trajectories: int, size: int, journal: Journal) -> xr.Dataset:
+def _saved(
+    engine: Engine, chunks: Iterator[Runs], trajectories: int, size: int, journal: Journal
+) -> xr.Dataset:
     """The chunks written to the journal, and the whole file once all are there."""
     for runs in chunks:
         if not (runs.status == INTERRUPTED).any():
@@ -184,11 +205,15 @@ def _messages(kept: list[Runs], trajectories: int) -> list[str]:
     messages = [message for runs in kept for message in runs.messages]
     missing = trajectories - sum(int((runs.status != INTERRUPTED).sum()) for runs in kept)
     if missing:
-        messages.insert(0, f"interrupted: {missing} of {trajectories} trajectories are missing or not complete")
+        messages.insert(
+            0, f"interrupted: {missing} of {trajectories} trajectories are missing or not complete"
+        )
     return messages
 
 
-def _chunks(engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool) -> Iterator[Runs]:
+def _chunks(
+    engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool
+) -> Iterator[Runs]:
     """The chunks in order, until all are done or Ctrl-C is pressed."""
     if client is not None:
         yield from _distributed(engine.request, firsts, size, trajectories, client, progress)
@@ -211,9 +236,14 @@ def _chunks(engine: Engine, firsts: list[int], size: int, trajectories: int, thr
         told.end()
 
 
-def _distributed(request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool) -> Iterator[Runs]:
+def _distributed(
+    request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool
+) -> Iterator[Runs]:
     told = Progress(trajectories) if progress else None
-    futures = [client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False) for first in firsts]
+    futures = [
+        client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False)
+        for first in firsts
+    ]
     try:
         for number, future in enumerate(futures, 1):
             yield future.result()
@@ -253,18 +283,39 @@ def request_of(
     try:
         grid = np.asarray(times, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}") from None
-    if grid.ndim != 1 or not len(grid) or not np.isfinite(grid).all() or grid[0] < 0 or (np.diff(grid) <= 0).any():
+        raise ValueError(
+            f"times must be increasing numbers, the first not before 0, got {times!r:.80}"
+        ) from None
+    if (
+        grid.ndim != 1
+        or not len(grid)
+        or not np.isfinite(grid).all()
+        or grid[0] < 0
+        or (np.diff(grid) <= 0).any()
+    ):
         raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}")
     names = network.species if species is None else tuple(species)
-    if isinstance(species, str) or not {*names} <= {*network.species, *network.rules} or len({*names}) < len(names):
+    if (
+        isinstance(species, str)
+        or not {*names} <= {*network.species, *network.rules}
+        or len({*names}) < len(names)
+    ):
         known = shown(str([*network.species, *network.rules]), 300)
         raise ValueError(f"species must be a list of different names out of {known}, got {got(species)}")
     if taken := [name for name in names if name in COORDINATES]:
-        raise ValueError(f"species must not be named {', '.join(COORDINATES)}, which are coordinates of the result, got {taken[0]!r}")
-    seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1) if seed is None else _whole(seed, "seed", 0, 2**63 - 1)
+        raise ValueError(
+            f"species must not be named {', '.join(COORDINATES)}, which are coordinates of the result, got "
+            f"{taken[0]!r}"
+        )
+    seed = (
+        int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+        if seed is None
+        else _whole(seed, "seed", 0, 2**63 - 1)
+    )
     limit = UNLIMITED if max_events is None else _whole(max_events, "max_events", 1, UNLIMITED)
-    return Request(network, tuple(grid.tolist()), dict(initial or {}), dict(parameters or {}), seed, names, method, limit)
+    return Request(
+        network, tuple(grid.tolist()), dict(initial or {}), dict(parameters or {}), seed, names, method, limit
+    )
 
 
 def _whole(value: Any, name: str, least: int, most: int) -> int:
@@ -315,7 +366,11 @@ def _dataset(engine: Engine, chunks: list[Runs], messages: list[str]) -> xr.Data
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(empty, np.int64)
 
     variables = {
-        name: (("trajectory", "time"), joined([runs.tables[name] for runs in chunks], (0, len(engine.times))), {"units": "count"})
+        name: (
+            ("trajectory", "time"),
+            joined([runs.tables[name] for runs in chunks], (0, len(engine.times))),
+            {"units": "count"},
+        )
         for name in engine.request.species
     }
     numbers = joined([np.arange(runs.first, runs.first + len(runs.status)) for runs in chunks])
@@ -324,7 +379,11 @@ def _dataset(engine: Engine, chunks: list[Runs], messages: list[str]) -> xr.Data
         "trajectory": ("trajectory", numbers),
         "time": ("time", engine.times, {"long_name": "time, in the unit of the rates"}),
         "status": ("trajectory", names),
-        "events": ("trajectory", joined([runs.events for runs in chunks]), {"long_name": "events that happened"}),
+        "events": (
+            "trajectory",
+            joined([runs.events for runs in chunks]),
+            {"long_name": "events that happened"},
+        ),
         "end": ("trajectory", joined([runs.end for runs in chunks]), {"long_name": "time reached"}),
     }
     return xr.Dataset(variables, coordinates, attributes(engine, messages))

@@ -2,8 +2,9 @@
 
     NAME.partial/call.json, 00000000.npz, …   →   NAME
 
-A chunk's file gets its name only once it is whole, and so does the result: whenever the process ends, what has a name is complete. Where
-writing fails, the folder goes if no chunk is complete; otherwise the error, and a text in the folder, say how to go on.
+A chunk's file gets its name only once it is whole, and so does the result: whenever the process ends, what
+has a name is complete. Where writing fails, the folder goes if no chunk is complete; otherwise the error, and
+a text in the folder, say how to go on.
 """
 
 import json
@@ -60,7 +61,10 @@ class Journal:
                     return dict(json.loads(finished.attrs.get("call", "{}")))
             return dict(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else None
         except (KeyError, OSError, TypeError, ValueError) as error:
-            raise ValueError(f"{self.path} cannot be gone on with, remove it and {self.folder.name}, or save elsewhere: {error}") from error
+            raise ValueError(
+                f"{self.path} cannot be gone on with, remove it and {self.folder.name}, or save elsewhere: "
+                f"{error}"
+            ) from error
 
     def begin(self) -> None:
         """Make the folder, or make sure that it belongs to the same call."""
@@ -69,10 +73,17 @@ class Journal:
             with self.writing():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / "README.txt").write_text(_ADVICE.format(name=self.path.name), encoding="utf-8")
-                self._write("call.json", lambda path: path.write_text(json.dumps(self.call), encoding="utf-8"))
+                self._write(
+                    "call.json", lambda path: path.write_text(json.dumps(self.call), encoding="utf-8")
+                )
         elif earlier != self.call:
-            different = sorted(key for key in {*earlier, *self.call} if earlier.get(key) != self.call.get(key))
-            raise ValueError(f"{self.path} holds another run, which differs in {', '.join(different)}: remove it, or save elsewhere")
+            different = sorted(
+                key for key in {*earlier, *self.call} if earlier.get(key) != self.call.get(key)
+            )
+            raise ValueError(
+                f"{self.path} holds another run, which differs in {', '.join(different)}: remove it, or "
+                f"save elsewhere"
+            )
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -90,7 +101,9 @@ class Journal:
                 shutil.rmtree(self.folder, ignore_errors=True)
             elif isinstance(error, Exception):
                 said = " ".join(str(error).split()) or type(error).__name__
-                raise OSError(f"{self.path} cannot be written: {said}; the same call goes on from {self.folder.name}") from error
+                raise OSError(
+                    f"{self.path} cannot be written: {said}; the same call goes on from {self.folder.name}"
+                ) from error
             raise
 
     def has(self, first: int) -> bool:
@@ -100,7 +113,12 @@ class Journal:
     def put(self, runs: Runs) -> None:
         """Keep a chunk."""
         content = {f"table_{name}": table for name, table in runs.tables.items()}
-        content.update(status=runs.status, events=runs.events, end=runs.end, messages=np.array(runs.messages, dtype=np.str_))
+        content.update(
+            status=runs.status,
+            events=runs.events,
+            end=runs.end,
+            messages=np.array(runs.messages, dtype=np.str_),
+        )
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
@@ -115,7 +133,14 @@ class Journal:
         damaged = f"{path} is damaged, remove it to compute it again"
         with reading(damaged), arrays(path, MOST_SPECIES) as content:
             tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
-            return Runs(first, tables, content["status"], content["events"], content["end"], [str(m) for m in content["messages"]])
+            return Runs(
+                first,
+                tables,
+                content["status"],
+                content["events"],
+                content["end"],
+                [str(m) for m in content["messages"]],
+            )
 
     def finish(self, chunks: Iterator[xr.Dataset], num_trajectories: int) -> None:
         """Make the result of datasets in order, and remove the chunks."""
@@ -124,7 +149,9 @@ class Journal:
             shutil.rmtree(result)
         write = _write_zarr if self.path.suffix == ".zarr" else _write_netcdf
         with self.writing():
-            write(result, (chunk.assign_attrs(call=json.dumps(self.call)) for chunk in chunks), num_trajectories)
+            write(
+                result, (chunk.assign_attrs(call=json.dumps(self.call)) for chunk in chunks), num_trajectories
+            )
             os.replace(result, self.path)
         shutil.rmtree(self.folder)
 
@@ -170,5 +197,7 @@ def _write_netcdf(path: Path, chunks: Iterator[xr.Dataset], num_trajectories: in
             for name, variable in chunk.variables.items():
                 if "trajectory" in variable.dims:
                     values = variable.values
-                    file.variables[str(name)][begin:end] = values.astype(object) if values.dtype.kind == "U" else values
+                    file.variables[str(name)][begin:end] = (
+                        values.astype(object) if values.dtype.kind == "U" else values
+                    )
             begin = end

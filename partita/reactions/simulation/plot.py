@@ -49,7 +49,9 @@ def draw(runs: xr.Dataset) -> "Figure":
     for name, (path_axes, law_axes) in zip(names, rows, strict=True):
         counts = runs[name].values  # (trajectory, time)
         mean, sd = counts.mean(axis=0), counts.std(axis=0)
-        path_axes.fill_between(time, mean - sd, mean + sd, color=_BLUE, alpha=0.18, linewidth=0, label="mean ± sd")
+        path_axes.fill_between(
+            time, mean - sd, mean + sd, color=_BLUE, alpha=0.18, linewidth=0, label="mean ± sd"
+        )
         for row in counts[:PATHS]:
             path_axes.plot(time, row, color=_GREY, linewidth=0.7, drawstyle="steps-post")
         path_axes.plot(time, mean, color=_BLUE, linewidth=1.8)

@@ -2,7 +2,8 @@
 
     mean = Σ x / n,   variance = (Σ x² − (Σ x)² / n) / (n − 1)
 
-Counts are whole numbers and are summed as such, so the result does not depend on how the ensemble was cut into chunks.
+Counts are whole numbers and are summed as such, so the result does not depend on how the ensemble was cut
+into chunks.
 """
 
 from collections.abc import Sequence
@@ -21,7 +22,10 @@ class Summary:
         self.species, self.wanted = tuple(species), tuple(wanted)
         shape = len(self.species), num_times
         self.number = np.zeros(num_times, np.int64)
-        self.sums, self.squares = np.zeros(shape, object), np.zeros(shape, object)  # Python's integers: they do not overflow
+        self.sums, self.squares = (
+            np.zeros(shape, object),
+            np.zeros(shape, object),
+        )  # Python's integers: they do not overflow
         self.tallies: dict[str, dict[int, np.ndarray]] = {name: {} for name in self.species}
 
     def add(self, tables: dict[str, np.ndarray], reached: np.ndarray) -> None:
@@ -30,7 +34,9 @@ class Summary:
         for row, name in enumerate(self.species):
             table = tables[name]
             if table.dtype != np.int64:
-                raise ValueError(f"reduce works on counts, and {name!r} follows a rule: leave it out by `species`")
+                raise ValueError(
+                    f"reduce works on counts, and {name!r} follows a rule: leave it out by `species`"
+                )
             values = np.where(reached, table, 0)
             largest = int(np.abs(values).max(initial=0))
             exact = values if largest**2 * len(values) < 2**63 else values.astype(object)
@@ -60,13 +66,18 @@ class Summary:
                 variables[f"{name}_mean"] = ("time", np.where(self.number > 0, mean, np.nan))
             if "variance" in self.wanted:
                 triples = zip(self.squares[row], self.sums[row], map(int, number), strict=True)
-                spread = np.array([(n * square - total * total) / (n * max(n - 1, 1)) for square, total, n in triples])
+                spread = np.array(
+                    [(n * square - total * total) / (n * max(n - 1, 1)) for square, total, n in triples]
+                )
                 variables[f"{name}_variance"] = ("time", np.where(self.number > 1, spread, np.nan))
             if "histogram" in self.wanted:
                 tally = self.tallies[name]
                 low, high = min(tally, default=0), max(tally, default=0)
                 if high - low >= WIDEST:
-                    raise ValueError(f"a histogram of {name!r} would need {high - low + 1:,} values, {WIDEST:,} are allowed")
+                    raise ValueError(
+                        f"a histogram of {name!r} would need {high - low + 1:,} values, {WIDEST:,} are "
+                        f"allowed"
+                    )
                 table = np.zeros((len(times), high - low + 1), np.int64)
                 for value, counts in tally.items():
                     table[:, value - low] = counts

@@ -31,15 +31,17 @@ def trace(
     Args:
         network: The network.
         until: The time at which to stop, in the unit of time that the rates are given in.
-        trajectory: Which one: the same as that trajectory of `simulate(..., method="direct")` with the same seed.
+        trajectory: Which one: the same as that trajectory of `simulate(..., method="direct")` with the same
+            seed.
         initial: Counts at the start, where they differ from the network's.
         parameters: Values of parameters, where they differ from the network's.
         seed: The same seed gives the same trajectory.
         max_events: Stop after so many events, with a warning.
 
     Returns:
-        An int64 variable `(event,)` for each species that changes, with the coordinates `time` and `reaction`: the index of the
-        reaction that fired, −1 for the initial state and where conditions set counts.
+        An int64 variable `(event,)` for each species that changes, with the coordinates `time` and
+        `reaction`: the index of the reaction that fired, −1 for the initial state and where conditions set
+            counts.
 
     Raises:
         ValueError: if an argument is not as described.
@@ -73,5 +75,10 @@ def trace(
     happened = (reactions >= 0) | np.append(True, (states[1:] != states[:-1]).any(1))
     times, reactions, states = times[happened], reactions[happened], states[happened]
     counts = states[:, : engine.plan.num_counts].astype(np.int64)  # (event, species)
-    variables = {name: ("event", counts[:, i], {"units": "count"}) for i, name in enumerate(engine.plan.slots[: engine.plan.num_counts])}
-    return xr.Dataset(variables, {"time": ("event", times), "reaction": ("event", reactions)}, attributes(engine, messages))
+    variables = {
+        name: ("event", counts[:, i], {"units": "count"})
+        for i, name in enumerate(engine.plan.slots[: engine.plan.num_counts])
+    }
+    return xr.Dataset(
+        variables, {"time": ("event", times), "reaction": ("event", reactions)}, attributes(engine, messages)
+    )
