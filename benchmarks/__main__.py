@@ -9,7 +9,10 @@ from benchmarks.harness import Report
 
 
 def listing(folder: Path) -> dict[str, str]:
-    """Name and first docstring line of every module with a `run` function; none is imported, so no peer need be installed."""
+    """Return name and first docstring line of every module with a `run` function.
+
+    None is imported, so no peer need be installed.
+    """
     found = {}
     for path in sorted(folder.glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))

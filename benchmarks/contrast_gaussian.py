@@ -1,4 +1,7 @@
-"""A normal density in five dimensions without its Z: how the error of log Z falls with the number of samples."""
+"""A normal density in five dimensions without its Z: the error of log Z by number of samples.
+
+It shows how the error falls.
+"""
 
 import os
 
@@ -30,7 +33,10 @@ class Quadratic(keras.layers.Layer):
 
 
 def run(report: Report) -> None:
-    """Noise is the normal fitted to the sample; the optimum is Newton's; `--rounds` is the number of samples of each size."""
+    """Measure with the normal fitted to the sample as noise, and with Newton's optimum.
+
+    `--rounds` is the number of samples of each size.
+    """
     rng = np.random.default_rng(0)
     axes, deviations = np.linalg.qr(rng.normal(size=(SIZE, SIZE)))[0], np.geomspace(0.5, 2, SIZE)
     root, mean = axes * deviations, rng.normal(size=SIZE)

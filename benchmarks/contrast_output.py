@@ -1,4 +1,7 @@
-"""A language model's output layer: training steps against the full softmax, at 10,000 words and at a million, and perplexity."""
+"""A language model's output layer: training steps against the full softmax, and perplexity.
+
+The steps are measured at 10,000 words and at a million.
+"""
 
 import os
 
@@ -53,7 +56,10 @@ def language_model(size: int, output: keras.layers.Layer) -> keras.Model:
 
 
 def step(output: keras.layers.Layer, size: int) -> object:
-    """Ten training steps of the layer alone under a dense one, the words' ids as a batch of the text would have them."""
+    """Return a call of ten training steps of the layer alone under a dense one.
+
+    The words' ids are as a batch of the text would have them.
+    """
     rng = np.random.default_rng(0)
     x = rng.normal(size=(10 * BATCH, TIME, WIDTH)).astype("float32")
     y = np.minimum(LogUniform(size).sample(x.shape[0] * TIME, seed=0), size - 1).reshape(x.shape[:2])

@@ -1,4 +1,7 @@
-"""The density exp(−a x² − b x⁴) from samples: a, b and log Z against the truth, their errors against maximum likelihood's."""
+"""The density exp(−a x² − b x⁴) from samples: a, b and log Z against the truth.
+
+Their errors are compared with those of maximum likelihood.
+"""
 
 import os
 

@@ -9,7 +9,10 @@ SIZE, PAIRS, NEGATIVES = 200, 2_000_000, 5
 
 
 def run(report: Report) -> None:
-    """The table has rank 8 in its logarithm; noise as frequent as the words (power 1); windows of one word."""
+    """Measure on a table that has rank 8 in its logarithm.
+
+    The noise is as frequent as the words (power 1); windows are of one word.
+    """
     rng = np.random.default_rng(0)
     factors = rng.normal(size=(SIZE, 8)) / 8**0.5
     frequency = 1 / np.arange(5, SIZE + 5)

@@ -1,4 +1,7 @@
-"""Skip-gram words a second against gensim, on film reviews, and how well the vectors know which words are alike."""
+"""Skip-gram words a second against gensim, on film reviews, and the quality of the vectors.
+
+The quality is how well the vectors know which words are alike.
+"""
 
 import gzip
 import re
@@ -56,7 +59,10 @@ def agreement(words: list[str], vectors: np.ndarray, name: str) -> float:
 
 
 def run(report: Report) -> None:
-    """From sentences in memory to vectors, vocabulary included: one pass for the speed, five for the quality."""
+    """Measure from sentences in memory to vectors, vocabulary included.
+
+    One pass is for the speed, five are for the quality.
+    """
     sentences = reviews()
     report.measure("words", sum(map(len, sentences)))
     for threads in (1, 2):

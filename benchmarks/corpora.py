@@ -1,4 +1,7 @@
-"""Real corpora, from the folder that the variable PARTITA_DATA names (default: shared/data beside the checkout)."""
+"""Real corpora, from the folder that the variable PARTITA_DATA names.
+
+The default is shared/data beside the checkout.
+"""
 
 import os
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Characters a second of `partita tag apply`, from a file to a file: the whole command, its start and compilation included."""
+"""Characters a second of `partita tag apply`, from a file to a file.
+
+The whole command is timed, its start and compilation included.
+"""
 
 import os
 

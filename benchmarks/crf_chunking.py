@@ -1,4 +1,7 @@
-"""Chunk F1 on the CoNLL-2000 test, of a CRF and of a softmax on the same net, as `partita tag train` trains it."""
+"""Chunk F1 on the CoNLL-2000 test, of a CRF and of a softmax on the same net.
+
+The net is trained as `partita tag train` trains it.
+"""
 
 import os
 

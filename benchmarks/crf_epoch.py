@@ -1,4 +1,7 @@
-"""One training epoch of a CNN tagger on People's Daily, against the same net in PyTorch with pytorch-crf: same batches."""
+"""One training epoch of a CNN tagger on People's Daily, against PyTorch with pytorch-crf.
+
+Both have the same net and the same batches.
+"""
 
 import os
 from itertools import pairwise
@@ -18,7 +21,10 @@ WIDTH, EMBEDDING, DROPOUT = 128, 64, 0.3
 
 
 def run(report: Report) -> None:
-    """The net of `partita tag train`: characters and a dictionary, three convolutions of 128 channels; compilation is not counted."""
+    """Measure an epoch of the net of `partita tag train`.
+
+    It has characters and a dictionary, and three convolutions of 128 channels; compilation is not counted.
+    """
     train, _ = peoples_daily()
     texts, tags = ["".join(words) for words in train], [crf.words_to_tags(words) for words in train]
     lexicon = crf.Lexicon.fit(texts, tags, "bmes")

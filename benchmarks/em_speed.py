@@ -1,4 +1,7 @@
-"""EM of a Gaussian mixture, 100,000 × 16, 20 components, full covariance, against scikit-learn: the same start, the same steps."""
+"""EM of a Gaussian mixture with full covariance, 100,000 × 16, against scikit-learn.
+
+It has 20 components. Both begin at the same start and take the same steps.
+"""
 
 import os
 

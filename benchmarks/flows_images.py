@@ -53,7 +53,10 @@ def fitted(flow, x: np.ndarray, epochs: int, batch: int):
 
 
 def glow(report: Report, train: np.ndarray, test: np.ndarray, epochs: int = 4, batch: int = 64) -> None:
-    """Glow, 8 steps at 14 × 14 and 8 at 7 × 7, beside a RealNVP of zuko on the same logits, of about its size and trained as long."""
+    """Measure Glow beside a RealNVP of zuko on the same logits.
+
+    Glow has 8 steps at 14 × 14 and 8 at 7 × 7; the RealNVP is of about its size and trained as long.
+    """
     ours, seconds = fitted(flows.glow((28, 28, 1), width=64), train.reshape(-1, 28, 28, 1), epochs, batch)
     size = ours.count_params()
     report.measure("Glow: minutes of training", seconds / 60, unit="minutes", epochs=epochs, parameters=size)
@@ -81,12 +84,18 @@ def glow(report: Report, train: np.ndarray, test: np.ndarray, epochs: int = 4, b
 
 
 def within(pixels: torch.Tensor) -> torch.Tensor:
-    """Pixels k / 255 with noise of 1/256, between 0.05 and 0.95, as `flows.glow` has them before its logit."""
+    """Return pixels between 0.05 and 0.95, as `flows.glow` has them before its logit.
+
+    They are k / 255 with noise of 1/256.
+    """
     return 0.05 + 0.9 * (255 * pixels + torch.rand_like(pixels)) / 256
 
 
 def torch_fitted(flow, prepare, x: np.ndarray, batch: int, share) -> None:
-    """Train a flow of zuko as `fitted` does ours, until the share of the training that is done after so many steps is 1."""
+    """Train a flow of zuko as `fitted` does ours.
+
+    `share` gives the share of the training that is done after so many steps; it ends at 1.
+    """
     optimizer = torch.optim.Adam(flow.parameters())
     for step in count():
         if (done := share(step)) >= 1:

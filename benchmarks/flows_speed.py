@@ -1,4 +1,7 @@
-"""Training steps and samples of NICE, RealNVP and a neural spline flow, against zuko, normflows, FlowJAX and plain PyTorch: float32."""
+"""Training steps and samples of NICE, RealNVP and a neural spline flow, against four peers.
+
+The peers are zuko, normflows, FlowJAX and plain PyTorch, all in float32.
+"""
 
 import os
 
@@ -117,7 +120,11 @@ def real_nvp_makers(features: int) -> dict:
 
 
 def spline_makers(features: int) -> dict:
-    """The same; normflows' nets are two blocks of two layers each, zuko's coupling is its autoregressive flow in two passes."""
+    """Return the neural spline flows of all libraries.
+
+    normflows' nets are two blocks of two layers each, zuko's coupling is its autoregressive flow in two
+    passes.
+    """
     base = flowjax.distributions.Normal(jnp.zeros(features))
     spline = flowjax.bijections.RationalQuadraticSpline(knots=8, interval=4)
     blocks = [

@@ -10,7 +10,9 @@ from partita.crf.command import schedule
 
 
 class Softmax:
-    """A CNN tagger whose tags are chosen each for itself, trained with the batches, the steps and the seed of `recipe`.
+    """CNN tagger whose tags are chosen each for itself.
+
+    It is trained with the batches, the steps and the seed of `recipe`.
 
     Args:
         lexicon: As for the tagger.

@@ -1,4 +1,7 @@
-"""Modes covered and the share of samples on them, ring of 8 and grid of 25: inertia, a recommended setting, ALI and AAE; five seeds.
+"""Modes covered and the share of samples on them, of GANs, ALI and AAE.
+
+They are measured on a ring of 8 and a grid of 25, for inertia, a recommended setting, ALI and AAE, with five
+seeds each.
 
 The ring has radius 2 and sd 0.02, the grid spacing 2 and sd 0.05; 2,500 samples, within 3σ of a mode, are
 those of the VEEGAN protocol.

@@ -24,7 +24,9 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Comparison:
-    """Seconds a call took, ours and the peer's, one entry per round; both entries of a round were measured side by side.
+    """Seconds of a call, ours and the peer's, one entry per round.
+
+    Both entries of a round were measured side by side.
 
     Example:
         >>> both = Comparison(ours=(1.0, 1.0, 2.0), peer=(3.0, 4.0, 8.0))
@@ -101,9 +103,10 @@ def _time(call: Callable[[], object], repeats: int) -> float:
 
 
 def compare_commands(ours: Sequence[str], peer: Sequence[str], *, rounds: int = 3) -> Comparison:
-    """Run two commands in turn, each a fresh process that prints the seconds it measured as its last line, a JSON number.
+    """Run two commands in turn, each a fresh process, and compare the seconds that they print.
 
-    For peers that cannot share a process with ours: another backend, another set of threads.
+    Each prints the seconds it measured as its last line, a JSON number. This is for peers that cannot share a
+    process with ours: another backend, another set of threads.
 
     Raises:
         ValueError: if `rounds` is below 1, or a command's last line is no number.
@@ -167,7 +170,10 @@ class Report:
     rows: list[Row] = field(default_factory=list)
 
     def compare(self, claim: str, comparison: Comparison, *, at_least: float | None = None) -> None:
-        """Add times of ours and a peer; `at_least` is the bar for their ratio, how many times faster ours is."""
+        """Add times of ours and a peer.
+
+        `at_least` is the bar for their ratio, how many times faster ours is.
+        """
         ratio = comparison.ratio
         detail = {
             "ratio_of_medians": comparison.ratio_of_medians,
@@ -219,7 +225,10 @@ class Report:
 
 
 def machine() -> dict[str, Any]:
-    """What a figure depends on: cores, system, Python, and the version of every package that takes part in benchmarks."""
+    """Return what a figure depends on: cores, system, Python, and versions of packages.
+
+    The packages are all that take part in benchmarks.
+    """
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))[
         "project"
     ]

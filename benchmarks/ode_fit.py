@@ -1,4 +1,7 @@
-"""Parameters found again from ten starts, each parameter three times too large or too small; and those of lynx and hare."""
+"""Parameters found again from ten starts, and those of lynx and hare.
+
+At a start each parameter is three times too large or too small.
+"""
 
 import os
 

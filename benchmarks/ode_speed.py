@@ -1,4 +1,7 @@
-"""Solving with gradients, fixed steps and controlled ones, against diffrax and torchdiffeq: one process, float32."""
+"""Solving with gradients, fixed steps and controlled ones, against diffrax and torchdiffeq.
+
+All are in one process, in float32.
+"""
 
 import os
 

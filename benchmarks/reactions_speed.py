@@ -1,4 +1,6 @@
-"""Exact simulation against rebop, GillesPy2 (its C++ solver), libRoadRunner and COPASI: the same time of the same network.
+"""Exact simulation against rebop, GillesPy2, libRoadRunner and COPASI.
+
+All simulate the same time of the same network; GillesPy2 does so by its C++ solver.
 
 A peer that cannot be imported, or not run, is left out with a word. The networks are stationary or periodic
 and the spans long, so both sides go through the same number of events within a percent or two, and the ratio

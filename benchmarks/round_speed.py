@@ -1,4 +1,7 @@
-"""A GAN's round and a VAE's step under `fit`, against hand-written loops of the same computation in JAX, jitted, and in PyTorch, plain."""
+"""A GAN's round and a VAE's step under `fit`, against hand-written loops in JAX and PyTorch.
+
+The loops do the same computation; in JAX they are jitted, in PyTorch plain.
+"""
 
 import os
 

@@ -1,4 +1,7 @@
-"""How time and memory of each part grow with its size: log–log slopes, and a picture of them beside the figures."""
+"""Growth of time and memory of each part with its size, as log–log slopes.
+
+A picture of them is drawn beside the figures.
+"""
 
 import os
 
@@ -258,7 +261,10 @@ GROWTHS = [
 
 
 def run(report: Report) -> None:
-    """A row for each part and size: the slope between the larger half of the sizes, with times and bytes in the detail."""
+    """Report the slope over the larger half of the sizes, a row for each part and size.
+
+    Times and bytes are in the detail.
+    """
     measured = [(growth, [*_measured(growth, report.rounds or 7)]) for growth in GROWTHS]
     for growth, points in measured:
         sizes, seconds, memory = (np.array(column, float) for column in zip(*points, strict=True))
@@ -272,7 +278,10 @@ def run(report: Report) -> None:
 
 
 def slope(sizes: np.ndarray, values: np.ndarray) -> float:
-    """The exponent that the larger half of the sizes shows: a line through logarithms; what is constant shows at small ones."""
+    """Return the exponent that the larger half of the sizes shows: a line through logarithms.
+
+    What is constant shows at small sizes.
+    """
     half = len(sizes) // 2
     return (
         round(float(np.polyfit(np.log(sizes[half:]), np.log(np.maximum(values[half:], 1e-12)), 1)[0]), 2)

@@ -1,4 +1,6 @@
-"""`python -m benchmarks.table FILE.json ...` prints what benchmarks saved (`--out`) as one Markdown table, with day, machine and versions.
+"""`python -m benchmarks.table FILE.json ...` prints what benchmarks saved as one Markdown table.
+
+The files are those of `--out`. The table comes with day, machine and versions.
 
 `--into README.md` puts it there instead, in place of the one between the two comments that mark it.
 """
@@ -16,7 +18,9 @@ BEGIN, END = "<!-- figures: python -m benchmarks.table -->", "<!-- end of figure
 
 
 def table(reports: Sequence[dict[str, Any]]) -> str:
-    """The rows of all reports, the later one where a benchmark was saved twice, and below them what they were measured on.
+    """Return the rows of all reports, and below them what they were measured on.
+
+    Where a benchmark was saved twice, it is the later row.
 
     Example:
         >>> machine = {

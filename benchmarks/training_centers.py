@@ -1,4 +1,7 @@
-"""MNIST through two features, with and without center loss: test accuracy, and scatter within and between classes."""
+"""MNIST through two features, with and without center loss: test accuracy, and scatter.
+
+The scatter is measured within and between classes.
+"""
 
 import os
 

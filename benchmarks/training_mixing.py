@@ -1,4 +1,7 @@
-"""What mixup costs under `fit`, and how fast a batch is mixed against Keras's MixUp layer, torchvision's and timm's."""
+"""Cost of mixup under `fit`, and speed of mixing a batch against Keras, torchvision and timm.
+
+Keras mixes by its MixUp layer.
+"""
 
 import os
 
@@ -14,7 +17,10 @@ SIZE, BATCH = 2048, 128
 
 
 def run(report: Report) -> None:
-    """CIFAR's shapes, batches of 128; one batch mixed, targets included, and an epoch of a small convolutional net."""
+    """Measure on images of CIFAR's shapes, in batches of 128.
+
+    One batch is mixed, targets included, and a small convolutional net is trained for an epoch.
+    """
     rng = np.random.default_rng(0)
     images = rng.random((SIZE, 32, 32, 3), dtype="float32")
     targets = np.eye(10, dtype="float32")[rng.integers(0, 10, SIZE)]

@@ -1,4 +1,7 @@
-"""A VAE on MNIST, dynamically binarised: the bound on the test part, and the likelihood of a tenth of it by importance weights."""
+"""A VAE on MNIST, dynamically binarised: the bound on the test part, and the likelihood.
+
+The likelihood is that of a tenth of the test part, by importance weights.
+"""
 
 import os
 
@@ -41,7 +44,10 @@ def model(steps: int, seed: int = 0) -> variational.VAE:
 
 
 def run(report: Report) -> None:
-    """Train, then measure on the test part: each image binarised once, with a fixed seed; `--rounds` is the number of epochs."""
+    """Train, then measure on the test part.
+
+    Each image is binarised once, with a fixed seed; `--rounds` is the number of epochs.
+    """
     train, test = images("train"), images("t10k")
     epochs = report.rounds or EPOCHS
     began = perf_counter()

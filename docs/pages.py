@@ -1,6 +1,8 @@
-"""What MkDocs does beyond its settings: pages of the site that are files of the project, and one page of reference for each part.
+"""Hooks of MkDocs: pages of the site that are files of the project, and a reference page for each part.
 
-README.md → index.md, README.zh.md → zh.md, …      examples/*.py → examples.md      partita/PART/__init__.py → api/PART.md
+README.md → index.md, README.zh.md → zh.md, …
+examples/*.py → examples.md
+partita/PART/__init__.py → api/PART.md
 """
 
 import ast

@@ -1,4 +1,6 @@
-"""`python docs/pictures.py [NAME ...]` draws what README, guides and examples show, all of it or those of some studies and examples.
+"""Draw what README, guides and examples show: `python docs/pictures.py [NAME ...]`.
+
+It draws all of it, or the pictures of some studies and examples.
 
 study → its pictures, each as a file that needs no page around it → docs/pictures/STUDY-NUMBER.svg
 example → docs/pictures/EXAMPLE.png, and its figures on the screen
@@ -30,7 +32,10 @@ INK, PAPER = "#1d2126", "#fdfdfb"
 
 
 def standing_alone(picture: Picture) -> str:
-    """The drawing with paper and ink of its own, its lines as fine as they are seen, and its description inside."""
+    """Return the drawing with paper and ink of its own, and its description inside.
+
+    Its lines are as fine as they are seen.
+    """
     svg = picture.svg.replace("currentColor", INK)
     svg = re.sub(r' d="[^"]*"', lambda line: re.sub(r"(\.\d)\d+", r"\1", line[0]), svg)
     opening, _, rest = svg.partition(">")

@@ -1,4 +1,6 @@
-"""A mixture of ten as the prior of an adversarial auto-encoder, against the standard normal: how much the latent says of the class.
+"""A mixture of ten as the prior of an adversarial auto-encoder, against the standard normal.
+
+The question is how much the latent says of the class.
 
     E_x[−log D(E(x)) + λ ‖x − G(E(x))‖²],   D tells latents from draws of any prior that can be sampled
 
@@ -36,7 +38,10 @@ def mixture(seed):
 
 
 def run(epochs=200, seeds=3, path="aae_with_a_mixture_prior.png"):
-    """Agreement of ten clusters of the latents with the ten digits (adjusted mutual information, 0 by chance, 1 at most), held out."""
+    """Return the agreement of ten clusters of the latents with the ten digits, held out.
+
+    It is the adjusted mutual information, 0 by chance, 1 at most.
+    """
     pixels, labels = load_digits(return_X_y=True)
     x = (pixels / 16).astype("float32")
     found, first = {"normal": [], "mixture": []}, {}

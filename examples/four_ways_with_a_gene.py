@@ -1,4 +1,6 @@
-"""One text of reactions, four uses: simulated exactly, as a rate equation, as a master equation, and fitted to a time course.
+"""One text of reactions, four uses of it.
+
+It is simulated exactly, solved as a rate equation and as a master equation, and fitted to a time course.
 
 The fit's errors then go through the exact simulation: what the next cell will show, given that the rates are
 known only so well. Means of the three ways at the end: 99.6 of 5000 cells, 99.505, 99.505. The band that is
@@ -21,7 +23,10 @@ n -> @ loss
 
 
 def run(trajectories=5000, cells=200, seed=0, path="four_ways_with_a_gene.png"):
-    """The mean of n at the end by each way, the rates found, and how often a new cell lies within the predicted band."""
+    """Return the mean of n at the end by each way, the rates found, and the coverage of the band.
+
+    The coverage is how often a new cell lies within the predicted band.
+    """
     net = reactions.Network.from_text(TEXT)
     times = np.linspace(0, 12, 25)
     runs = net.simulate(times, trajectories=trajectories, seed=seed)

@@ -1,4 +1,6 @@
-"""The sum over all paths of a CRF, written as a recurrent layer of four lines, beside the recursion of the library.
+"""The sum over all paths of a CRF, written as a recurrent layer of four lines.
+
+It stands beside the recursion of the library.
 
     α_t(j) = x_t(j) + log Σ_i exp(α_{t−1}(i) + A(i, j)),   log Z = log Σ_j exp(α_T(j))
 
@@ -17,7 +19,10 @@ from matplotlib.figure import Figure
 
 
 def layer(transitions):
-    """Scores `(batch, time, tags)` → messages after the last step `(batch, tags)`; the first step has nothing before it."""
+    """Return the layer from scores `(batch, time, tags)` to messages `(batch, tags)`.
+
+    The messages are those after the last step; the first step has nothing before it.
+    """
     tags = transitions.shape[0]
 
     def step(x, state):

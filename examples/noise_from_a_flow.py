@@ -1,4 +1,6 @@
-"""A flow as the noise of noise-contrastive estimation: log Z of six narrow rings, against noise from a normal.
+"""A flow as the noise of noise-contrastive estimation: log Z of six narrow rings.
+
+It is compared with noise from a normal.
 
     p(x) ∝ exp(−½ Σ_k (‖x_k‖ − r)² / w²),   x_k six points of the plane,   log Z by quadrature
 
@@ -56,7 +58,10 @@ def log_partition(x, noise, many):
 
 
 def run(seeds=5, n=4000, epochs=20, noise=(5, 330), path="noise_from_a_flow.png"):
-    """Root mean square errors of log Z, and seconds, of both kinds of noise: with fewer points from the flow."""
+    """Return root mean square errors of log Z, and seconds, of both kinds of noise.
+
+    There are fewer points from the flow.
+    """
     grid = np.linspace(0, 6, 60_001)
     truth = RINGS * np.log(
         np.trapezoid(2 * np.pi * grid * np.exp(-0.5 * ((grid - RADIUS) / WIDTH) ** 2), grid)

@@ -1,6 +1,9 @@
-"""Rates of a bursting gene from noisy counts of single cells, where no likelihood can be written: simulate, and train a flow.
+"""Rates of a bursting gene from noisy counts of single cells, by simulation and a flow.
 
-    q(θ | summary) by a conditional flow on simulated pairs;   ranks of the true θ among its draws are uniform if q is right
+No likelihood can be written here: simulate, and train a flow.
+
+    q(θ | summary) by a conditional flow on simulated pairs
+    ranks of the true θ among its draws are uniform if q is right
 
 A gene switches on and off, makes messages while on, and three messages of ten are seen. What do 100 counts
 say of its rates? They narrow the prior to 0.29, 0.62 and 0.32 of its width, and over 300 checks the ranks are
@@ -30,7 +33,10 @@ CELLS, SEEN = 100, 0.3
 
 
 def simulate(n, seed):
-    """Rates drawn from the prior `(n, 3)` as numbers from 0 to 1, and summaries of the counts seen `(n, 6)`."""
+    """Return rates drawn from the prior `(n, 3)`, and summaries of the counts seen `(n, 6)`.
+
+    The rates are numbers from 0 to 1.
+    """
     rng = np.random.default_rng(seed)
     net = reactions.Network.from_text(TEXT)
     unit = rng.uniform(size=(n, len(NAMES)))
@@ -51,7 +57,10 @@ def simulate(n, seed):
 
 
 def run(simulations=6000, epochs=60, checks=300, seed=0, path="posterior_by_simulation.png"):
-    """How the ranks of the truth spread over deciles, and how much narrower than the prior the posterior is."""
+    """Return how the ranks of the truth spread over deciles, and the width of the posterior.
+
+    The width is how much narrower than the prior the posterior is.
+    """
     keras.utils.set_random_seed(seed)
     theta, summaries = simulate(simulations, seed)
     mean, deviation = summaries.mean(0), summaries.std(0)

@@ -1,6 +1,7 @@
 """A CRF on any encoder: a Transformer block or an LSTM finds the spaces that were taken out of English prose.
 
-    embedding → mixup of embeddings → encoder → scores → CRF,   the loss −log P(tags|x) of both mixed sentences
+    embedding → mixup of embeddings → encoder → scores → CRF
+    the loss −log P(tags|x) of both mixed sentences
 
 `Evaluate` measures the F1 of whole words after each epoch and keeps the best weights. On other sentences
 these have 0.837 for the LSTM, 0.803 for the Transformer, and 0.811 for the Transformer with mixup: means of
@@ -22,7 +23,10 @@ LENGTH, WIDTH = 64, 64
 
 
 def data(count, seed):
-    """Words of sentences, and for training ids of characters and tags `(sentences, LENGTH)`, zeros and −1 at padding."""
+    """Return words of sentences, and for training ids of characters and tags.
+
+    The ids are `(sentences, LENGTH)`, zeros and −1 at padding.
+    """
     sentences = [words for group in gather(count, seed).values() for words in group]
     sentences = [words for words in sentences if 2 <= sum(map(len, words)) <= LENGTH]
     letters = {
@@ -80,7 +84,10 @@ def run(
     kinds=("LSTM", "Transformer", "Transformer with mixup"),
     path="spaces_by_a_transformer.png",
 ):
-    """F1 of whole words, the spans between spaces: of test sentences by each seed's best epoch, and of the first seed's others by epoch."""
+    """Return the F1 of whole words, the spans between spaces.
+
+    It is that of test sentences by each seed's best epoch, and of the first seed's others by epoch.
+    """
     sentences, ids, tags = data(count, 0)
     tenth = len(sentences) // 10
     train, held_out, test = slice(2 * tenth, None), slice(tenth, 2 * tenth), slice(tenth)

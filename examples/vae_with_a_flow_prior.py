@@ -1,4 +1,6 @@
-"""A flow as the prior of a VAE, trained along with it, against the standard normal: log-likelihood of held-out digits.
+"""A flow as the prior of a VAE, trained along with it, against the standard normal.
+
+Both are measured by the log-likelihood of held-out digits.
 
     log p(x) ≥ E[log p(x|z) + log p(z) − log q(z|x)],   p(z) = N(0, 1) or a flow
 

@@ -1,4 +1,7 @@
-"""Models around the partition function: p(x) = exp(G(x)) / Z, and one part for each thing that can happen to Z."""
+"""Models around the partition function Z of p(x) = exp(G(x)) / Z.
+
+There is one part for each thing that can happen to Z.
+"""
 
 import os
 import sys

@@ -1,4 +1,6 @@
-"""Files of unknown origin, read against a limit: a few bytes that announce or unpack to gigabytes are refused before memory is taken.
+"""Reading of files of unknown origin against a limit.
+
+A few bytes that announce or unpack to gigabytes are refused before memory is taken.
 
     limit = max(16 MiB, 10 · size of the file),   40 times for arrays,   or PARTITA_MAX_BYTES
 
@@ -26,7 +28,9 @@ _SETTING = "PARTITA_MAX_BYTES"
 
 
 def limit(size: int, ratio: int = RATIO) -> int:
-    """Return how many bytes a file of `size` bytes may unpack to: 16 MiB or `ratio` times its size, or what PARTITA_MAX_BYTES says.
+    """Return how many bytes a file of `size` bytes may unpack to.
+
+    That is 16 MiB or `ratio` times its size, or what PARTITA_MAX_BYTES says.
 
     It is never less than `size`: what is not packed is as large as it is.
 
@@ -51,7 +55,8 @@ def too_large(what: str, most: int) -> ValueError:
     Example:
         >>> raise too_large("it", 1000)
         Traceback (most recent call last):
-        ValueError: it unpacks to more than 1,000 bytes: if the file is to be trusted, set the environment variable PARTITA_MAX_BYTES
+        ValueError: it unpacks to more than 1,000 bytes: if the file is to be trusted, set the environment
+        variable PARTITA_MAX_BYTES
     """
     return ValueError(
         f"{what} unpacks to more than {most:,} bytes: if the file is to be trusted, set the environment "
@@ -195,7 +200,9 @@ def _shown(shape: tuple[int, ...]) -> str:
 def arrays(
     path: str | os.PathLike[str], most_members: int = MOST_MEMBERS
 ) -> Iterator[Mapping[str, np.ndarray]]:
-    """Open an archive `.npz`, or one packed once more as `.npz.gz`: its arrays by name, each read when it is asked for.
+    """Open an archive `.npz`, or one packed once more as `.npz.gz`, and yield its arrays by name.
+
+    Each array is read when it is asked for.
 
     Args:
         path: The file.
@@ -242,7 +249,9 @@ class _Arrays(Mapping[str, np.ndarray]):
 
 
 def check_members(archive: zipfile.ZipFile, most: int, most_members: int = MOST_MEMBERS) -> None:
-    """Raise an error if an archive holds more than `most_members` files, or more than `most` bytes when unpacked, by its directory.
+    """Raise an error if an archive holds too many files, or too many bytes when unpacked.
+
+    By its directory it may hold `most_members` files, and unpack to `most` bytes.
 
     Raises:
         ValueError: if so, or if a file is packed by something else than deflate.

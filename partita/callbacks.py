@@ -19,7 +19,9 @@ def all_of(given: Any) -> list[keras.callbacks.Callback]:
 
 
 def joined(model: keras.Model, given: Any, *own: keras.callbacks.Callback) -> Any:
-    """Our own and what was given, for Keras's own `fit`: ours come first, so that what stops a training does so before a backup is made.
+    """Join our own callbacks and those that were given, for Keras's own `fit`.
+
+    Ours come first, so that what stops a training does so before a backup is made.
 
     Example:
         >>> own = keras.callbacks.Callback()

@@ -1,4 +1,7 @@
-"""The command `partita`: the commands of the parts, each imported when it is used, and one line for whatever goes wrong."""
+"""The command `partita`, a group of the commands of the parts.
+
+Each command is imported when it is used, and whatever goes wrong is said in one line.
+"""
 
 import os
 import sys
@@ -32,7 +35,10 @@ LONGEST = 1200  # characters of a message: fifteen lines of a terminal
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command and exit: 0 when done, 1 for bad input, 2 for wrong use, 70 for an internal error, 130 when stopped by Ctrl-C.
+    """Run a command and exit.
+
+    The exit status is 0 when done, 1 for bad input, 2 for wrong use, 70 for an internal error, 130 when
+    stopped by Ctrl-C.
 
     Args:
         arguments: What stands after `partita` on the command line, by default `sys.argv[1:]`.
@@ -140,7 +146,10 @@ def commands() -> "click.Group":
 
     @partita.command(short_help="Say what is installed.", epilog="Example: partita doctor")
     def doctor() -> None:
-        """Say what partita finds here: versions, the backend and its devices, folders of caches, and what an extra would add."""
+        """Say what partita finds here, and what an extra would add.
+
+        It lists versions, the backend and its devices, and folders of caches.
+        """
         from partita.doctor import report
 
         for line in report():

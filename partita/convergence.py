@@ -2,7 +2,9 @@
 
 
 class ConvergenceWarning(UserWarning):
-    """Warned where a fit has not reached its optimum, so that its numbers and their standard errors are not to be trusted.
+    """Warning that a fit has not reached its optimum.
+
+    Its numbers and their standard errors are then not to be trusted.
 
     Example:
         >>> import warnings

@@ -1,4 +1,6 @@
-"""Data for `fit` whose numbers are looked at before a model is trained on them: arrays at once, datasets batch by batch.
+"""Checks of the data for `fit`: their numbers are looked at before a model is trained on them.
+
+Arrays are checked at once, datasets batch by batch.
 
 x, keeper = checked(x, check), Keeper()
 with refusals(keeper):
@@ -120,7 +122,9 @@ class Keeper(keras.callbacks.Callback):
 
 @contextmanager
 def refusals(keeper: Keeper) -> Iterator[None]:
-    """Raise a batch's refusal as the `ValueError` that it was, where TensorFlow has made another error of it; leave the model whole.
+    """Raise a batch's refusal as the `ValueError` that it was, and leave the model whole.
+
+    TensorFlow makes another error of it.
 
     Example:
         >>> with refusals(Keeper()):

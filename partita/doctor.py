@@ -1,4 +1,7 @@
-"""What is installed, for `partita doctor` and for whatever needs an extra: versions, the backend, devices, folders of caches."""
+"""Report of what is installed, for `partita doctor` and for whatever needs an extra.
+
+It tells versions, the backend, devices and folders of caches.
+"""
 
 import os
 import platform
@@ -20,13 +23,14 @@ EXTRAS = {
     "tensorflow": ("TensorFlow as Keras's backend", ("tensorflow",)),
     "cli": (
         "this command, its tables and pictures, the tour",
-        ("click", "h5netcdf", "matplotlib", "sklearn"),
+        ("click", "h5netcdf", "jinja2", "matplotlib", "sklearn"),
     ),
     "sbml": ("read_sbml, and SBML files for `partita simulate`", ("libsbml",)),
     "dask": ("ensembles, and many files to be tagged, on a cluster", ("dask", "distributed")),
     "save": ("runs saved as NetCDF or Zarr", ("h5netcdf", "zarr")),
 }
 _INSTALLED_AS = {
+    "jinja2": "Jinja2",
     "libsbml": "python-libsbml",
     "matplotlib": "Matplotlib",
     "sklearn": "scikit-learn",

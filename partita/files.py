@@ -10,7 +10,9 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Where to write: a name beside `path`, of the same ending, that takes its place when the block ends well.
+    """Yield a temporary path that atomically replaces `path` on success.
+
+    It is a name beside `path`, of the same ending, and takes its place when the block ends well.
 
     An error, a kill or a full disk on the way leaves what was at `path`. What is no regular file, a device
     say, is itself given; a link stays one, and what it leads to is replaced; permissions stay.
@@ -46,7 +48,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def reading(what: object) -> Iterator[None]:
-    """Where a damaged file is a `ValueError` that begins with `what`, its path say, whatever NumPy, gzip or zipfile make of it.
+    """Turn any error of a damaged file into a `ValueError` that begins with `what`.
+
+    `what` may be the file's path. The errors are whatever NumPy, gzip or zipfile make of the damage.
 
     Example:
         >>> with reading("a.txt"):
@@ -58,5 +62,7 @@ def reading(what: object) -> Iterator[None]:
         yield
     except (FileNotFoundError, IsADirectoryError, PermissionError):
         raise
-    except Exception as error:  # NumPy's header is Python that is tokenised, zip files have offsets: there is no list of what they raise
+    except Exception as error:
+        # NumPy's header is Python that is tokenised, zip files have offsets: there is no list of what they
+        # raise.
         raise ValueError(f"{what}: {' '.join(str(error).split()) or type(error).__name__}") from error

@@ -89,7 +89,9 @@ def as_numbers(name: str, value: Any) -> np.ndarray:
 
 
 class StopOnNonFinite(keras.callbacks.Callback):
-    """Stop `fit` with a `FloatingPointError` when a loss of the training is NaN or infinite, and put the last good weights back.
+    """Callback that stops `fit` with a `FloatingPointError` on a NaN or infinite loss of the training.
+
+    It puts the last good weights back.
 
     A copy of the weights and of the optimizer's state is made when the training begins, and after each epoch
     with finite losses. The error names the loss, the epoch and the batch, and what to try. Looks at the log
@@ -278,7 +280,10 @@ def _is_table(value):
 
 
 def _from_table(name, table):
-    """The columns of a DataFrame side by side; each by itself, for those of several dtypes would become objects."""
+    """Return the columns of a DataFrame side by side.
+
+    Each is converted by itself, for those of several dtypes would become objects.
+    """
     columns = []
     for place, column in enumerate(table.columns):
         series = table.iloc[:, place] if hasattr(table, "iloc") else table[column]

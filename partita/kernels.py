@@ -72,7 +72,8 @@ def keep(function: Callable) -> Callable:
         function._cache = Cache(function)  # type: ignore[attr-defined]
         # What a call of a function not yet compiled goes to, from whichever module: without it Ctrl-C would
         # be lost in the compiler.
-        function._compile_for_args = functools.partial(patiently, function._compile_for_args)  # type: ignore[attr-defined]
+        patient = functools.partial(patiently, function._compile_for_args)  # type: ignore[attr-defined]
+        function._compile_for_args = patient  # type: ignore[attr-defined]
     return function
 
 
@@ -114,7 +115,9 @@ def folder() -> Path | None:
 
 
 def is_private(found: os.stat_result) -> bool:
-    """Return whether a file belongs to the user of this process and nobody else can write it; always True on Windows.
+    """Return whether a file belongs to the user of this process and nobody else can write it.
+
+    On Windows it is always True.
 
     Example:
         >>> with tempfile.TemporaryFile() as file:
@@ -130,7 +133,9 @@ def is_private(found: os.stat_result) -> bool:
 
 
 class Cache:
-    """The cache of one function, as Numba's dispatcher asks for it: one file for each tuple of argument types.
+    """Cache of one function, as Numba's dispatcher asks for it.
+
+    It holds one file for each tuple of argument types.
 
     Args:
         function: A function of `numba.njit`.

@@ -22,7 +22,9 @@ _JSON = 1 << 22  # bytes of a config that may be packed; lists of lists take a h
 
 
 def read_model(path: str | os.PathLike[str], *, compile: bool = False, **settings: Any) -> keras.Model:
-    """Return the model in a `.keras` file, by default not compiled; `settings` as in `keras.saving.load_model`.
+    """Return the model in a `.keras` file, by default not compiled.
+
+    `settings` are those of `keras.saving.load_model`.
 
     Raises:
         ValueError: with the file and the reason, if it cannot be read.
@@ -44,7 +46,9 @@ def read_model(path: str | os.PathLike[str], *, compile: bool = False, **setting
 
 
 def check_archive(path: str | os.PathLike[str]) -> None:
-    """Raise an error if a `.keras` file would take memory or disk out of proportion to its size, or leave files behind.
+    """Raise an error if a `.keras` file would take too much memory or disk, or leave files behind.
+
+    Too much is what is out of proportion to its size.
 
     What its members unpack to, and what the arrays in its weights announce, is compared with
     `partita.bounded.limit`. Keras unpacks assets into a temporary folder and leaves it where one cannot be

@@ -1,4 +1,7 @@
-"""A layer's own loss as Keras saves it: by the layer's name, under which it is found again when a model is loaded."""
+"""Losses that belong to a layer, as Keras saves them: by the layer's name.
+
+Under that name the layer is found again when a model is loaded.
+"""
 
 import threading
 import weakref
@@ -30,7 +33,10 @@ _newest = _Newest()
 
 
 def announce(layer: Any) -> None:
-    """Let losses that are loaded find the layer by its name: Keras makes a model's layers before its losses."""
+    """Let losses that are loaded find the layer by its name.
+
+    Keras makes a model's layers before its losses.
+    """
     _newest.layers[layer.name] = layer
 
 
@@ -147,7 +153,8 @@ def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, T
         ([2, 0], [True, False], [True, False])
         >>> class_ids(np.array([0, 3]), 3)
         Traceback (most recent call last):
-        ValueError: labels must be ids: expected integers from 0 to 2, or negative ones for unknown, got 3 at index (1,)
+        ValueError: labels must be ids: expected integers from 0 to 2, or negative ones for unknown, got 3
+        at index (1,)
     """
     if is_known(labels) and (mask is None or is_known(mask)):
         numbers = np.asarray(ops.convert_to_numpy(labels))

@@ -18,7 +18,9 @@ def count(most: int = 2**31 - 1, least: int = 1) -> click.IntRange:
 
 
 def say(text: str, err: bool = False) -> None:
-    r"""Print lines in which names of files, words and columns may stand: what a terminal would obey is escaped.
+    r"""Print lines in which names of files, words and columns may stand.
+
+    Characters that a terminal would obey are escaped.
 
     Example:
         >>> say("a\x1b[2J.csv: written")
@@ -45,7 +47,10 @@ class FiniteRange(click.FloatRange):
 
 
 def ending(*endings: str) -> Callable[..., Path | None]:
-    """Return a validator: the path ends in one of `endings`, in an existing folder, and is no folder itself unless it is Zarr's."""
+    """Return a validator of a path: it must end in one of `endings`.
+
+    It must be in an existing folder, and be no folder itself unless it is Zarr's.
+    """
 
     def check(context: click.Context, parameter: click.Parameter, path: Path | None) -> Path | None:
         if path is not None and path.suffix not in endings:

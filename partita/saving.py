@@ -24,7 +24,9 @@ class SavedWhole(keras.Model):
     """
 
     def save(self, filepath: Any, overwrite: bool = True, zipped: bool | None = None, **kwargs: Any) -> None:
-        """Save as `keras.Model.save`; an error, a kill or a full disk on the way leaves what was at `filepath`.
+        """Save the model, as `keras.Model.save` does.
+
+        An error, a kill or a full disk on the way leaves what was at `filepath`.
 
         Raises:
             ValueError: if `filepath` does not end in `.keras`, as Keras says it.

@@ -60,9 +60,10 @@ def is_left_behind() -> bool:
 
 @contextmanager
 def ctrl_c() -> Iterator[Callable[[], None]]:
-    """A function that raises `KeyboardInterrupt` once Ctrl-C was pressed: the exception may be lost where it comes first.
+    """Yield a function that raises `KeyboardInterrupt` once Ctrl-C was pressed.
 
-    NumPy drops it while it waits for a tensor; and Python, in a destructor.
+    The exception may be lost where it comes first: NumPy drops it while it waits for a tensor; and Python, in
+    a destructor.
 
     Example:
         >>> with ctrl_c() as check:

@@ -1,4 +1,7 @@
-"""Every Python block of the documents runs, in an empty folder: those of README each by itself, those of a guide one after another."""
+"""Tests that every Python block of the documents runs, in an empty folder.
+
+Those of README run each by itself, those of a guide one after another.
+"""
 
 import inspect
 import re

@@ -1,4 +1,7 @@
-"""Every example runs, small, and its numbers make sense; its own figures are what `python examples/NAME.py` prints."""
+"""Tests that every example runs, small, and that its numbers make sense.
+
+An example's own figures are what `python examples/NAME.py` prints.
+"""
 
 import runpy
 from pathlib import Path

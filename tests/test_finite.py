@@ -1,4 +1,7 @@
-"""Numbers that are not finite: named wherever they stand, and a training that meets them stops with its last good weights."""
+"""Tests of numbers that are not finite: they are named wherever they stand.
+
+A training that meets them stops with its last good weights.
+"""
 
 import re
 from decimal import Decimal

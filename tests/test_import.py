@@ -48,7 +48,10 @@ def test_an_unknown_part_is_named():
 
 @pytest.fixture
 def installed(monkeypatch, tmp_path):
-    """A world without Keras imported, without a choice, and with exactly the backends one adds to the returned set."""
+    """Provide a world without Keras imported, without a choice.
+
+    It has exactly the backends one adds to the returned set.
+    """
     names = set()
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     monkeypatch.setenv("KERAS_BACKEND", "")
@@ -139,7 +142,10 @@ def test_only_a_real_package_counts_as_installed(monkeypatch, tmp_path):
 
 
 def test_a_part_finds_a_backend_where_keras_left_its_own_default(monkeypatch, tmp_path):
-    """Twice in a fresh process: the first import makes Keras write its file, which the second must not take for a choice."""
+    """A part is imported twice, each time in a fresh process.
+
+    The first import makes Keras write its file, which the second must not take for a choice.
+    """
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     code = "from partita.crf import CRF; import keras; print(keras.backend.backend())"

@@ -1,4 +1,6 @@
-"""`python -I tests/wheel.py WHEEL BACKEND`: what a wheel holds, and that it does what README says, in the venv that this Python is of.
+"""Test what a wheel holds: `python -I tests/wheel.py WHEEL BACKEND`.
+
+It also tests that the wheel does what README says, in the venv that this Python is of.
 
 wheel → names, metadata        venv → versions, commands, quick starts, in an empty folder
 """

@@ -1,4 +1,6 @@
-"""What depends on Keras's backend: which one is chosen where nobody has, and what each does in its own way, a file for each.
+"""Everything that depends on Keras's backend.
+
+A backend is chosen where nobody has chosen one. What each does in its own way stands in a file for each.
 
 compiled(f)   →   backend.jax.compiled(f), backend.tensorflow.compiled(f) or backend.torch.compiled(f)
 """
@@ -55,9 +57,10 @@ def devices() -> list[str]:
 
 
 def compiled(function: Callable) -> Callable:
-    """`function` as one compiled piece for each shape, where an eager loop would be slow or compiled at every call.
+    """Return `function` as one compiled piece for each shape.
 
-    Its positional arguments are tensors, its keyword-only ones settings. On PyTorch it stays as it is.
+    It is compiled where an eager loop would be slow or compiled at every call; on PyTorch it stays as it
+    is. Its positional arguments are tensors, its keyword-only ones settings.
 
     Example:
         >>> from keras import ops
@@ -69,9 +72,10 @@ def compiled(function: Callable) -> Callable:
 
 
 def uncompiled(function: Callable) -> Callable:
-    """Return `function` as PyTorch leaves it out of a step that it compiles, which cannot hold a loop with a data-dependent number of steps.
+    """Return `function` as PyTorch leaves it out of a step that it compiles.
 
-    It is the same on other backends.
+    Such a step cannot hold a loop with a data-dependent number of steps. `function` is the same on other
+    backends.
 
     Example:
         >>> uncompiled(abs)(-2)
@@ -81,7 +85,9 @@ def uncompiled(function: Callable) -> Callable:
 
 
 def is_known(tensor: Any) -> bool:
-    """Whether the tensor holds numbers now, and is no placeholder of something being compiled or differentiated.
+    """Return whether the tensor holds numbers now.
+
+    A placeholder of something being compiled or differentiated does not.
 
     Example:
         >>> import numpy as np
@@ -160,7 +166,9 @@ def mask_of(tensor: Any) -> Any:
 
 
 def set_mask(tensor: Any, mask: Any) -> None:
-    """Hand a mask along with a tensor, as Keras layers do: Keras leaves the masked entries of a loss out of its mean.
+    """Hand a mask along with a tensor, as Keras layers do.
+
+    Keras leaves the masked entries of a loss out of its mean.
 
     Example:
         >>> from keras import ops

@@ -25,9 +25,10 @@ _WRITTEN_UNASKED = {
 
 
 def choose() -> None:
-    """Set `KERAS_BACKEND` to what is chosen by that variable, by `keras.json` or by what is installed, unless Keras is imported already.
+    """Set `KERAS_BACKEND` to the chosen backend, unless Keras is imported already.
 
-    Every part that needs Keras calls this before its first `import keras`.
+    The backend is chosen by that variable, by `keras.json` or by what is installed. Every part that needs
+    Keras calls this before its first `import keras`.
 
     Raises:
         ImportError: if there is nothing to choose from.
@@ -53,7 +54,9 @@ def _set_backend() -> None:
 
 
 def when_keras_is_imported(then: Callable[[], None]) -> None:
-    """Call `then` once Keras is there: now, or right after its first import, for which a backend is chosen as `choose` does.
+    """Call `then` once Keras is there: now, or right after its first import.
+
+    For that import a backend is chosen as `choose` does.
 
     Example:
         >>> import keras
@@ -104,7 +107,9 @@ class _KerasLoader(Loader):
 
 
 def choice() -> tuple[str, str]:
-    """The backend that Keras will have when it is imported, and how it was chosen; a name of "" where there is none.
+    """Return the backend that Keras will have when it is imported, and how it was chosen.
+
+    The name of the backend is "" where there is none.
 
     Example:
         >>> name, reason = choice()

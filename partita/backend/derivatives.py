@@ -1,6 +1,7 @@
-"""Derivatives, each by what Keras's backend has for it: forwards, backwards, through loops of open length, and of a model's loss.
+"""Derivatives, each by what Keras's backend has for it.
 
-Keras differentiates inside `fit` only.
+They are taken forwards, backwards, through loops with a data-dependent number of steps, and of a model's
+loss. Keras differentiates inside `fit` only.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,9 @@ from partita.backend import engine
 
 
 def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
-    """The derivative of a function of one tensor in a direction, by forward differentiation; it can be differentiated again.
+    """Return the derivative of a function of one tensor in a direction, by forward differentiation.
+
+    It can be differentiated again.
 
     Example:
         >>> from keras import ops
@@ -23,10 +26,11 @@ def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
 def trajectory(
     step: Callable[..., tuple], unfinished: Callable[..., Any], start: tuple, limit: int
 ) -> tuple[tuple, Any]:
-    """Apply `step` to a tuple of float tensors for as long as it is `unfinished`, `limit` times at most, and keep every state.
+    """Apply `step` to a tuple of float tensors for as long as it is `unfinished`, and keep every state.
 
-    The gradient goes through all steps on every backend; on JAX, whose own loops with a data-dependent number
-    of steps have none, from the states kept, forwards and backwards, any number of times.
+    `step` is applied `limit` times at most. The gradient goes through all steps on every backend; on JAX,
+    whose own loops with a data-dependent number of steps have none, from the states kept, forwards and
+    backwards, any number of times.
 
     Returns:
         The states stacked on a new first axis, with `limit + 1` rows or fewer, and how many steps were taken.
@@ -71,7 +75,9 @@ def value_and_gradient(function: Callable[[Any], Any]) -> Callable[[Any], tuple[
 
 
 def gradients_of_loss(model: Any, x: Any, y: Any) -> list[Any]:
-    """The gradients of a compiled Keras model's loss on (x, y), one for each trained weight, as in a step of training without dropout.
+    """Return the gradients of a compiled Keras model's loss on (x, y).
+
+    There is one for each trained weight, as in a step of training without dropout.
 
     Example:
         >>> import keras, numpy as np
@@ -90,7 +96,9 @@ def gradients_of_loss(model: Any, x: Any, y: Any) -> list[Any]:
 
 
 def gradient_norms(score: Callable[[Any], Any], x: Any) -> Any:
-    """‖∂ score/∂x‖² of each row `(batch,)`, to be differentiated in turn; a row's score depends on that row alone.
+    """Return ‖∂ score/∂x‖² of each row `(batch,)`, to be differentiated in turn.
+
+    A row's score depends on that row alone.
 
     Example:
         >>> from keras import ops
@@ -107,10 +115,10 @@ def gradient_norms(score: Callable[[Any], Any], x: Any) -> Any:
 def with_gradient(
     value: Callable[..., tuple[Any, tuple]], gradient: Callable[[Any, tuple, tuple], tuple]
 ) -> Callable[..., Any]:
-    """Return a function of float tensors with a gradient of its own, which can be differentiated again, forwards and backwards.
+    """Return a function of float tensors with a gradient of its own.
 
-    The gradient is used for the first derivative of `value` alone; derivatives of it are those of the code
-    that computes it.
+    It can be differentiated again, forwards and backwards. The gradient is used for the first derivative
+    of `value` alone; derivatives of it are those of the code that computes it.
 
     Args:
         value: Inputs → the result, one tensor, and a tuple of tensors to be kept for the gradient.
@@ -131,11 +139,11 @@ def with_gradient(
 
 
 def differentiable(function: Callable) -> Callable:
-    """Compile as `backend.compiled` does, with derivatives of any order, forwards and backwards, on every backend.
+    """Compile as `backend.compiled` does, with derivatives of any order on every backend.
 
-    On TensorFlow a compiled function called eagerly has first derivatives only: its loops cannot be
-    differentiated from outside. Here the gradient is a compiled function of its own, with the same property.
-    Neither may read variables.
+    The derivatives go forwards and backwards. On TensorFlow a compiled function called eagerly has first
+    derivatives only: its loops cannot be differentiated from outside. Here the gradient is a compiled
+    function of its own, with the same property. Neither may read variables.
 
     Example:
         >>> from keras import ops

@@ -144,10 +144,11 @@ def trajectory(
 
 
 def _tangents(step: Callable[..., tuple], rows: tuple, closed_over: Any, count: Any, right: tuple) -> tuple:
-    """Derivatives of all rows; `right` has those of the first row, zeros in rows, and those of what the step closes over.
+    """Return the derivatives of all rows.
 
-    They solve linear equations, row after row: ẋ_{i+1} − J_i ẋ_i − K_i ċ = b_{i+1}. Said as such, JAX can
-    also transpose them, which is the gradient, and differentiate them again.
+    `right` has those of the first row, zeros in rows, and those of what the step closes over. The
+    derivatives solve linear equations, row after row: ẋ_{i+1} − J_i ẋ_i − K_i ċ = b_{i+1}. Said as such,
+    JAX can also transpose them, which is the gradient, and differentiate them again.
     """
 
     def add(left, right):

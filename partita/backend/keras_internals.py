@@ -1,6 +1,7 @@
-"""Private names of Keras and its backends, each with the reason why no public one would do; nothing else in the package uses any.
+"""Private names of Keras and its backends, each with the reason why no public one would do.
 
-A test calls each of them, so that a release that renames one is noticed.
+Nothing else in the package uses any. A test calls each of them, so that a release that renames one is
+noticed.
 """
 
 from inspect import stack
@@ -9,7 +10,10 @@ from typing import Any
 
 
 def get_mask(tensor: Any) -> Any:
-    """Return the mask that Keras hands along with a tensor, or None: what every Keras layer reads; it is exported under no other name."""
+    """Return the mask that Keras hands along with a tensor, or None.
+
+    Every Keras layer reads it; it is exported under no other name.
+    """
     from keras.src.backend import get_keras_mask
 
     return get_keras_mask(tensor)
@@ -30,14 +34,20 @@ def promotion() -> dict[str, str]:
 
 
 def is_transformed(tensor: Any) -> bool:
-    """Return whether a PyTorch tensor stands for another in one of torch.func's transforms; there is no public question for it."""
+    """Return whether a PyTorch tensor stands for another in one of torch.func's transforms.
+
+    No public function tells this.
+    """
     import torch
 
     return torch._C._functorch.is_functorch_wrapped_tensor(tensor)
 
 
 def learning_rate_of(optimizer: Any) -> Any:
-    """Return an optimizer's learning rate as it was given: a variable, a schedule or a function; the public property gives its value."""
+    """Return an optimizer's learning rate as it was given: a variable, a schedule or a function.
+
+    The public property gives its value.
+    """
     return optimizer._learning_rate
 
 

@@ -128,9 +128,8 @@ def with_gradient(
 ) -> Callable[..., Any]:
     @tf.custom_gradient
     def run(*inputs):
-        inputs = tuple(
-            map(tf.identity, inputs)
-        )  # of this branch of a `tf.cond`: its gradient finds no tensor of a graph further out
+        # of this branch of a `tf.cond`: its gradient finds no tensor of a graph further out
+        inputs = tuple(map(tf.identity, inputs))
         result, kept = value(*inputs)
         return result, lambda weight: gradient(weight, inputs, kept)
 

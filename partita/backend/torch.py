@@ -31,9 +31,8 @@ uncompiled = torch.compiler.disable
 
 
 def is_known(tensor: Any) -> bool:
-    return not isinstance(tensor, torch.Tensor) or not (
-        tensor.is_meta or is_transformed(tensor)
-    )  # Keras builds on the meta device
+    # Keras builds on the meta device
+    return not isinstance(tensor, torch.Tensor) or not (tensor.is_meta or is_transformed(tensor))
 
 
 def float64() -> AbstractContextManager[None]:
@@ -116,7 +115,11 @@ def play_round(model: Any, turns: list[Any]) -> dict[str, Any]:
 
 
 class _WithGradient(torch.autograd.Function):
-    """Keeps what `value` says, unless its gradient is to be differentiated: it is then computed with a graph."""
+    """A function with a gradient of its own.
+
+    It keeps what `value` says, unless its gradient is to be differentiated: that is then computed with a
+    graph.
+    """
 
     @staticmethod
     def forward(ctx, value, gradient, *inputs):

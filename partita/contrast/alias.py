@@ -1,6 +1,7 @@
 """Alias tables: a draw from any distribution over a vocabulary in constant time.
 
-    i uniform,   u uniform in [0, 1):   the draw is i if u < threshold_i, else other_i          (Walker 1977, Vose 1991)
+    i uniform,   u uniform in [0, 1):
+    the draw is i if u < threshold_i, else other_i          (Walker 1977, Vose 1991)
 
 Each place holds 1/size of the whole: up to its threshold it belongs to its own number, above to one other.
 """

@@ -1,6 +1,7 @@
 """Text of any size as one stream of word ids on disk, read once: what is trained on, however many epochs.
 
-sentences → ids by first appearance → counts → ids by frequency, rare words left out;   END after each sentence
+sentences → ids by first appearance → counts → ids by frequency, rare words left out;
+END after each sentence
 """
 
 import gzip
@@ -29,7 +30,10 @@ Corpus = str | os.PathLike | Iterable[Sequence[str]]
 
 
 class Stream(NamedTuple):
-    """A text as numbers: `words[i]` was seen `counts[i]` times, the most frequent first; `ids` `(length,)` int32."""
+    """Text as numbers: word ids, the words that they stand for, and their counts.
+
+    `words[i]` was seen `counts[i]` times, the most frequent first; `ids` is `(length,)` int32.
+    """
 
     words: list[str]
     counts: np.ndarray
@@ -121,7 +125,10 @@ class _Numbers(dict):
 
 @njit()
 def _renumber(ids, final):
-    """In place: new numbers, rare words taken out, sentences that have become empty as well; the new length."""
+    """Give the ids their new numbers in place, and return the new length.
+
+    Rare words are taken out, and sentences that have become empty as well.
+    """
     length = 0
     for id_ in ids:
         if id_ == END:

@@ -1,4 +1,4 @@
-"""γ for an energy that stays as it is: the root of the one-dimensional equation of noise-contrastive estimation.
+"""Noise-contrastive estimation of γ for a fixed energy: the root of a one-dimensional equation.
 
     f(γ) = mean_data σ(γ − a(x)) − c mean_noise σ(a(x') − γ) = 0
 
@@ -101,7 +101,10 @@ def root(data: np.ndarray, noise: np.ndarray, weight: float, data_weight: np.nda
     data, log_shares = data[counted], np.log(data_weight[counted] / data_weight[counted].sum())
 
     def balance(gamma: float) -> float:
-        """log of the first mean less log of the second: both may be far below what a difference of them could show."""
+        """Return the log of the first mean less the log of the second.
+
+        Both may be far below what a difference of them could show.
+        """
         left = np.logaddexp.reduce(log_shares - np.logaddexp(0, data - gamma))
         right = np.logaddexp.reduce(-np.logaddexp(0, gamma - noise)) - np.log(len(noise)) + np.log(weight)
         return float(left - right)

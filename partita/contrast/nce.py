@@ -35,7 +35,9 @@ STARTS = 10_000  # points of noise at least, out of which chains begin
 
 @keras.saving.register_keras_serializable(package="partita")
 class EnergyModel(SavedWhole):
-    """A density exp(G(x)) / Z, of which `energy` gives G: `compile`, `fit`, `evaluate` as ever; `predict` gives G.
+    """Energy-based density exp(G(x)) / Z, fitted by noise-contrastive estimation.
+
+    `energy` gives G. `compile`, `fit` and `evaluate` work as in any Keras model; `predict` gives G.
 
     | loss | logit of "data, not noise" | what becomes of Z |
     |---|---|---|
@@ -302,7 +304,10 @@ class EnergyModel(SavedWhole):
             pairing.check_uniform(self.noise)
 
     def _balance(self, x: np.ndarray, weight: np.ndarray | None, seed: int) -> None:
-        """Set γ for the energy as it is: a start where γ is trained, the answer where the loss leaves it open."""
+        """Set γ for the energy as it is.
+
+        This is a start where γ is trained, the answer where the loss leaves it open.
+        """
         self._gamma.assign(gamma.balanced(self, x, weight, seed) / self.learning_rate_factor)
 
     @property
@@ -343,7 +348,9 @@ class EnergyModel(SavedWhole):
         )
 
     def sample(self, n: int, seed: int | None = None, steps: int = 500) -> np.ndarray:
-        """`n` points `(n, d)` of the density, each the end of a chain of its own: noise drawn by its weight exp(G) / U, then `mala`.
+        """Draw `n` points `(n, d)` of the density by Markov chains that start at resampled noise.
+
+        Each point is the end of a chain of its own: noise drawn by its weight exp(G) / U, then `mala`.
 
         Args:
             n: How many.
@@ -377,11 +384,11 @@ class EnergyModel(SavedWhole):
         return points
 
     def estimate(self, x: Any, seed: int = 0, refine: bool = False) -> asymptotics.Estimate:
-        """Return the trained weights of a parametric energy and log Z, with their asymptotic standard errors; see `Estimate`.
+        """Return the trained weights of a parametric energy and log Z, with asymptotic standard errors.
 
-        The errors are those at the optimum. Where the gradient of the loss, for fresh noise, is larger than
-        chance allows there (1 % of all trainings that have converged), `converged` is False, and a warning
-        says how far the optimum is.
+        See `Estimate` for what is returned. The errors are those at the optimum. Where the gradient of the
+        loss, for fresh noise, is larger than chance allows there (1 % of all trainings that have converged),
+        `converged` is False, and a warning says how far the optimum is.
 
         Args:
             x: The data that the model was fitted to.

@@ -226,7 +226,9 @@ class Unigram:
 
 @keras.saving.register_keras_serializable(package="partita")
 class LogUniform:
-    """P(i) = log((i + 2) / (i + 1)) / log(size + 1): Zipf's law for words sorted by frequency, the most frequent first.
+    """Log-uniform distribution, Zipf's law for words sorted by frequency, the most frequent first.
+
+    P(i) = log((i + 2) / (i + 1)) / log(size + 1).
 
     Args:
         size: Of the vocabulary.

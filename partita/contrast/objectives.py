@@ -15,7 +15,10 @@ Tensor = Any
 
 
 def binary(data: Tensor, noise: Tensor, weight: float) -> Tensor:
-    """Loss `(batch,)` of logits of data `(batch,)` and noise `(batch, ν)`; all noise of a point together counts `weight` times.
+    """Compute the logistic loss `(batch,)` of telling data from noise.
+
+    It takes the logits of data `(batch,)` and noise `(batch, ν)`; all noise of a point together counts
+    `weight` times.
 
     Example:
         >>> [round(float(loss), 3) for loss in binary(ops.array([0.0]), ops.array([[0.0, 0.0]]), 2)]

@@ -1,4 +1,6 @@
-"""Data and the noise it is to be told from, batch by batch: drawn outside the compiled step, so that any noise will do.
+"""Batches of data and of the noise it is to be told from.
+
+The noise is drawn outside the compiled step, so that any noise will do.
 
     x (batch, ...)   →   x,  {x' (batch, ν, ...),  log U(x') (batch, ν),  log U(x) (batch,)}
 
@@ -249,7 +251,10 @@ def split(
 
 @contextmanager
 def own_errors(*pairings: Any) -> Iterator[None]:
-    """Raise what went wrong in making a batch as it was, whatever the backend makes of it; what is no `Pairing` is passed over."""
+    """Raise an error in making a batch as it was, whatever the backend makes of it.
+
+    Among `pairings`, what is no `Pairing` is passed over.
+    """
     try:
         yield
     except Exception:
@@ -271,7 +276,7 @@ class Follow(keras.callbacks.Callback):
 
 
 class StopAstray(keras.callbacks.Callback):
-    """Stops a training whose loss is no longer finite, or whose validation loss is NaN, with a `ValueError`."""
+    """Callback that stops a training with a `ValueError` on a non-finite loss or a NaN validation loss."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}

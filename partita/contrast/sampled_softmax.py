@@ -1,6 +1,9 @@
-"""An output layer for large vocabularies: all words when it predicts, the right one and a few drawn ones when it learns.
+"""Sampled softmax: an output layer for large vocabularies.
 
-    −log exp(s_y) / (exp(s_y) + Σ_(w in S, w ≠ y) exp(s_w − log k Q(w))),   s_w = ⟨h, v_w⟩ + b_w,   S: k words drawn from Q
+It scores all words when it predicts, the right one and a few drawn ones when it learns.
+
+    −log exp(s_y) / (exp(s_y) + Σ_(w in S, w ≠ y) exp(s_w − log k Q(w))),
+    s_w = ⟨h, v_w⟩ + b_w,   S: k words drawn from Q
 
 The sum has the mean Z − exp(s_y). All positions of a batch share S, so its scores are one product of matrices
 (Bengio and Senécal 2008; Jean et al. 2015; Blanc and Rendle 2018).
@@ -160,7 +163,10 @@ class SampledSoftmax(keras.layers.Layer):
 
     @property
     def loss(self) -> "SampledLoss":
-        """Loss in nats of ids and the layer's input, against a few words, or its output, against all; for `compile`."""
+        """Return the loss in nats, for `compile`.
+
+        It compares ids with the layer's input, against a few words, or with its output, against all.
+        """
         return SampledLoss(self)
 
     def _loss(self, y_true, y_pred, sample_weight=None):

@@ -1,6 +1,7 @@
 r"""Word vectors by negative sampling.
 
-    max Σ_(i,j) log σ(⟨u_i, v_j⟩) + k E_U log σ(−⟨u_i, v_n⟩)   ⇒   ⟨u_i, v_j⟩ → log p(w_j|w_i) / U(w_j) − log k
+    max Σ_(i,j) log σ(⟨u_i, v_j⟩) + k E_U log σ(−⟨u_i, v_n⟩)
+    ⇒   ⟨u_i, v_j⟩ → log p(w_j|w_i) / U(w_j) − log k
 
 j runs over the words around i, n over k words of the noise U (Mikolov et al. 2013; Levy and Goldberg 2014).
 """

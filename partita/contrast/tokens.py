@@ -1,6 +1,7 @@
 """Lines of text → words.
 
-"words":       letters, digits and marks in a row, lower-cased; apostrophes and hyphens within a word stay, other punctuation goes
+"words":       letters, digits and marks in a row, lower-cased; apostrophes and hyphens within a word stay,
+               other punctuation goes
 "whitespace":  what stands between white space, as it is
 "characters":  each letter or digit by itself, with its marks
 """
@@ -92,7 +93,9 @@ def _marks() -> str:
 
 
 def not_words(words: Sequence[str], counts: np.ndarray) -> str:
-    """Return why the words of a text are probably none, and what to do; an empty text where they may be words.
+    """Return why the words of a text are probably none, and what to do; or an empty text.
+
+    The text is empty where they may be words.
 
     Args:
         words: The vocabulary.

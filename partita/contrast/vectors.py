@@ -104,11 +104,12 @@ class WordVectors:
     def most_similar(
         self, positive: Words = (), negative: Words = (), n: int = 10
     ) -> list[tuple[str, float]]:
-        """Return the `n` words whose vectors point most nearly in a direction, with the cosines, the nearest first.
+        """Return the `n` words whose vectors point most nearly in a direction, with the cosines.
 
-        The direction is the sum of what is positive less the sum of what is negative, each times its weight,
-        1 where none is given. The vectors of words are brought to length 1 first, vectors that are given
-        count as they are: king − man + woman is `most_similar(["king", "woman"], ["man"])`.
+        The nearest come first. The direction is the sum of what is positive less the sum of what is negative,
+        each times its weight, 1 where none is given. The vectors of words are brought to length 1 first,
+        vectors that are given count as they are: king − man + woman is
+        `most_similar(["king", "woman"], ["man"])`.
 
         Args:
             positive: A word, a vector `(dim,)`, a pair (word or vector, weight), several vectors
@@ -186,9 +187,10 @@ class WordVectors:
         return np.asarray(self.vectors.any(axis=1))
 
     def save(self, path: str | os.PathLike) -> None:
-        """Write a file: `.npz` holds everything; `.bin` and any other name are word2vec's binary and text format: words and vectors.
+        """Write a file, in the format that the suffix of `path` names.
 
-        It takes its place when all is written.
+        `.npz` holds everything; `.bin` and any other name are word2vec's binary and text format: words and
+        vectors. The file takes its place when all is written.
 
         Raises:
             ValueError: if a word cannot be written in word2vec's formats: one that is empty, holds a space or
@@ -253,7 +255,9 @@ class WordVectors:
 
 
 def terms(name: str, given: Words) -> list[tuple[Any, float]]:
-    """Return words and vectors in any of the forms that `most_similar` takes as pairs (word or vector, weight).
+    """Return words and vectors as a list of pairs (word or vector, weight).
+
+    They may come in any of the forms that `most_similar` takes.
 
     Example:
         >>> terms("positive", "cat"), terms("positive", [("cat", 2), "dog"])

@@ -1,6 +1,7 @@
 """One pass over a stretch of text: the inner loop of skip-gram with negative sampling.
 
-    u_c += r Σ_t (y_t − σ(⟨u_c, v_t⟩)) v_t,   v_t += r Σ_c (y_t − σ(⟨u_c, v_t⟩)) u_c,   y = 1 for the word in the middle, 0 for negatives
+    u_c += r Σ_t (y_t − σ(⟨u_c, v_t⟩)) v_t,   v_t += r Σ_c (y_t − σ(⟨u_c, v_t⟩)) u_c,
+    y = 1 for the word in the middle, 0 for negatives
 
 All words c on one side of a window meet the same targets t: the word in the middle and one set of negatives.
 So the sums are products of small matrices, and a window touches few rows of the tables (Ji et al. 2016). One

@@ -22,9 +22,9 @@ def check_words(words: Sequence[str]) -> None:
 
     Example:
         >>> check_words(["naïve", "a\tb"])
-        >>> check_words(["New York"])
+        >>> check_words(["a b"])
         Traceback (most recent call last):
-        ValueError: the formats of word2vec cannot hold the word 'New York', which has a space in it: save as .npz
+        ValueError: the formats of word2vec cannot hold the word 'a b', which has a space in it: save as .npz
     """
     for word in words:
         reason = ""

@@ -114,13 +114,18 @@ class Batches(keras.utils.PyDataset):
         self._arrange()
 
     def arrange(self, epoch: int) -> None:
-        """Take the order of an epoch, counted from 0: a training that is resumed gets those that it would have had."""
+        """Arrange the batches in the order of an epoch, counted from 0.
+
+        A training that is resumed gets the orders that it would have had.
+        """
         if epoch != self._epoch:
             self._epoch = epoch
             self._arrange()
 
     def restore(self, predictions: np.ndarray) -> list[np.ndarray]:
-        """Part the rows of a prediction over all batches into sentences, without padding and in their first order.
+        """Split the rows of a prediction over all batches into sentences, without padding.
+
+        The sentences come in their first order.
 
         Args:
             predictions: `(rows, time, ...)`, one row for each of `order`, at least as long as the longest

@@ -52,7 +52,10 @@ def recipe(lexicon: Lexicon, encoder: str, width: int, num_steps: int) -> Tagger
 
 
 def schedule(num_steps: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """A learning rate that rises to 0.002 over the first twentieth of the steps, and falls to 0 as a cosine."""
+    """Return a learning-rate schedule with a warmup and a cosine decay.
+
+    The rate rises to 0.002 over the first twentieth of the steps, and falls to 0 as a cosine.
+    """
     warmup = max(1, num_steps // 20)
     return keras.optimizers.schedules.CosineDecay(
         0.0, max(1, num_steps - warmup), warmup_target=2e-3, warmup_steps=warmup
@@ -217,7 +220,10 @@ def _check_kind(features: Sequence[str] | str, scheme: str) -> None:
 
 
 class Progress(keras.callbacks.Callback):
-    """One line an epoch on standard error, which fills up while the epoch runs if that is a terminal; `check` ends the training."""
+    """Callback that prints one line an epoch on standard error.
+
+    If that is a terminal, the line fills up while the epoch runs. `check` ends the training.
+    """
 
     def __init__(self, check: Callable[[], None]):
         super().__init__()

@@ -32,7 +32,9 @@ class CorpusError(ValueError):
 def read_columns(
     source: Source, min_columns: int = 1, check: Callable[[str], object] | None = None
 ) -> Iterator[list[tuple[str, ...]]]:
-    r"""Read the sentences of a CoNLL file: one token a line, columns parted by spaces or tabs, a blank line between sentences.
+    r"""Read the sentences of a CoNLL file.
+
+    It holds one token a line, columns parted by spaces or tabs, and a blank line between sentences.
 
     Args:
         source: Path, `"-"` for standard input, or lines such as an open file's. Utf-8, with or without byte
@@ -141,7 +143,11 @@ def read_segmented(source: Source) -> Iterator[list[str]]:
 
 
 class _Kind:
-    """Tell whether lines are columns: all have the same number of parts, two or more, and the last is a tag or takes few values."""
+    """Detector of columns in lines of text.
+
+    Lines are columns if all have the same number of parts, two or more, and the last is a tag or takes few
+    values.
+    """
 
     def __init__(self, separator: re.Pattern[str] | None, what: str):
         self._separator, self._what = separator, what

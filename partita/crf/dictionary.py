@@ -1,6 +1,7 @@
-"""The words of a corpus, found again in a text: how long a known word begins, ends or goes on at each character.
+"""Dictionary features: the words of a corpus, found again in a text.
 
-An id is 1 where no word of two to seven characters does, or else the length of the longest that does.
+They say how long a known word begins, ends or goes on at each character. An id is 1 where no word of two to
+seven characters does, or else the length of the longest that does.
 """
 
 from collections import Counter
@@ -59,7 +60,10 @@ class Dictionary:
         )
 
     def encode(self, text: str, own_words: Collection[str] = ()) -> np.ndarray:
-        """Ids of the characters, int32 `(characters, 3)`; `own_words` are the words of the text, if it was in the corpus."""
+        """Return the ids of the characters, int32 `(characters, 3)`.
+
+        `own_words` are the words of the text, if it was in the corpus.
+        """
         hidden = self._once.intersection(own_words)
         found = [
             (length, start)

@@ -31,7 +31,9 @@ def cnn(
     embedding: int = 64,
     dropout: float = 0.3,
 ) -> keras.Model:
-    """Convolutions over the embedded features; each output sees `depth · (kernel_size − 1) / 2` tokens either way.
+    """Return a convolutional network over the embedded features.
+
+    Each output sees `depth · (kernel_size − 1) / 2` tokens either way.
 
     Args:
         sizes: Number of ids of each feature column, as `Lexicon.sizes` gives them.
@@ -122,7 +124,10 @@ def _side_by_side(parts):
 
 
 def _weights(ids, size):
-    """What each token's n-gram says of its neighbors, (batch, time, WINDOW · WEIGHTS); nothing before training."""
+    """Embed each token's n-gram as weights for its neighbors, (batch, time, WINDOW · WEIGHTS).
+
+    The weights are zero before training.
+    """
     weights = layers.Embedding(size, WINDOW * WEIGHTS, embeddings_initializer="zeros")(ids)
     return layers.Dropout(NGRAM_DROPOUT, noise_shape=(None, None, 1))(weights)
 

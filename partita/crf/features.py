@@ -22,7 +22,9 @@ _HALF_WIDTH = "".join(
 
 @lru_cache(maxsize=1)  # the features of a sentence ask one after the other
 def fold(text: str) -> str:
-    """Full-width letters, digits and signs as half-width ones, so that １９９８ and 1998 are the same characters.
+    """Return text with full-width letters, digits and signs as half-width ones.
+
+    So １９９８ and 1998 are the same characters.
 
     Example:
         >>> fold("ＷＴＯ（１９９８年）")
@@ -115,7 +117,9 @@ def columns_needed(features: Sequence[str] | str) -> int:
 
 
 def checked_tokens(tokens: Any, words: bool, features: Any, where: str = "") -> Any:
-    """Return a sentence as its features take it: a string, or a list of rows; a word alone is a row of one column.
+    """Return a sentence in the form that its features take: a string, or a list of rows.
+
+    A word alone is a row of one column.
 
     Raises:
         ValueError: if it is a string and the features are of words, or the other way round.
@@ -152,9 +156,10 @@ def checked_tokens(tokens: Any, words: bool, features: Any, where: str = "") -> 
     tokens = list(tokens)
     if all(isinstance(token, str) and len(token) == 1 for token in tokens):
         return "".join(tokens)
+    stranger = next(token for token in tokens if not (isinstance(token, str) and len(token) == 1))
     raise ValueError(
         f"features '{shown(names)}' are of characters: expected a string, got a list that holds "
-        f"{shown(repr(next(token for token in tokens if not (isinstance(token, str) and len(token) == 1))))}{where}; "
+        f"{shown(repr(stranger))}{where}; "
         "features='words' takes lists of words, or of rows of columns"
     )
 

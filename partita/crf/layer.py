@@ -151,7 +151,9 @@ class CRF(keras.layers.Layer):
 
     @property
     def loss(self) -> LayerLoss:
-        """−log P(tags|scores) `(batch,)`, a function of tags and the layer's output, for `compile(loss=layer.loss)`; saved along.
+        """Return the loss −log P(tags|scores) `(batch,)`, for `compile(loss=layer.loss)`.
+
+        It is a function of tags and the layer's output, and is saved along with the model.
 
         Tags that the constraints forbid have no probability: for such a sequence it is the loss of the chain
         without constraints, so that one mistake in a corpus does not make every epoch's loss infinite.
@@ -176,7 +178,9 @@ class CRF(keras.layers.Layer):
         return -ops.where(forbidden, without, log_p)
 
     def decode(self, scores: Tensor, mask: Tensor | None = None, k: int = 1) -> Tensor:
-        """Tags of the best path `(batch, time)` int32, −1 at padding; with k > 1 the k best, `(batch, k, time)`.
+        """Return the tags of the best path, `(batch, time)` int32, −1 at padding.
+
+        With k > 1, return those of the k best paths, `(batch, k, time)`.
 
         Raises:
             ValueError: if a real step has a score of NaN or +inf. In a compiled function the sequence's tags

@@ -51,7 +51,10 @@ class Vocabulary:
 
     @classmethod
     def fit(cls, items: Iterable[str], min_count: int = 1, max_size: int | None = None) -> "Vocabulary":
-        """The items that occur `min_count` times or more, the most frequent first, `max_size` of them at most."""
+        """Return the vocabulary of the items that occur `min_count` times or more.
+
+        The most frequent come first, `max_size` of them at most.
+        """
         return cls(item for item, count in Counter(items).most_common(max_size) if count >= min_count)
 
     def __len__(self) -> int:

@@ -33,7 +33,8 @@ class Semiring(NamedTuple):
     times: Callable
     over: Callable
     dot: Callable  # (m, n), (n, batch) → (m, batch)
-    pairs: Callable  # (time, m, batch), (m, n), (time, n, batch), (1, batch) → (m, n): weights of the pairs, summed
+    # (time, m, batch), (m, n), (time, n, batch), (1, batch) → (m, n): weights of the pairs, summed
+    pairs: Callable
 
 
 def log(x: Tensor) -> Tensor:
@@ -84,7 +85,10 @@ MAX = LOG._replace(dot=_max_dot)
 
 
 class Chain(NamedTuple):
-    """A batch of chains laid out for the recursion: log weights, each group shifted so that its largest is 0."""
+    """Batch of chains laid out for the recursion.
+
+    The weights are logarithms, each group shifted so that its largest is 0.
+    """
 
     emissions: Tensor  # (time, tags, batch)
     transitions: Tensor  # (tags, tags), from row to column
@@ -99,7 +103,10 @@ class Chain(NamedTuple):
 def standardize(
     scores: Tensor, transitions: Tensor, mask: Tensor | None, start: Tensor | None, end: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Check the shapes, fill in what is None, and cast to float32 (float64 stays): the same five, as tensors."""
+    """Check the shapes, fill in what is None, and cast to float32.
+
+    Float64 stays. The same five are returned, as tensors.
+    """
     scores = ops.convert_to_tensor(scores)
     if len(scores.shape) != 3 or 0 in scores.shape[1:]:
         raise ValueError(
@@ -191,10 +198,11 @@ def total(ring: Semiring, chain: Chain, a: Tensor) -> Tensor:
 
 
 def backward(ring: Semiring, chain: Chain, a: Tensor, c: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the posterior of tags (time, tags, batch) and of transitions (tags, tags), each sequence times `weight` (batch,).
+    """Return the posteriors of tags (time, tags, batch) and of transitions (tags, tags).
 
-    Transitions are summed over time and batch. The messages b from the right are scaled so that a_t b_t is
-    the posterior. Where a_t is zero there is none, whatever b_t: it is dropped, and nothing can overflow.
+    Each sequence counts `weight` (batch,) times. Transitions are summed over time and batch. The messages b
+    from the right are scaled so that a_t b_t is the posterior. Where a_t is zero there is none, whatever b_t:
+    it is dropped, and nothing can overflow.
     """
     onward = ring.lift(chain.transitions)
     emissions = ring.lift(chain.emissions)
@@ -217,7 +225,10 @@ def backward(ring: Semiring, chain: Chain, a: Tensor, c: Tensor, weight: Tensor)
 
 
 def walk(step: Callable, init: Any, inputs: tuple[Tensor, ...], reverse: bool = False) -> tuple[Any, Any]:
-    """`ops.scan` over the first axis of all `inputs`: by number, since on TensorFlow several inputs would need a known length."""
+    """Run `ops.scan` over the first axis of all `inputs`.
+
+    It scans by number, since on TensorFlow several inputs would need a known length.
+    """
     numbers = ops.arange(ops.shape(inputs[0])[0], dtype="int32")
     return ops.scan(lambda carry, t: step(carry, tuple(x[t] for x in inputs)), init, numbers, reverse=reverse)
 

@@ -1,6 +1,7 @@
 """How much of what should be found was found: precision, recall and F1 over spans and over words.
 
-    precision = correct / predicted,   recall = correct / gold,   F1 = 2 · precision · recall / (precision + recall)
+    precision = correct / predicted,   recall = correct / gold,
+    F1 = 2 · precision · recall / (precision + recall)
 
 A span or word is correct when both its ends, and its label, are. A share of nothing is 0.
 """
@@ -17,7 +18,10 @@ from partita.quoting import shown
 
 
 class Score(NamedTuple):
-    """Shares between 0 and 1, the counts they come from and, where known words were given, the recall of the other words.
+    """Precision, recall and F1 of predicted spans or words, with the counts they come from.
+
+    The shares are between 0 and 1. Where known words were given, `oov_recall` is the recall of the other
+    words.
 
     Example:
         >>> span_f1([["B-NP", "B-VP"]], [["B-NP", "O"]]).recall
@@ -34,7 +38,9 @@ class Score(NamedTuple):
 
 
 def span_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> Score:
-    """Score spans over all sentences together (micro average), exactly as seqeval's default mode does on any tags.
+    """Compute precision, recall and F1 of spans over all sentences together (micro average).
+
+    The result is exactly that of seqeval's default mode, on any tags.
 
     Args:
         gold: Tags of each sentence, bio, bioes or labelled bmes; see `tags_to_spans`.
@@ -45,7 +51,7 @@ def span_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -
 
     Example:
         >>> span_f1([["B-NP", "I-NP", "O", "B-VP"]], [["B-NP", "I-NP", "B-NP", "B-VP"]])
-        Score(precision=0.6666666666666666, recall=1.0, f1=0.8, correct=2, predicted=3, gold=2, oov_recall=None)
+        Score(precision=0.667, recall=1.0, f1=0.8, correct=2, predicted=3, gold=2, oov_recall=None)
     """
     wanted_tags: list[str] = []
     got_tags: list[str] = []
@@ -81,7 +87,7 @@ def segmentation_f1(
 
     Example:
         >>> segmentation_f1([["共同", "创造", "美好"]], [["共同", "创", "造", "美好"]], known_words={"共同"})
-        Score(precision=0.5, recall=0.6666666666666666, f1=0.5714285714285715, correct=2, predicted=4, gold=3, oov_recall=0.5)
+        Score(precision=0.5, recall=0.667, f1=0.571, correct=2, predicted=4, gold=3, oov_recall=0.5)
     """
     correct = num_predicted = num_gold = oov_correct = num_oov = 0
     for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):

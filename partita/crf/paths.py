@@ -26,7 +26,9 @@ def path_score(
     start: Tensor | None = None,
     end: Tensor | None = None,
 ) -> Tensor:
-    """Score of one path a sequence; over a path with unknown tags, the log of the summed exp(score) of the paths that agree.
+    """Compute the score of one path a sequence.
+
+    Over a path with unknown tags, it is the log of the summed exp(score) of the paths that agree.
 
     Args:
         scores, transitions, mask, start, end: as for `log_partition`.
@@ -162,7 +164,10 @@ def _score_of(tags, scores, transitions, mask, start, end):
 
 
 def _undefined(scores, transitions, mask, start, end):
-    """Return whether NaN or +inf stands in a real step (batch,), or in the weights that a sequence of its length needs."""
+    """Return whether NaN or +inf stands in what a sequence needs, (batch,).
+
+    It needs the scores of its real steps, and the weights that a sequence of its length needs.
+    """
 
     def bad(x, axis=None):
         return ops.any(ops.isnan(x) | (x == INFINITY), axis=axis)
@@ -236,7 +241,9 @@ def sample(
     n: int = 1,
     seed: int | None = None,
 ) -> Tensor:
-    """Independent draws of paths from p(path) = exp(score) / Z: forward sums, then tags from the last to the first.
+    """Draw independent paths from p(path) = exp(score) / Z by forward filtering, backward sampling.
+
+    The sums are forward, then tags are drawn from the last to the first.
 
     Args:
         scores, transitions, mask, start, end: as for `log_partition`.

@@ -178,7 +178,10 @@ def log_messages(chain):
 
 
 def _sum(chain):
-    """Return log Z (batch,), whether `SCALED` was exact, and the messages and scales of the semiring that was used."""
+    """Return log Z (batch,), whether `SCALED` was exact, and messages and scales.
+
+    The messages and scales are those of the semiring that was used.
+    """
     a, c = forward(SCALED, chain)
     exact = _nothing_lost(chain, a, c)
 
@@ -196,10 +199,11 @@ def _log_total(ring, chain, a, c):
 
 
 def _nothing_lost(chain, a, c):
-    """Return whether every message in `SCALED` that is not zero by the chain's own constraints is far from underflow.
+    """Return whether all messages in `SCALED` are far from underflow.
 
-    By induction over the steps: if so up to a step, then a tag is reachable there exactly if a message above
-    zero leads to it. NaN loses nothing: it goes on in either semiring.
+    Those that are zero by the chain's own constraints do not count. By induction over the steps: if so up to
+    a step, then a tag is reachable there exactly if a message above zero leads to it. NaN loses nothing: it
+    goes on in either semiring.
     """
     small = chain.real & (a * c < SMALLEST_EXACT)  # (time, tags, batch)
 
@@ -214,7 +218,10 @@ def _nothing_lost(chain, a, c):
 
 
 def _counts(weight, chain, exact, a, c):
-    """Gradients of Σ weight · log Z in scores (batch, time, tags), transitions (tags, tags), start and end (tags,)."""
+    """Compute the gradients of Σ weight · log Z in scores, transitions, start and end.
+
+    Their shapes are (batch, time, tags), (tags, tags), (tags,) and (tags,).
+    """
     posterior, pairs = ops.cond(
         exact, lambda: backward(SCALED, chain, a, c, weight), lambda: backward(LOG, chain, a, c, weight)
     )

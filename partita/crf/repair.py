@@ -17,7 +17,9 @@ NAMED = 3  # sentences that a message names
 
 
 def repair_tags(tags: Sequence[str], scheme: str) -> list[str]:
-    """Return the tags that spell the spans which the CoNLL scorer reads in `tags`; tags that keep to the scheme stay as they are.
+    """Return the tags that spell the spans which the CoNLL scorer reads in `tags`.
+
+    Tags that keep to the scheme stay as they are.
 
     Args:
         tags: Tags of a sentence.
@@ -48,7 +50,9 @@ def repair_tags(tags: Sequence[str], scheme: str) -> list[str]:
 
 
 def first_break(tags: Sequence[str], scheme: str) -> int | None:
-    """Return the first token whose tag may not stand there, the number of tokens if the last span does not end, or None.
+    """Return the position of the first token whose tag may not stand there, or None.
+
+    It is the number of tokens if the last span does not end.
 
     Example:
         >>> first_break(["O", "I-PER"], "bio"), first_break(["B-PER"], "bioes"), first_break(["B-PER"], "bio")
@@ -113,7 +117,9 @@ def name_sentences(found: Iterable[tuple[str, str]], total: int, what: str) -> s
 
 
 def advise_scheme(tags: Iterable[Sequence[str]], scheme: str) -> str:
-    """Return what to say of sentences that break a scheme: how they are read, and which scheme they all keep to if there is one.
+    """Return what to say of sentences that break a scheme.
+
+    It says how they are read, and which scheme they all keep to if there is one.
 
     Example:
         >>> advise_scheme([["B-PER", "I-PER", "O"]], "bioes")

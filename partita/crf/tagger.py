@@ -138,7 +138,10 @@ class Tagger(SavedWithSeeds):
         return super().fit(**given)
 
     def _look_for_forbidden(self, x, y, which):
-        """Warn of sentences whose tags the constraints forbid, where sentences can be seen before Keras takes them."""
+        """Warn of sentences whose tags the constraints forbid.
+
+        They are found where sentences can be seen before Keras takes them.
+        """
         constraints = self.crf.constraints
         if constraints is None:
             return
@@ -235,7 +238,10 @@ class Tagger(SavedWithSeeds):
 
 
 class _Follow(keras.callbacks.Callback):
-    """Keeps the batches in step with the epochs, which Keras itself does not tell them, and which begin later in a resumed training."""
+    """Callback that keeps the batches in step with the epochs.
+
+    Keras itself does not tell the batches the epoch, and in a resumed training the epochs begin later.
+    """
 
     def __init__(self, batches: Batches):
         super().__init__()

@@ -1,4 +1,6 @@
-"""Text of any size through a tagger: read, tagged and written a piece at a time; many files one by one or on a cluster.
+"""Tag text of any size: it is read, tagged and written a piece at a time.
+
+Many files are tagged one by one or on a cluster.
 
 text → chunks of sentences → Batches → Tagger → tags → text
 """
@@ -45,10 +47,11 @@ def tag_files(
     separator: str = " ",
     report: Callable[[str], object] | None = None,
 ) -> list[Path]:
-    """Tag files into a folder, each under its own name; a file that is finished, and older than what is there, is not done again.
+    """Tag files into a folder, each under its own name.
 
-    Each appears when all of it is written. So after a kill the same call goes on where it was, and a worker
-    that is lost costs the file that it was at. On a cluster, the workers must see the same files.
+    A file whose result is there, finished and no older than the file, is not done again. Each result appears
+    when all of it is written. So after a kill the same call goes on where it was, and a worker that is lost
+    costs the file that it was at. On a cluster, the workers must see the same files.
 
     Args:
         model: Path of a tagger with a lexicon.

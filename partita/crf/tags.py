@@ -39,7 +39,9 @@ class Span(NamedTuple):
 
 
 class Constraints(NamedTuple):
-    """What K tags allow, True = allowed: `transitions` (K, K) from row to column, `start` (K,), `end` (K,), all bool.
+    """Transitions, first tags and last tags that K tags allow, True = allowed.
+
+    `transitions` (K, K) is from row to column, `start` is (K,), `end` is (K,); all are bool.
 
     Example:
         >>> legal(["s", "b", "m", "e"], "bmes").start
@@ -200,10 +202,10 @@ def _advice(tag: str) -> str:
 
 
 def tag_set(tags: Iterable[str], scheme: str) -> list[str]:
-    """All tags that the labels among `tags` have in a scheme, so that one rare tag's absence from a corpus does no harm.
+    """Return all tags that the labels among `tags` have in a scheme.
 
-    They come label by label in alphabetical order, O first if it is among `tags`; bare bmes tags come as s,
-    b, m, e.
+    So one rare tag's absence from a corpus does no harm. The tags come label by label in alphabetical order,
+    O first if it is among `tags`; bare bmes tags come as s, b, m, e.
 
     Raises:
         ValueError: if a tag is not one of the scheme's.

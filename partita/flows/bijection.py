@@ -70,7 +70,11 @@ class Bijection(keras.layers.Layer, ABC):
 
     @abstractmethod
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Latent y, and log|det ∂y/∂x| `(batch,)`, of data x `(batch, ...)` given context `(batch, features)`."""
+        """Return the latent y of data x, and the log-determinant of the Jacobian.
+
+        Data are `(batch, ...)`, the context that they are given `(batch, features)`, log|det ∂y/∂x| is
+        `(batch,)`.
+        """
 
     @abstractmethod
     def inverse_and_log_det(self, y: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -148,7 +152,10 @@ def sum_features(x: Tensor) -> Tensor:
 
 
 def within(x: Tensor, low: float, high: float) -> Tensor:
-    """Limit x to [low, high]; NaN stays, and the bounds have the dtype of x, neither of which `ops.clip` does on every backend."""
+    """Limit x to [low, high].
+
+    NaN stays, and the bounds have the dtype of x, neither of which `ops.clip` does on every backend.
+    """
     low, high = (ops.convert_to_tensor(bound, x.dtype) for bound in (low, high))
     return ops.where(x < low, low, ops.where(x > high, high, x))
 
@@ -226,7 +233,9 @@ class Chain(Bijection):
 
 @keras.saving.register_keras_serializable(package="partita")
 class Inverse(Bijection):
-    """A bijection that keeps the shape, run backwards: a masked autoregressive one becomes an inverse autoregressive one.
+    """Inverse of a bijection that keeps the shape.
+
+    That of a masked autoregressive one is an inverse autoregressive one.
 
     Args:
         bijection: What to invert.

@@ -198,7 +198,10 @@ class Progress(keras.callbacks.Callback):
     help="Default: standard output.",
 )
 def sample(model: str, rows: int, temperature: float, seed: int | None, out: Path | None) -> None:
-    """Draw rows from the flow in MODEL: as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png)."""
+    """Draw rows from the flow in MODEL.
+
+    They come as a table (*.csv), as arrays (*.npz), or as a sheet of images (*.png).
+    """
     if out is not None and out.suffix == ".png":
         need("matplotlib", "--out *.png")
     fitted = _load(model)
@@ -223,7 +226,10 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
 
 
 def _drawn(fitted: Flow, rows: int, temperature: float, seed: int | None) -> Iterator[np.ndarray]:
-    """The rows, in pieces: the first is what `fitted.sample` draws with this seed, the others have seeds that follow from it."""
+    """Yield the rows in pieces.
+
+    The first is what `fitted.sample` draws with this seed, the others have seeds that follow from it.
+    """
     size = max(1, _PIECE // int(np.prod(fitted.data_shape)))
     for first in range(0, rows, size):
         follows = (
@@ -270,7 +276,9 @@ def _write_array(out: Path, beside: Path, fitted: Flow, drawn: np.ndarray) -> No
     help="Write the log-density of every row: *.csv.",
 )
 def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
-    """Print how likely DATA is under the flow in MODEL: mean log-density in nats, bits per dimension, and the rows that fit least.
+    """Print how likely DATA is under the flow in MODEL.
+
+    It prints the mean log-density in nats, bits per dimension, and the rows that fit least.
 
     Rows are counted from 1, a line of names left out. Images are scored with the noise of the training, the
     same in every call.

@@ -95,7 +95,9 @@ class Normal(Distribution):
 
 @keras.saving.register_keras_serializable(package="partita")
 class Logistic(Distribution):
-    """log p(z) = −z − 2 log(1 + exp(−z)), the law that NICE's paper takes: its tails are longer than a normal's.
+    """Logistic distribution, log p(z) = −z − 2 log(1 + exp(−z)).
+
+    NICE's paper takes it: its tails are longer than a normal's.
 
     Args:
         trained_scale: See `Distribution`.

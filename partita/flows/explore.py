@@ -19,7 +19,9 @@ from partita.flows.mixing import Scaling
 
 
 def interpolate(flow: Flow, start: Any, end: Any, steps: int = 9, context: Any = None) -> np.ndarray:
-    """Inputs on the straight line between two, drawn in latent space, `(steps, ...)`; the first is `start`, the last `end`.
+    """Interpolate between two inputs on a straight line in latent space, `(steps, ...)`.
+
+    The first input is `start`, the last `end`.
 
     Args:
         flow: A trained flow.
@@ -65,7 +67,9 @@ class Importance(NamedTuple):
 
 
 def importance(flow: Flow) -> Importance:
-    """How much each latent dimension matters, by the scaling that the flow ends with: where s is small, the data vary most.
+    """Return how much each latent dimension matters, by the scaling that the flow ends with.
+
+    Where s is small, the data vary most.
 
     Raises:
         ValueError: if the flow has no `Scaling`.
@@ -95,7 +99,9 @@ def links(bijection: Bijection) -> Iterator[Bijection]:
 def image_grid(
     images: Any, columns: int | None = None, path: str | Path | None = None, gap: int = 0
 ) -> np.ndarray:
-    """Images side by side on one sheet, `(height, width)` or `(height, width, 3)` bytes; written as PNG if a path is given.
+    """Return images side by side on one sheet, `(height, width)` or `(height, width, 3)` bytes.
+
+    The sheet is written as PNG if a path is given.
 
     Args:
         images: `(n, height, width)`, or with 1 or 3 channels behind, or square ones as vectors

@@ -3,19 +3,16 @@
 file → (rows, features) with names, or images (rows, height, width, channels) from 0 to 1
 """
 
-import csv
-import io
 import math
 import os
-from array import array
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from partita.bounded import RATIO_OF_NUMBERS, arrays, limit, lines, opened, read, read_array
+from partita.bounded import RATIO_OF_NUMBERS, arrays, limit, opened, read, read_array
 from partita.files import reading
+from partita.tables import read_table
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 8  # NumPy takes 64, and images have 3
@@ -60,14 +57,14 @@ def read_rows(path: str | Path) -> Rows:
     levels = 256 if values.dtype == np.uint8 else None
     if values.dtype.kind not in "fiu" or values.ndim < 2 or not len(values):
         raise ValueError(
-            f"{path}: want rows of numbers, got an array of {values.dtype} of the shape {values.shape}"
+            f"{path}: expected rows of numbers, got an array of {values.dtype} of the shape {values.shape}"
         )
     with np.errstate(all="ignore"):
         values = values.astype("float32")
         if levels:
             values /= 255
     if not np.isfinite(values).all():
-        raise ValueError(f"{path}: want finite numbers, none beyond {_LARGEST:.2g}")
+        raise ValueError(f"{path}: expected finite numbers, none beyond {_LARGEST:.2g}")
     return Rows(values[..., None] if values.ndim == 3 else values, None, levels)
 
 
@@ -82,7 +79,7 @@ def _read_npz(path: Path) -> np.ndarray:
         names = [*found] if len(found) == 1 else [name for name in ("x", "images") if name in found]
         if not names:
             raise ValueError(
-                f"holds {', '.join(found) or 'nothing'}, want one array, or one named x or images"
+                f"holds {', '.join(found) or 'nothing'}, expected one array, or one named x or images"
             )
         return found[names[0]]
 
@@ -92,7 +89,7 @@ def _read_idx(path: Path) -> np.ndarray:
         start = file.read(4)
         if len(start) < 4 or start[:2] != b"\0\0" or start[2] not in _IDX_TYPES or start[3] > _MOST_AXES:
             raise ValueError(
-                "want a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them"
+                "expected a table (.csv), NumPy arrays (.npz, .npy) or an idx file, and this is none of them"
             )
         dtype, axes = np.dtype(_IDX_TYPES[start[2]]), file.read(4 * start[3])
         shape = tuple(int.from_bytes(axes[place : place + 4]) for place in range(0, len(axes), 4))
@@ -100,64 +97,19 @@ def _read_idx(path: Path) -> np.ndarray:
         content = read(file, min(size, _most(path)) + 1)
         if len(axes) != 4 * start[3] or len(content) != size:
             raise ValueError(
-                f"want {math.prod(shape)} numbers of the shape {shape}, and the file is not that long"
+                f"expected {math.prod(shape)} numbers of the shape {shape}, and the file is not that long"
             )
         return np.frombuffer(content, dtype).reshape(shape).astype(dtype.newbyteorder("="))
 
 
-def _filled_lines(path: Path) -> Iterator[tuple[int, str]]:
-    with reading(path), opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig") as text:
-        yield from ((number, line) for number, line in enumerate(lines(text), 1) if line.strip())
-
-
-def _cells(path: Path, number: int, line: str, mark: str | None) -> list[str]:
-    if mark is None or '"' not in line:
-        return [cell.strip() for cell in line.split(mark)]
-    with reading(f"{path}:{number}"):
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=mark, strict=True))]
-
-
 def _read_table(path: Path) -> Rows:
-    rows = _filled_lines(path)
-    first, line = next(rows, (0, ""))
-    if not first:
-        raise ValueError(f"{path}: is empty")
-    mark = max(",;\t", key=line.count) if any(map(line.count, ",;\t")) else None
-    cells = _cells(path, first, line, mark)
-    width, names, values = len(cells), None if any(map(_is_number, cells)) else cells, array("f")
-    if names is None:
-        values.extend(_numbers(f"{path}:{first}", cells, width, names))
-    elif len({*names}) < width:
-        raise ValueError(
-            f"{path}:{first}: want each name once, got "
-            f"{next(name for name in names if names.count(name) > 1)!r:.80} twice"
-        )
-    for number, line in rows:
-        values.extend(_numbers(f"{path}:{number}", _cells(path, number, line, mark), width, names))
-    if not values:
+    table = read_table(path)
+    if not table.values.size:
         raise ValueError(f"{path}: has a line of names and no numbers")
-    return Rows(np.frombuffer(values, "float32").reshape(-1, width), names)
-
-
-def _numbers(where: str, cells: list[str], width: int, names: list[str] | None) -> list[float]:
-    if len(cells) != width:
-        raise ValueError(f"{where}: want {width} cells, got {len(cells)}")
-    try:
-        values = [*map(float, cells)]
-        if all(-_LARGEST <= value <= _LARGEST for value in values):
-            return values
-    except ValueError:
-        pass
-    place = next(
-        place for place, cell in enumerate(cells) if not _is_number(cell) or not abs(float(cell)) <= _LARGEST
-    )
-    column = f"column {place + 1}" if names is None else f"column {names[place]!r:.80}"
-    raise ValueError(f"{where}: want a finite number in {column}, got {cells[place]!r:.80}")
-
-
-def _is_number(cell):
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    if (wrong := np.argwhere(np.abs(table.values) > _LARGEST)).size:
+        row, place = wrong[0]
+        raise ValueError(
+            f"{path}:{table.lines[row]}: expected a number not beyond {_LARGEST:.2g} in "
+            f"{table.column(place)}, got {table.values[row, place]:g}"
+        )
+    return Rows(table.values.astype("float32"), table.names)

@@ -376,7 +376,10 @@ class Flow(SavedWithSeeds):
             raise ValueError("this flow knows no shape yet: fit it, or build((None, features)) it")
 
     def _look_at(self, given, name="x"):
-        """Check the arguments of `fit`, and put arrays in their place: what is raised later leaves a model without weights on JAX."""
+        """Check the arguments of `fit`, and put arrays in their place.
+
+        An error that is raised later leaves a model without weights on JAX.
+        """
         x, weight = given.get("x"), given.get("sample_weight")
         if x is None:
             return

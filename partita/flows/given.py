@@ -1,4 +1,6 @@
-"""Data as they are given to a flow: arrays, tables, lists, tensors, pairs of them, datasets; each checked before a model sees it.
+"""Checks of the data given to a flow, each before a model sees it.
+
+Data are arrays, tables, lists, tensors, pairs of them, or datasets.
 
 x   or   (x, context)   →   arrays of finite real numbers
 """
@@ -16,12 +18,17 @@ Limits = tuple[float, float]
 
 
 def is_data(x: Any) -> bool:
-    """Whether x is data itself (an array, a table, a tensor, a list, a pair), and no dataset that gives it."""
+    """Return whether x is data itself, and no dataset that gives it.
+
+    Data are an array, a table, a tensor, a list, or a pair.
+    """
     return isinstance(x, list | tuple) or hasattr(x, "__array__") or ops.is_tensor(x)
 
 
 def parts(x: Any) -> tuple[Any, Any]:
-    """The data and the context, or None, of what `fit` was given: a list of numbers is data, a tuple or list of two arrays a pair.
+    """Return the data and the context, or None, of what `fit` was given.
+
+    A list of numbers is data, a tuple or list of two arrays a pair.
 
     Raises:
         ValueError: if it is neither.

@@ -174,7 +174,9 @@ class InvertibleConv1x1(Linear):
 
 @keras.saving.register_keras_serializable(package="partita")
 class InvertibleDense(Linear):
-    """The dense twin of `InvertibleConv1x1`: W itself is trained, and its determinant is computed, at a cost of features³.
+    """Invertible linear map by a dense matrix, the twin of `InvertibleConv1x1`.
+
+    W itself is trained, and its determinant is computed, at a cost of features³.
 
     Args:
         seed: Integer, of the rotation that W starts as; None takes one from Keras's global seed.

@@ -96,14 +96,19 @@ class Sigmoid(Bijection):
         return log_y - log_rest, sum_features(-log_y - log_rest)
 
     def _between(self, y):
-        """The numbers of [0, 1] without the ends: the smallest that is not rounded to 0 by anyone, and the one before 1."""
+        """Limit y to the numbers of [0, 1] without the ends.
+
+        The smallest is the one that is not rounded to 0 by anyone, the largest the one before 1.
+        """
         numbers = np.finfo(self.compute_dtype)
         return within(y, float(numbers.tiny), float(1 - numbers.epsneg))
 
 
 @keras.saving.register_keras_serializable(package="partita")
 class Standardize(Bijection):
-    """Columns of a table to mean 0 and standard deviation 1, with numbers that are not trained: densities stay those of the table.
+    """Standardisation: the columns of a table are brought to mean 0 and standard deviation 1.
+
+    Its numbers are not trained: densities stay those of the table.
 
     Args:
         mean: Of each feature.
@@ -157,7 +162,10 @@ class Standardize(Bijection):
 
     @classmethod
     def fit(cls, table: Any, names: Sequence[str] | None = None, *, dtype: Any = None) -> "Standardize":
-        """The mean and standard deviation of each column of an array or DataFrame `(rows, features)`, of 2 rows or more."""
+        """Return the standardisation by the mean and standard deviation of each column of a table.
+
+        The table is an array or DataFrame `(rows, features)`, of 2 rows or more.
+        """
         check_finite("table", table)
         table = as_numbers("table", table).astype("float64")
         if table.ndim != 2 or len(table) < 2:

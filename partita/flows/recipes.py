@@ -78,7 +78,9 @@ def real_nvp(
     dequantize: int | tuple[float, float] | None = None,
     context: int | None = None,
 ) -> Flow:
-    """RealNVP: affine couplings of halves for a table; of checkerboards and channels, at several scales, for images.
+    """Return a RealNVP flow of affine couplings.
+
+    Couplings are of halves for a table; of checkerboards and channels, at several scales, for images.
 
     Args:
         features: Number of features, at least 2; or the shape of an image, (height, width, channels).
@@ -152,7 +154,10 @@ def glow(
     dequantize: int | tuple[float, float] | None = 256,
     context: int | None = None,
 ) -> Flow:
-    """Glow: at each scale, steps of activation normalisation, 1×1 convolution and affine coupling; half the channels leave between scales.
+    """Return a Glow flow for images.
+
+    At each scale it has steps of activation normalisation, 1×1 convolution and affine coupling; half the
+    channels leave between scales.
 
     Args:
         shape: Of an image, (height, width, channels).
@@ -201,7 +206,9 @@ def neural_spline(
     dequantize: int | tuple[float, float] | None = None,
     context: int | None = None,
 ) -> Flow:
-    """Neural spline flow: couplings by rational-quadratic splines, with an invertible matrix between one pair of them and the next.
+    """Return a neural spline flow of couplings by rational-quadratic splines.
+
+    An invertible matrix stands between one pair of couplings and the next.
 
     Args:
         features: Number of features, at least 2.

@@ -14,7 +14,9 @@ from partita.flows.bijection import Bijection, build, no_change
 
 @keras.saving.register_keras_serializable(package="partita")
 class Squeeze(Bijection):
-    """Put the four pixels of every 2 × 2 square into the channels of one: `(batch, h, w, c)` → `(batch, h/2, w/2, 4c)`.
+    """Space-to-depth bijection, `(batch, h, w, c)` → `(batch, h/2, w/2, 4c)`.
+
+    It puts the four pixels of every 2 × 2 square into the channels of one.
 
     Raises:
         ValueError: if the height or the width is odd.
@@ -88,7 +90,9 @@ class Flatten(Bijection):
 
 @keras.saving.register_keras_serializable(package="partita")
 class FactorOut(Bijection):
-    """Half the channels go to the latent as they are, the others through further bijections; together they come out as vectors.
+    """Multi-scale factor-out: half the channels go to the latent as they are.
+
+    The others go through further bijections; together they come out as vectors.
 
     `(batch, ..., c)` → `(batch, features)`: first what the bijections made of the first half, then the second
     half. A multi-scale flow is a chain that ends in one of these, whose bijections end in another, and so on.

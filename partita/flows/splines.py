@@ -1,13 +1,15 @@
-"""A monotone spline of rational quadratics: between two knots a ratio of parabolas, with given slopes at both.
+"""Monotone rational-quadratic splines: between two knots a ratio of parabolas, with given slopes at both.
 
-y = y_k + h (s ξ² + d_k ξ(1 − ξ)) / (s + (d_k + d_{k+1} − 2s) ξ(1 − ξ)),   ξ = (x − x_k)/w,  s = h/w   (Durkan et al. 2019, eq. 4)
+y = y_k + h (s ξ² + d_k ξ(1 − ξ)) / (s + (d_k + d_{k+1} − 2s) ξ(1 − ξ)),
+ξ = (x − x_k)/w,  s = h/w   (Durkan et al. 2019, eq. 4)
 
 Outside [−bound, bound] it is the identity, and its slopes there are 1.
 
 Durkan's splines can be so flat or so steep that float32 does not invert them. Here it inverts every one,
 whatever the parameters. With shares a, b = m + (1 − K m) softmax(raw) of K bins, m = min(0.02, 1/(2 K)),
 
-    w_k = 2 bound ((1 − λ) a_k + λ b_k),   h_k = 2 bound ((1 − λ) b_k + λ a_k),   d_k = √(s_{k−1} s_k) D^tanh(raw / log D)
+    w_k = 2 bound ((1 − λ) a_k + λ b_k),   h_k = 2 bound ((1 − λ) b_k + λ a_k),
+    d_k = √(s_{k−1} s_k) D^tanh(raw / log D)
 
 so that a bin rises by λ/(1 − λ), about 1/6, to 6 times its width, and a slope at a knot is 1/D = 1/3 to 3
 times the mean of the bins beside it.

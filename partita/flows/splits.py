@@ -29,7 +29,7 @@ class Split(ABC):
 
     @abstractmethod
     def only_moved(self, x: Tensor) -> Tensor:
-        """What belongs to the moved features of something that has the shape of `moved`, and zero elsewhere."""
+        """Return x with zeros at whatever is not a moved feature; x has the shape of `moved`."""
 
 
 def split_for(name: str, shape: tuple[int | None, ...]) -> Split:

@@ -1,6 +1,7 @@
 """Steps as long as the error allows: of a batch together, or of each sample at its own pace.
 
-    e = ‖error / (atol + rtol · |y|)‖,   accept if e ≤ 1,   dt ← dt · 0.9 · e^(−0.75/q) · e_before^(0.2/q),   q = order of the step
+    e = ‖error / (atol + rtol · |y|)‖,   accept if e ≤ 1,
+    dt ← dt · 0.9 · e^(−0.75/q) · e_before^(0.2/q),   q = order of the step
 
 The norm is the root mean square over the states, of the worst sample where they go together. No step goes
 beyond a stop. Output times are read off a quartic through both ends of a step and its middle. Gradients go
@@ -18,10 +19,8 @@ from partita.ode.outcome import NOT_FINITE, SOLVED, STEPS_RAN_OUT, STEPS_TOO_SHO
 from partita.ode.steps import EMBEDDED, Field, Tensor
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
-SMALL, HUGE = (
-    1e-10,
-    1e10,
-)  # an error below the one says nothing more; that of a step that leaves the field's domain is the other
+# an error below the one says nothing more; that of a step that leaves the field's domain is the other
+SMALL, HUGE = (1e-10, 1e10)
 
 
 class Control(NamedTuple):
@@ -145,7 +144,11 @@ def _can_go_on(t, dt, end):
 
 
 def _norms(control: Control) -> tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]]:
-    """The norm of a scaled difference, and from an error and |y| the scaled error of each sample and of a step."""
+    """Return the functions that scale a difference and an error by the tolerances.
+
+    The first gives the norm of a scaled difference; the second gives, from an error and |y|, the scaled
+    error of each sample and of a step.
+    """
 
     def scaled(difference, height):
         scale = ops.maximum(control.atol + control.rtol * height, 1e-30)
@@ -228,7 +231,10 @@ def _interpolate(
 
 
 def _rows(t: Tensor, wanted: Tensor, control: Control) -> tuple[Tensor, Tensor, Callable]:
-    """Between which rows each wanted time lies, and how to read rows: the last row before it is found by bisection."""
+    """Return between which rows each wanted time lies, and how to read rows.
+
+    The last row before it is found by bisection.
+    """
     t, count = ops.stop_gradient(t), ops.shape(t)[0]
     samples = ops.arange(ops.shape(t)[1]) if control.each else 0
 

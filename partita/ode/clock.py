@@ -117,7 +117,9 @@ class Clock:
         return spacing(self.dtype)
 
     def stops(self, *more: np.ndarray) -> np.ndarray:
-        """The τ at which a step must end, in the precision of the states: inner break points, those given, and the end.
+        """Return the τ at which a step must end, in the precision of the states.
+
+        These are the inner break points, those given, and the end.
 
         Raises:
             ValueError: if two of them are too close for that precision.
@@ -154,7 +156,10 @@ class Clock:
         return double_precision() if self.seen_dtype == "float64" else nullcontext()
 
     def seen(self, elapsed: Tensor, piece: Tensor | None = None) -> Tensor:
-        """The time at τ as the field sees it, within the piece between two break points; to be called within `precision`."""
+        """Return the time at τ as the field sees it, within the piece between two break points.
+
+        This is to be called within `precision`.
+        """
         time = self.sign * ops.cast(elapsed, self.seen_dtype) + self.origin
         if piece is None:
             return time
@@ -179,9 +184,8 @@ def _sides(jumps: np.ndarray, sign: float, dtype: str) -> tuple[np.ndarray, np.n
     tiny = np.finfo(dtype).tiny
     above = np.where(rounded == 0, tiny, np.nextafter(rounded, np.asarray(np.inf, dtype)))
     below = np.where(rounded == 0, -tiny, np.nextafter(rounded, np.asarray(-np.inf, dtype)))
-    first, last = (
-        (below, above) if sign > 0 else (above, below)
-    )  # just before and just after each jump, as the solver goes
+    # just before and just after each jump, as the solver goes
+    first, last = (below, above) if sign > 0 else (above, below)
     from_, until = np.concatenate([[-sign * np.inf], last]), np.concatenate([first, [sign * np.inf]])
     low, high = (from_, until) if sign > 0 else (until, from_)
     return low.astype(dtype), high.astype(dtype)

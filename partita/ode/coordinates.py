@@ -40,9 +40,9 @@ class Coordinates:
 
     @classmethod
     def of(cls, start: Mapping[str, npt.ArrayLike], bounds: Bounds) -> "Coordinates":
-        """Return the coordinates of parameters that start somewhere within bounds; a name without bounds is free.
+        """Return the coordinates of parameters that start somewhere within bounds.
 
-        Bounds are numbers, arrays of the parameter's shape, or None.
+        A name without bounds is free. Bounds are numbers, arrays of the parameter's shape, or None.
 
         Raises:
             ValueError: if bounds belong to no parameter or do not rise, or a start is not finite or not

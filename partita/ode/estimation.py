@@ -208,7 +208,10 @@ class Estimation:
             self.estimate_noise()
 
     def poor(self, residuals: np.ndarray) -> bool:
-        """Whether the observations are explained much worse than by the mean of each state in each experiment."""
+        """Return whether the observations are explained much worse than by the means of the states.
+
+        The mean of a state is taken in each experiment by itself.
+        """
         shown = self.shown & (self.shown.sum(axis=1, keepdims=True) > 2)
         target = np.where(shown, self.model.target, 0.0)
         means = target.sum(axis=1, keepdims=True) / np.maximum(shown.sum(axis=1, keepdims=True), 1)

@@ -21,7 +21,10 @@ class Driven:
         self.knots = clock.rounded(clock.elapsed) if driven else None
 
     def stops(self, method: str) -> np.ndarray:
-        """The times at which a step must end: dopri5 reads output times off an interpolant, rodas4 has no good one."""
+        """Return the times at which a step must end.
+
+        dopri5 reads output times off an interpolant, rodas4 has no good one.
+        """
         return self.clock.stops(
             *([self.clock.elapsed] if method != "dopri5" or self.knots is not None else [])
         )
@@ -47,7 +50,10 @@ class Driven:
         return field_from
 
     def apart(self, *driven: Tensor) -> Callable[[Tensor], Callable[[Tensor, Tensor], Tensor]]:
-        """From the starts of steps, `(batch, 1)`, to the field that sees one sample at a time, as a batch of one."""
+        """Return a function from the starts of steps, `(batch, 1)`, to the field.
+
+        The field sees one sample at a time, as a batch of one.
+        """
 
         def field_from(start):
             piece = self.clock.piece(start[:, 0])
@@ -95,7 +101,9 @@ def knows_time(layer: keras.layers.Layer) -> bool:
 
 
 def as_field(field: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The field as a function `(t, y)` or `(t, y, u)`: Keras layers and models that know no time are given y, and u, alone.
+    """Return the field as a function `(t, y)` or `(t, y, u)`.
+
+    Keras layers and models that know no time are given y, and u, alone.
 
     Raises:
         ValueError: if it cannot be called.

@@ -35,9 +35,10 @@ class Grid:
 
     @classmethod
     def of(cls, clock: Clock, dt: float | None, num_steps: int | None, finer: int = 1) -> "Grid":
-        """Divide the time between two output times into `num_steps` parts or into parts no longer than `dt`, and `finer` than that.
+        """Divide the time between two output times into steps.
 
-        Break points divide it too: a step ends at each.
+        There are `num_steps` parts, or parts no longer than `dt`, and `finer` times as many. Break points
+        divide the time too: a step ends at each.
 
         Raises:
             ValueError: if the steps are too short for the precision of the states, or too many.

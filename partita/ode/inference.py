@@ -1,6 +1,7 @@
 """Parameters of an equation from observations of its solution.
 
-θ̂ = argmin Σ ((g(y(t_i; θ)) − g(o_i)) / σ)²,   Cov θ̂ = (Jᵀ J)⁻¹,   g the identity, or the logarithm for log-normal noise
+θ̂ = argmin Σ ((g(y(t_i; θ)) − g(o_i)) / σ)²,   Cov θ̂ = (Jᵀ J)⁻¹,
+g the identity, or the logarithm for log-normal noise
 """
 
 import warnings

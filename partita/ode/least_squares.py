@@ -116,7 +116,10 @@ class Minimum:
 
 @dataclass
 class _Walk:
-    """The problem along a path of free or plain coordinates: each point is computed once, and the best is kept."""
+    """The problem along a path of free or plain coordinates.
+
+    Each point is computed once, and the best is kept.
+    """
 
     problem: Problem
     x: np.ndarray
@@ -136,7 +139,10 @@ class _Walk:
         return self.known[key]
 
     def go(self, start: np.ndarray, x_of: Callable, slope: Callable, most: int, **options: Any) -> None:
-        """Search from `start` in the coordinates that `x_of` leads back from, and stand at the best point afterwards."""
+        """Search from `start` in the coordinates that `x_of` leads back from.
+
+        The walk stands at the best point afterwards.
+        """
 
         def whole(point):
             x = self.x.copy()

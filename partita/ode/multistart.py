@@ -27,7 +27,9 @@ def search(
     seed: int | None,
     poor: Callable[[np.ndarray], bool],
 ) -> tuple[Minimum, int] | None:
-    """Return the best minimum, and how many searches ended there; None if the solution is finite from no start.
+    """Return the best minimum, and how many searches ended there.
+
+    The result is None if the solution is finite from no start.
 
     Args:
         problem: Weights of the observations, shaped like them, → the sum of squares.

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 NOISES = ("normal", "lognormal")
-FLOOR = 1e-3  # of the largest number observed of a state: where a search for its initial value begins if that is 0
+# Of the largest number observed of a state: where a search for its initial value begins if that is 0.
+FLOOR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,9 @@ def _rising(times: Any, initial_time: float | None) -> np.ndarray:
 
 
 def initial_states(initial: Any, seen: Observations) -> tuple[np.ndarray, np.ndarray]:
-    """Return the states at the initial time `(experiments, state)`, and which of them are what was observed then.
+    """Return the states at the initial time, and which of them are what was observed then.
+
+    Both are `(experiments, state)`.
 
     Raises:
         ValueError: if they do not fit, or nothing was observed where they are not given.
@@ -177,7 +180,9 @@ def start_of_initial(y0: np.ndarray, seen: Observations, positive: bool) -> tupl
 
 
 def levels_given(sigma: Any, num_states: int) -> np.ndarray | None:
-    """Return the standard deviation of each state's noise where it is known, None where it is to be estimated.
+    """Return the standard deviation of each state's noise where it is known.
+
+    The result is None where it is to be estimated.
 
     Raises:
         ValueError: if it is neither None, `"species"` nor numbers above 0.
@@ -197,7 +202,9 @@ def levels_given(sigma: Any, num_states: int) -> np.ndarray | None:
 
 
 def refine(moments: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a grid through the times whose steps are about as long as a `steps`th part of all, and where the times stand in it.
+    """Return a grid through the times, and where the times stand in it.
+
+    The steps of the grid are about as long as a `steps`th part of all.
 
     Example:
         >>> refine(np.array([0.0, 1.0, 4.0]), 4)

@@ -21,7 +21,9 @@ COARSE = 1e-3  # of the largest |y| of a state
 
 
 class CoarseStepWarning(UserWarning):
-    """Half as long steps would change a solution by fixed steps, by more than a thousandth of the largest |y| of a state.
+    """A warning that half as long steps would change a solution by fixed steps.
+
+    The change is more than a thousandth of the largest |y| of a state.
 
     Example:
         >>> import warnings
@@ -68,7 +70,9 @@ class Solution(NamedTuple):
 
 
 def raise_unless_solved(solution: Solution, clock: Clock, method: str, max_steps: int | None) -> None:
-    """Raise a FloatingPointError that names the time, the sample and the cause if a solution whose numbers are known ended early.
+    """Raise a FloatingPointError if a solution whose numbers are known ended early.
+
+    The error names the time, the sample and the cause.
 
     Args:
         solution: What was reached.
@@ -133,15 +137,16 @@ def _cause(status: int, clock: Clock, method: str, max_steps: int | None) -> str
 
 
 def coarseness(path: np.ndarray, finer: np.ndarray) -> float:
-    """Return the largest change from `path` to `finer`, both `(..., time, state)`, as a share of the largest |y| of its state.
+    """Return the largest change from `path` to `finer`, as a share of the largest |y| of its state.
+
+    Both are `(..., time, state)`.
 
     Example:
         >>> coarseness(np.array([[2.0], [1.0]]), np.array([[2.0], [1.5]]))
         0.25
     """
     height = np.abs(finer).max(axis=-2, keepdims=True)
-    noise = (
-        64 * np.finfo(path.dtype).eps * height.max(axis=-1, keepdims=True)
-    )  # a state of zeros holds roundings of the others
+    # a state of zeros holds roundings of the others
+    noise = 64 * np.finfo(path.dtype).eps * height.max(axis=-1, keepdims=True)
     change = np.maximum(np.abs(finer - path) - noise, 0.0)
     return float(np.max(change / np.where(height > 0, height, 1.0)))

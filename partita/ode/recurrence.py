@@ -148,9 +148,8 @@ class Recurrent(keras.layers.Layer):
             carry = (*map(choose, new, states), output)
             return carry, carry  # TensorFlow's scan puts out nothing else
 
-        moments = ops.arange(
-            ops.shape(steps)[0]
-        )  # TensorFlow's scan takes one tensor only where their number is unknown
+        # TensorFlow's scan takes one tensor only where their number is unknown
+        moments = ops.arange(ops.shape(steps)[0])
         (*states, last), (*_, outputs) = ops.scan(advance, (*states, blank), moments)
         if self._kept is not None:
             for kept, state in zip(self._kept, states, strict=True):

@@ -145,10 +145,11 @@ class Fit:
     def band(
         self, times: npt.ArrayLike, level: float = 0.9, noise: bool = False
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Below and above which the solution is not, at the `level` of confidence; with `noise`, an observation of it.
+        """Return the lower and the upper limit of the solution at the `level` of confidence.
 
-        By the delta method, on logarithms where the noise is log-normal. Parameters that are not determined
-        widen it nowhere; where the noise could not be estimated it is infinite.
+        With `noise`, they are the limits of an observation of it. They come by the delta method, on
+        logarithms where the noise is log-normal. Parameters that are not determined widen the band
+        nowhere; where the noise could not be estimated it is infinite.
 
         Raises:
             ValueError: as `solution`, or if the level is not between 0 and 1.

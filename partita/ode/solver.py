@@ -31,11 +31,8 @@ from partita.ode.steps import EMBEDDED, STEPS, Step, Tensor
 
 RTOL = 1e-6
 PART = 50  # of the time, the longest step by default
-FEWEST, MOST, BYTES = (
-    1024,
-    4096,
-    2**24,
-)  # max_steps by default: as many as have room in so many bytes, within limits
+# max_steps by default: as many as have room in so many bytes, within limits
+FEWEST, MOST, BYTES = (1024, 4096, 2**24)
 
 
 def solve(
@@ -204,7 +201,10 @@ def _solve_fixed(
 
 
 def _fixed_status(path: Tensor, clock: Clock) -> Solution:
-    """How a solution by fixed steps ended: at the last of the times before the first number that is not finite."""
+    """Return how a solution by fixed steps ended.
+
+    It ended at the last of the times before the first number that is not finite.
+    """
     finite = ops.all(ops.isfinite(path), axis=-1)  # (..., time)
     solved = ops.sum(ops.cumprod(ops.cast(finite, "int32"), axis=-1), axis=-1)
     elapsed = ops.take(ops.convert_to_tensor(clock.elapsed, clock.dtype), ops.maximum(solved - 1, 0))
@@ -280,7 +280,10 @@ def check_method(
     max_step: float | None = None,
     name: str = "method",
 ) -> None:
-    """Raise a ValueError unless the arguments of `solve` that choose a method fit together; `name` is what the first is called."""
+    """Raise a ValueError unless the arguments of `solve` that choose a method fit together.
+
+    `name` is what the first is called.
+    """
     is_fixed = dt is not None or num_steps is not None
     known = STEPS if is_fixed else EMBEDDED
     if method not in known:

@@ -147,7 +147,9 @@ def _sum(weights: tuple[float, ...], terms: list[Tensor]) -> Tensor:
 
 
 def rosenbrock_euler(field: Field, t: Tensor, y: Tensor, dt: Tensor) -> Tensor:
-    """One step of Euler's method, linearly implicit, order 1, stable for stiff fields: (1 − dt J) Δ = dt f + dt² ∂f/∂t.
+    """Return the state after one step of the linearly implicit Euler method, of order 1.
+
+    It is stable for stiff fields: (1 − dt J) Δ = dt f + dt² ∂f/∂t.
 
     Example:
         >>> float(rosenbrock_euler(lambda t, y: -1e6 * y, 0.0, ops.array([1.0]), 0.1)[0])
@@ -181,7 +183,9 @@ _RODAS_COUPLINGS: tuple[tuple[float, ...], ...] = (
 
 
 def rodas4(field: Field, t: Tensor, y: Tensor, dt: Tensor) -> Tensor:
-    """One step of RODAS, a linearly implicit method of order 4 for stiff fields of few states: its matrix is dense.
+    """Return the state after one step of RODAS, a linearly implicit method of order 4.
+
+    It is for stiff fields of few states: its matrix is dense.
 
     Stiffness costs neither stability nor steps (the method is L-stable). The Jacobian of the field is exact.
 

@@ -1,4 +1,6 @@
-"""Reaction networks and their exact stochastic simulation: Z is the total propensity, the clock of a jump process.
+"""Reaction networks and their exact stochastic simulation.
+
+Z is the total propensity, the clock of a jump process.
 
 dP(n)/dt = Σ_r a_r(n − Δ_r) P(n − Δ_r) − a_r(n) P(n)
 """
@@ -26,11 +28,8 @@ __all__ = [
     "trace",
 ]
 
-_COMPILED = {
-    "SimulationWarning": "ensemble",
-    "simulate": "ensemble",
-    "trace": "trajectory",
-}  # these bring Numba and xarray along
+# these bring Numba and xarray along
+_COMPILED = {"SimulationWarning": "ensemble", "simulate": "ensemble", "trace": "trajectory"}
 
 
 def __getattr__(name: str) -> Any:

@@ -87,12 +87,13 @@ class Network(System):
         return cls.of(read(text))
 
     def rate_equation(self, xp: Any = None) -> Callable[..., Any]:
-        """Return the deterministic limit as a function `(t, y, p)`: y of shape `(..., species)` → dy/dt of the same shape and type.
+        """Return the deterministic limit as a function `(t, y, p)` → dy/dt.
 
-        `p` maps names of parameters to numbers or tensors; those not given keep the network's values. Rates
-        are those of `rate`. A species that follows a rule or is fixed has derivative 0. Arrays of NumPy give
-        arrays, tensors of Keras's backend give tensors, also where they are traced (compiled, differentiated
-        or mapped); float64 stays float64.
+        y has the shape `(..., species)`, and dy/dt has the same shape and type. `p` maps names of
+        parameters to numbers or tensors; those not given keep the network's values. Rates are those of
+        `rate`. A species that follows a rule or is fixed has derivative 0. Arrays of NumPy give arrays,
+        tensors of Keras's backend give tensors, also where they are traced (compiled, differentiated or
+        mapped); float64 stays float64.
 
         Args:
             xp: `numpy` or `keras.ops`, to compute with nothing else; None follows the kind of y, t and p.
@@ -146,7 +147,9 @@ class Network(System):
         seed: int | None = None,
         **options: Any,
     ) -> "xr.Dataset":
-        """Simulate trajectories and record the counts at the times; `partita.reactions.simulate` says all about it.
+        """Simulate trajectories and record the counts at the times.
+
+        `partita.reactions.simulate` describes the arguments and the result.
 
         Example:
             >>> Network.from_text("A -> @ 1; A = 3").simulate([0, 100], seed=0).A.values
@@ -218,12 +221,14 @@ def read_sbml(source: str | os.PathLike[str] | BinaryIO, rounding: bool = False)
 
     Example:
         >>> from io import BytesIO
-        >>> text = b'''<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model>
+        >>> text = b'''<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1">
+        ...   <model>
         ...   <listOfCompartments><compartment id="cell" size="2" constant="true"/></listOfCompartments>
-        ...   <listOfSpecies><species id="X" compartment="cell" initialAmount="100" hasOnlySubstanceUnits="false"
-        ...     boundaryCondition="false" constant="false"/></listOfSpecies>
+        ...   <listOfSpecies><species id="X" compartment="cell" initialAmount="100"
+        ...     hasOnlySubstanceUnits="false" boundaryCondition="false" constant="false"/></listOfSpecies>
         ...   <listOfReactions><reaction id="decay" reversible="false" fast="false">
-        ...     <listOfReactants><speciesReference species="X" stoichiometry="1" constant="true"/></listOfReactants>
+        ...     <listOfReactants>
+        ...       <speciesReference species="X" stoichiometry="1" constant="true"/></listOfReactants>
         ...     <kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML"><ci>X</ci></math></kineticLaw>
         ...   </reaction></listOfReactions></model></sbml>'''
         >>> print(read_sbml(BytesIO(text)))

@@ -7,7 +7,6 @@ import json
 import platform
 from collections.abc import Callable, Sequence
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 
@@ -62,10 +61,8 @@ def run(
     unknown = [name for name in only or () if name not in STUDIES]
     if unknown:
         raise ValueError(f"only must name studies out of {', '.join(STUDIES)}; got {', '.join(unknown)}")
-    if find_spec("matplotlib") is None:
-        raise ImportError(
-            "the tour draws its pictures with Matplotlib, which is missing: pip install 'partita[cli]'."
-        )
+    for package in ("matplotlib", "jinja2"):
+        need(package, "the tour")
     if {"flows", "training"} & {*(only or STUDIES)}:
         need("sklearn", "the tour")
     choose()

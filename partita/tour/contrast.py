@@ -1,5 +1,6 @@
-"""The study of `partita.contrast`: a density without its Z, a landscape of two moons, and the words of
-docstrings.
+"""Study of `partita.contrast` in three parts.
+
+They are a density without its Z, a landscape of two moons, and the words of docstrings.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -253,8 +254,9 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
 
 
 def _pairs(vectors: contrast.WordVectors, sentences: list[list[str]]) -> np.ndarray:
-    """How often word j is in the window of word i, `(words, words)`; a window reaches 1 to `WINDOW` words
-    with equal chance.
+    """Count how often word j is in the window of word i, `(words, words)`.
+
+    A window reaches 1 to `WINDOW` words with equal chance.
     """
     rows = {word: row for row, word in enumerate(vectors.words)}
     counts = np.zeros((len(rows), len(rows)))

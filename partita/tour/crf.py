@@ -1,5 +1,6 @@
-"""The study of `partita.crf`: restore the spaces of English prose, and show what the sum over all sequences
-of tags is good for.
+"""Study of `partita.crf`: restore the spaces of English prose.
+
+It shows what the sum over all sequences of tags is good for.
 """
 
 from itertools import accumulate, chain
@@ -31,8 +32,9 @@ _BLUE, _ORANGE = "#3b86d1", "#e0812b"
 
 
 def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
-    """Train both networks on docstrings of the standard library, and compare them on modules that neither has
-    seen.
+    """Train both networks on docstrings of the standard library, and compare them.
+
+    They are compared on modules that neither has seen.
 
     Args:
         seed: Draws the modules, the first weights, the order of training and the sentences shown.
@@ -164,8 +166,9 @@ def _results(data: Data, numbers: dict[str, Any]) -> list[Block]:
             weights, those of another seed, move it as well.
 
             As for the tags themselves, {100 * softmax["illegal"]:.1f}% of the softmax's sentences hold some
-            that no text has, such as a word that begins and never ends, and a rule must turn these into words all the same: cut before every `b` and `s` and after
-            every `e` and `s`. Of the CRF's sentences {100 * chained["illegal"]:.1f}% do."""
+            that no text has, such as a word that begins and never ends, and a rule must turn these into words
+            all the same: cut before every `b` and `s` and after every `e` and `s`. Of the CRF's sentences
+            {100 * chained["illegal"]:.1f}% do."""
         ),
     ]
 
@@ -256,8 +259,9 @@ def _illegal(data: Data, softmax: Answers, chained: Answers, generator: np.rando
 
 
 def _breaks(tags, lexicon):
-    """The places t where tag t − 1 and tag t cannot be neighbours; 0 for a first tag, T for a last tag that
-    cannot be.
+    """Return the places t where tag t − 1 and tag t cannot be neighbours.
+
+    The place is 0 for a first tag and T for a last tag that cannot be.
     """
     legal, ids = lexicon.constraints, lexicon.encode_tags(tags, repair=False)
     fits = [legal.start[ids[0]], *legal.transitions[ids[:-1], ids[1:]], legal.end[ids[-1]]]
@@ -294,8 +298,9 @@ def _restored(data: Data, chained: Answers, generator: np.random.Generator) -> l
 
 
 def _pieces(gold, words, spaces):
-    """The text as restored, with the probability of a space in the gaps where it is not near 0 or 1, and at
-    mistakes.
+    """Yield the text as restored, with the probability of a space in some of the gaps.
+
+    Those are the gaps where it is not near 0 or 1, and the mistakes.
     """
     true, given = {*accumulate(map(len, gold))}, {*accumulate(map(len, words))}
     for end, (character, p) in enumerate(zip("".join(gold), spaces, strict=True), 1):

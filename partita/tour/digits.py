@@ -1,5 +1,6 @@
-"""The second half of that study: scikit-learn's digits through a VAE, an adversarial auto-encoder and ALI, in
-two dimensions.
+"""The second half of that study: scikit-learn's digits in two dimensions.
+
+They go through a VAE, an adversarial auto-encoder and ALI.
 """
 
 from importlib.util import find_spec

@@ -90,8 +90,9 @@ def _nets(width: int, depth: int, dropout: float) -> Callable[[int], keras.Model
 
 
 def _textbook(train: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
-    """Bits per pixel of a Gaussian and of a mixture of Gaussians, on the same images with the same kind of
-    noise.
+    """Compute bits per pixel of a Gaussian and of a mixture of Gaussians.
+
+    The images and the kind of noise are the same as for the flow.
     """
     from sklearn.mixture import GaussianMixture
 

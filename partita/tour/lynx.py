@@ -28,11 +28,10 @@ def predation(t: Any, y: Any, p: dict[str, Any]) -> Any:
 
 
 def pelts() -> tuple[np.ndarray, np.ndarray] | None:
-    """Years `(time,)` and pelts of hares and lynxes in thousands `(time, 2)`; None where the file is not at
-    hand.
+    """Return years `(time,)` and pelts of hares and lynxes in thousands `(time, 2)`.
 
-    It is looked for in the folder that the variable `PARTITA_DATA` names, or in `shared/data` beside the
-    checkout.
+    The result is None where the file is not at hand. The file is looked for in the folder that the variable
+    `PARTITA_DATA` names, or in `shared/data` beside the checkout.
     """
     path = Path(os.environ.get("PARTITA_DATA", Path(__file__).parents[3] / "shared" / "data")) / FILE
     if not path.is_file():

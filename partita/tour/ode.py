@@ -1,5 +1,6 @@
-"""The study of `partita.ode`: two competing species, solved forward by a recurrent layer, and inferred
-backward from seven points.
+"""Study of `partita.ode`: two competing species, forward and backward.
+
+They are solved forward by a recurrent layer, and inferred backward from seven points.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -7,11 +7,13 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
+from functools import cache
 from io import StringIO
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
     from matplotlib.figure import Figure
 
 _MARKUP = re.compile(r"`(?P<code>[^`]+)`|_\{(?P<sub>[^}]+)\}|\^\{(?P<sup>[^}]+)\}")
@@ -25,47 +27,30 @@ _DRAWING: Any = {
     **dict.fromkeys(["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"], _INK),
 }
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1d2126; --soft: #5c6670; --paper: #fdfdfb; --panel: #f1f2ee; --line: #d5d8d2; --link: #1f5fa8;
-  --glow: 240 150 20; --wrong: #c62828; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e4e6e3; --soft: #a0a8ae; --paper: #15181b; --panel: #1f2428; --line: #3a4147;
-  --link: #7fb4ee; --glow: 215 130 20; --wrong: #ff7b72; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 46rem; padding: 1.5rem 1.1rem 3rem; background: var(--paper); color: var(--ink);
-  font: 1rem/1.6 system-ui, "Segoe UI", "Helvetica Neue", Arial, sans-serif; overflow-wrap: break-word; }
-h1 { font-size: 1.9rem; line-height: 1.2; margin: .5rem 0 1rem; }
-h2 { font-size: 1.4rem; line-height: 1.25; margin: 2.5rem 0 .2rem; padding-top: 1.2rem; border-top: 1px solid var(--line); }
-h3 { font-size: 1.05rem; margin: 2rem 0 .3rem; }
-p { margin: .6rem 0; }
-sub, sup { font-size: .75em; line-height: 0; }
-a { color: var(--link); }
-code, .mono { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .92em; }
-.seconds, figcaption, caption, footer, .legend { color: var(--soft); font-size: .9rem; }
-.formula { font-family: Georgia, "DejaVu Serif", serif; font-size: 1.08rem; padding: .5rem .9rem; background: var(--panel);
-  border-left: 3px solid var(--line); overflow-x: auto; }
-.wide { overflow-x: auto; margin: 1.2rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .4rem; }
-th, td { padding: .3rem .9rem .3rem 0; text-align: right; border-bottom: 1px solid var(--line); font-weight: normal; line-height: 1.35; }
-thead th { font-weight: 600; vertical-align: bottom; }
-th:first-child { text-align: left; }
-figure { margin: 1.4rem 0; }
-figure svg { display: block; max-width: 100%; height: auto; }
-figure svg text { font-family: inherit !important; }
-.lines { margin: 1.2rem 0; padding: .5rem .9rem; background: var(--panel); overflow-x: auto; }
-.lines p { margin: .55rem 0; }
-.lines.mono p { margin: 0; white-space: pre; line-height: 1.45; }
-.lines.mono p.apart { margin-top: .9rem; }
-.piece { background: rgb(var(--glow) / var(--shade)); border-radius: 3px; }
-.piece small { font-size: .68em; padding: 0 .15em; vertical-align: .1em; font-variant-numeric: tabular-nums; }
-.lines:not(.mono) .piece, .legend .piece { padding: .1em .05em; }
-.extra, .missing { border: 2px solid var(--wrong); margin: 0 1px; }
-.missing { border-style: dotted; }
-.mono .extra { border: 0; border-radius: 0; margin: 0; background: var(--wrong); color: var(--paper); }
-.legend .piece { display: inline-block; min-width: 1.6em; text-align: center; margin-right: .35em; color: var(--ink); }
-.legend span { white-space: nowrap; margin-right: 1.1em; }
-footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .8rem; }
-"""
+
+@cache
+def _template(name: str) -> "Template":
+    from jinja2 import Environment, PackageLoader
+
+    found = Environment(loader=PackageLoader("partita.tour"), autoescape=True)
+    found.filters["markup"] = _markup
+    return found.get_template(name)
+
+
+def _filled(macro: str, *given: Any) -> str:
+    """Return the HTML of one macro of blocks.html."""
+    return str(getattr(_template("blocks.html").module, macro)(*given))
+
+
+def _markup(text: str) -> "Markup":
+    from markupsafe import Markup, escape
+
+    return Markup(
+        _MARKUP.sub(
+            lambda found: f"<{found.lastgroup}>{found[found.lastindex or 0]}</{found.lastgroup}>",
+            escape(text),
+        )
+    )
 
 
 class Block(ABC):
@@ -78,7 +63,9 @@ class Block(ABC):
 
 @dataclass(frozen=True)
 class Words(Block):
-    """Paragraphs, parted by blank lines, under a heading if there is one; `code`, x_{i} and x^{2} are set as such.
+    """Paragraphs, parted by blank lines, under a heading if there is one.
+
+    In every text of a page `code`, x_{i} and x^{2} are set as such.
 
     Example:
         >>> Words("a < b, by `sort`").html("crf-1")
@@ -89,10 +76,12 @@ class Words(Block):
     heading: str = ""
 
     def html(self, name: str) -> str:
-        heading = f"<h3>{_inline(self.heading)}</h3>" if self.heading else ""
-        return heading + "".join(
-            f"<p>{_inline(paragraph)}</p>" for paragraph in re.split(r"\n\s*\n", self.text.strip())
-        )
+        return _filled("words", self)
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """The text, cut at blank lines."""
+        return re.split(r"\n\s*\n", self.text.strip())
 
 
 @dataclass(frozen=True)
@@ -107,7 +96,7 @@ class Formula(Block):
     text: str
 
     def html(self, name: str) -> str:
-        return f'<p class="formula">{_inline(self.text)}</p>'
+        return _filled("formula", self)
 
 
 @dataclass(frozen=True)
@@ -115,8 +104,8 @@ class Table(Block):
     """Rows of cells, each as long as `head`; the first cell of a row says what the others are.
 
     Example:
-        >>> Table(["", "CRF"], [["F1", "0.93"]], "Words").html("crf-1")[:63]
-        '<div class="wide"><table><caption>Words</caption><thead><tr><th'
+        >>> Table(["", "CRF"], [["F1", "0.93"]], "Words").html("crf-1")[:49]
+        '<div class="wide"><table><caption>Words</caption>'
     """
 
     head: Sequence[str]
@@ -124,17 +113,7 @@ class Table(Block):
     caption: str
 
     def html(self, name: str) -> str:
-        head = "".join(f'<th scope="col">{_inline(cell)}</th>' for cell in self.head)
-        rows = "".join(
-            f"<tr><th "
-            f'scope="row">{_inline(first)}</th>{"".join(f"<td>{_inline(cell)}</td>" for cell in rest)}</tr>'
-            for first, *rest in self.rows
-        )
-        caption = f"<caption>{_inline(self.caption)}</caption>"
-        return (
-            f"<div "
-            f'class="wide"><table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
-        )
+        return _filled("table", self)
 
 
 @dataclass(frozen=True)
@@ -148,7 +127,7 @@ class Picture(Block):
 
     Example:
         >>> Picture('<svg><use href="#a"/><path id="a"/></svg>', "A path", "").html("crf-1")
-        '<figure><svg role="img" aria-label="A path"><use href="#crf-1-a"/><path id="crf-1-a"/></svg><figcaption></figcaption></figure>'
+        '<figure><svg role="img" aria-label="A path"><use href="#crf-1-a"/><path id="crf-1-a"/></svg>...'
     """
 
     svg: str
@@ -157,8 +136,7 @@ class Picture(Block):
 
     def html(self, name: str) -> str:
         svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", self.svg)
-        svg = svg.replace("<svg", f'<svg role="img" aria-label="{escape(self.label)}"', 1)
-        return f"<figure>{svg}<figcaption>{_inline(self.caption)}</figcaption></figure>"
+        return _filled("picture", self, svg.removeprefix("<svg"))
 
 
 class Piece(NamedTuple):
@@ -182,14 +160,7 @@ class Piece(NamedTuple):
 
     def html(self) -> str:
         """The piece as HTML: plain text where nothing sets it off."""
-        text = escape(self.text)
-        if not (self.shade or self.note or self.mark):
-            return text
-        note = f"<small>{escape(self.note)}</small>" if self.note else ""
-        return (
-            f'<span class="{f"piece {self.mark}".rstrip()}" '
-            f'style="--shade:{self.shade:.2f}">{text}{note}</span>'
-        )
+        return _filled("piece", self)
 
 
 @dataclass(frozen=True)
@@ -211,17 +182,12 @@ class Lines(Block):
     aligned: bool = False
 
     def html(self, name: str) -> str:
-        lines = "".join(f"<p>{''.join(piece.html() for piece in line)}</p>" for line in self.lines)
-        meanings = " ".join(
-            f"<span>{piece.html()}{_inline(meaning)}</span>" for piece, meaning in self.legend
-        )
-        legend = f'<p class="legend">{meanings}</p>' if self.legend else ""
-        return f'<div class="{"lines mono" if self.aligned else "lines"}">{lines}</div>{legend}'
+        return _filled("lines", self)
 
 
 @dataclass(frozen=True)
 class Study:
-    """What a study has to show: a title, blocks from top to bottom, and the numbers it measured, fit for JSON.
+    """The result of a study: a title, blocks from top to bottom, and the numbers it measured, fit for JSON.
 
     Example:
         >>> Study("Sums", [Words("2 + 2")], {"sum": 4}).numbers["sum"]
@@ -234,7 +200,7 @@ class Study:
 
 
 def picture(draw: Callable[["Figure"], None], size: tuple[float, float], label: str, caption: str) -> Picture:
-    """Let `draw` fill a Matplotlib figure of `size` inches; its text takes the color of the page's, light or dark.
+    """Let `draw` fill a Matplotlib figure of `size` inches, whose text takes the color of the page's.
 
     Example:
         >>> drawn = picture(lambda figure: figure.add_subplot().plot([1, 2]), (4, 3), "A line", "Rising.")
@@ -257,7 +223,7 @@ def picture(draw: Callable[["Figure"], None], size: tuple[float, float], label: 
 
 
 def page(title: str, introduction: str, studies: Mapping[str, tuple[Study, float]], footer: str) -> str:
-    """The whole page: a title, an introduction, a list of contents, and a section for each study and the seconds it took.
+    """Return the whole page: title, introduction, contents, and a section for each study and its seconds.
 
     Example:
         >>> html = page(
@@ -266,39 +232,6 @@ def page(title: str, introduction: str, studies: Mapping[str, tuple[Study, float
         >>> '<section id="sums">' in html
         True
     """
-    contents = "".join(
-        f'<li><a href="#{escape(name)}">{_inline(study.title)}</a></li>'
-        for name, (study, _) in studies.items()
-    )
-    sections = "\n".join(_section(escape(name), study, seconds) for name, (study, seconds) in studies.items())
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{escape(title)}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<header><h1>{escape(title)}</h1><p>{_inline(introduction)}</p></header>
-<nav aria-label="Contents"><ol>{contents}</ol></nav>
-<main>
-{sections}
-</main>
-<footer>{_inline(footer)}</footer>
-</body>
-</html>
-"""
-
-
-def _section(name: str, study: Study, seconds: float) -> str:
-    blocks = "\n".join(block.html(f"{name}-{number}") for number, block in enumerate(study.blocks, 1))
-    taken = f'<p class="seconds"><code>{name}</code>, measured in {seconds:.0f} s</p>'
-    return f'<section id="{name}"><h2>{_inline(study.title)}</h2>{taken}\n{blocks}\n</section>'
-
-
-def _inline(text: str) -> str:
-    return _MARKUP.sub(
-        lambda found: f"<{found.lastgroup}>{found[found.lastindex or 0]}</{found.lastgroup}>", escape(text)
+    return _template("page.html").render(
+        title=title, introduction=introduction, studies=studies, footer=footer
     )

@@ -57,7 +57,8 @@ def sentences(docstring: str) -> Iterator[str]:
     Example:
         >>> list(
         ...     sentences(
-        ...         "Return the very next item. Stop at 3.\n\n    >>> next(items)\n\nThe items are not sorted\nby this method."
+        ...         "Return the very next item. Stop at 3.\n\n    >>> next(items)\n\n"
+        ...         "The items are not sorted\nby this method."
         ...     )
         ... )
         ['Return the very next item.', 'The items are not sorted by this method.']

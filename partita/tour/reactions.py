@@ -1,5 +1,6 @@
-"""The study of `partita.reactions`: a gene that is read in bursts of chance, simulated exactly and compared
-with the exact law.
+"""Study of `partita.reactions`: a gene that is read in bursts of chance.
+
+It is simulated exactly and compared with the exact law.
 """
 
 from typing import TYPE_CHECKING, Any

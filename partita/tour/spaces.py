@@ -53,7 +53,9 @@ class Answers(NamedTuple):
 
 
 def hold_out(modules: dict[str, Sentences], num_sentences: int) -> tuple[int, Sentences, Sentences]:
-    """Hold out the first modules, until they hold so many sentences: their number, their sentences and those of the others.
+    """Hold out the first modules, until they hold `num_sentences` sentences.
+
+    The number of these modules is returned, their sentences, and those of the others.
 
     Example:
         >>> hold_out({"ast": [["Parse", "it."]], "bdb": [["Stop."], ["Go."]], "cmd": [["Ask."]]}, 2)
@@ -79,7 +81,10 @@ def train_softmax(data: Data) -> Answers:
 
 
 def train_crf(data: Data) -> tuple[Answers, crf.CRF, np.ndarray]:
-    """Train the network so that it chooses the tags of a sentence at once; with the CRF and the scores that it was given."""
+    """Train the network so that it chooses the tags of a sentence at once, by a CRF.
+
+    The CRF and the scores that it was given are returned as well.
+    """
     began = perf_counter()
     keras.utils.set_random_seed(data.seed)
     # Ten times as fast, lest the scores have learned what the transitions could say before those have moved.
@@ -126,7 +131,10 @@ def measure(data: Data, answers: Answers) -> dict[str, float]:
 
 
 def difference(data: Data, one: Answers, other: Answers) -> dict[str, float]:
-    """How much larger the F1 of the other is, and the standard error of that: the test sentences drawn anew 1000 times."""
+    """Compute by how much the F1 of the other is larger, and the standard error of that.
+
+    The standard error comes from drawing the test sentences anew 1000 times.
+    """
     size = len(data.test)
     draws = np.random.default_rng(data.seed).multinomial(
         size, np.full(size, 1 / size), 1000
@@ -145,7 +153,10 @@ def difference(data: Data, one: Answers, other: Answers) -> dict[str, float]:
 
 
 def log_partition_twice(layer: crf.CRF, scores: np.ndarray) -> dict[str, float]:
-    """log Z of the scores `(1, time, tags)`, by recursion and by adding up all paths one by one in float64."""
+    """Compute log Z of the scores `(1, time, tags)` by recursion and by enumeration.
+
+    The enumeration adds up all paths one by one in float64.
+    """
     transitions, start, end = (
         ops.convert_to_numpy(part).astype("float64") for part in (layer.transitions, layer.start, layer.end)
     )

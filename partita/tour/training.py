@@ -39,8 +39,9 @@ def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def study(seed: int = 0, seeds: int = 3, epochs: int = EPOCHS) -> Study:
-    """Train on labels of which a fifth is wrong, three ways and several times; then look at features with and
-    without centres.
+    """Train on labels of which a fifth is wrong, three ways and several times.
+
+    Then look at features with and without centres.
 
     Args:
         seed: Of the first run; the others count on from it.
@@ -192,8 +193,9 @@ def _mixtures(numbers: dict[str, Any], runs: dict[str, list[dict[str, Any]]]) ->
 def _features(
     weight: float | None, data: tuple[np.ndarray, ...], seed: int
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Features of the test images `(image, 2)`, their classes, and the ratio of scatter within to between
-    classes.
+    """Return features of the test images `(image, 2)`, their classes, and a ratio of scatters.
+
+    It is the ratio of scatter within to between classes.
     """
     x, y, x_test, y_test = data
     keras.utils.set_random_seed(seed)

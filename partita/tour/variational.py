@@ -1,5 +1,6 @@
-"""The study of `partita.variational`: a ring of points with and without the term that the GAN's loss lacks,
-and digits three ways.
+"""Study of `partita.variational`: a ring of points, and digits three ways.
+
+The ring is with and without the term that the GAN's loss lacks.
 """
 
 from typing import TYPE_CHECKING, Any

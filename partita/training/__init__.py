@@ -1,4 +1,6 @@
-"""Training tools for any Keras model: mixtures of samples, callbacks that can do anything, layers that carry their loss.
+"""Training tools for any Keras model: mixtures of samples, callbacks, and layers that carry their loss.
+
+The callbacks can do anything.
 
 No Z here: what is trained may normalise or not.
 """

@@ -55,7 +55,9 @@ def _labelled(name: str, part: Any) -> Iterator[tuple[str, Any]]:
 
 
 def partners(batch: Batch, rng: np.random.Generator) -> np.ndarray:
-    """Choose who is mixed with whom: the next one in a random order, so that nobody is mixed with itself; one alone is.
+    """Choose the partner that each sample is mixed with: the next one in a random order.
+
+    So no sample is mixed with itself, unless it is the only one.
 
     Raises:
         ValueError: if there is no sample.
@@ -201,7 +203,10 @@ def _blend_targets(
 
 
 def _probabilities(y: np.ndarray, num_classes: int, alone: bool) -> np.ndarray:
-    """Class ids as ones and zeros on a new last axis; floats as they are, where they are probabilities or not the only targets."""
+    """Return class ids as ones and zeros on a new last axis.
+
+    Floats stay as they are, where they are probabilities or not the only targets.
+    """
     if y.dtype.kind in "iub":
         return _one_hot(y.astype(int), num_classes)
     if not alone or (y.ndim > 1 and y.shape[-1] == num_classes):

@@ -26,7 +26,9 @@ MODES = ("max", "min")
 
 
 class Evaluate(keras.callbacks.Callback):
-    """Call any function of the model while it trains, put the value into `logs`, and keep the best weights by it.
+    """Callback that calls any function of the model while it trains, and puts the value into `logs`.
+
+    It keeps the best weights by that value.
 
     History, EarlyStopping, ModelCheckpoint and the progress bar see the value under its name if they come
     after this callback.
@@ -201,7 +203,9 @@ def _note(path: Path) -> Path:
 
 
 class Lookahead(keras.callbacks.Callback):
-    """Slow weights that follow the fast ones: every `period` steps, and at the end of each epoch, the model is set back to them.
+    """Lookahead: slow weights that follow the fast ones.
+
+    Every `period` steps, and at the end of each epoch, the model is set back to the slow weights.
 
     A training that `BackupAndRestore` resumes after an epoch goes on as if it had not stopped: the two are
     the same there.
@@ -270,7 +274,9 @@ class Lookahead(keras.callbacks.Callback):
 
 
 class Trace(keras.callbacks.Callback):
-    """Record statistics of every trained weight while training: norms, norms of gradients, or any others, for plots.
+    """Callback that records statistics of every trained weight while training, for plots.
+
+    The statistics are norms, norms of gradients, or any others.
 
     Args:
         statistics: Name → function of one array. By default the Euclidean norm.

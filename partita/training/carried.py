@@ -32,18 +32,27 @@ class Carrier(ABC):
         y_pred: Tensor,
         ignored: int | None = None,
     ) -> Tensor:
-        """The loss of each sample, given the inner one; `ignored` is the label of those whose class is not known."""
+        """Return the loss of each sample, given the inner one.
+
+        `ignored` is the label of those whose class is not known.
+        """
 
     @abstractmethod
     def counted(
         self, y_true: Tensor, y_pred: Tensor, ignored: int | None = None
     ) -> tuple[Tensor, Tensor] | None:
-        """How much of each loss there is by the mask of the layer's features, and how much of it has a known label; None: all of it."""
+        """Return how much of each loss there is, and how much of it has a known label.
+
+        How much there is follows from the mask of the layer's features. None stands for all of it.
+        """
 
 
 @keras.saving.register_keras_serializable(package="partita")
 class CarriedLoss(keras.losses.Loss):
-    """What `layer.loss(inner)` of a `Carrier` returns; saved with the model, it finds the layer of that name again."""
+    """Loss that `layer.loss(inner)` of a `Carrier` returns.
+
+    It is saved with the model, and finds the layer of that name again.
+    """
 
     def __init__(self, layer: Carrier | str, inner: Any, name: str | None = None, **kwargs: Any):
         self._owner, self.inner = Owner(layer), keras.losses.get(inner)

@@ -1,6 +1,7 @@
 """Layers that do what `fit` has no place for: split features, draw them to centres, mix them while training.
 
-CenterLoss:  ℓ + ½ λ ‖f − c_y‖²             MixHidden:  h̃ = ε h_a + (1 − ε) h_b,  ε ℓ(y_a, ŷ) + (1 − ε) ℓ(y_b, ŷ)
+CenterLoss:  ℓ + ½ λ ‖f − c_y‖²
+MixHidden:   h̃ = ε h_a + (1 − ε) h_b,   ε ℓ(y_a, ŷ) + (1 − ε) ℓ(y_b, ŷ)
 """
 
 from itertools import accumulate, pairwise
@@ -170,7 +171,9 @@ class CenterLoss(keras.layers.Layer, Carrier):
 
 @keras.saving.register_keras_serializable(package="partita")
 class MixHidden(keras.layers.Layer, Carrier):
-    """While training, mix hidden features of any shape within the batch; its `loss` mixes the losses of both targets alike.
+    """Manifold mixup: a layer that mixes hidden features of any shape within the batch while training.
+
+    Its `loss` mixes the losses of both targets alike.
 
         h = mix(h);  model.compile("adam", loss=mix.loss("sparse_categorical_crossentropy"))
 
@@ -268,7 +271,10 @@ class MixHidden(keras.layers.Layer, Carrier):
         return real, real * found
 
     def _second(self, y_true, of_steps):
-        """The targets of the second of each pair; where it has ended and they are those of each step, the first's."""
+        """Return the targets of the second of each pair.
+
+        Where the second has ended and the targets are those of each step, they are the first's.
+        """
         y_true = ops.convert_to_tensor(y_true)
         second = ops.take(y_true, self._pairs[1], axis=0)
         if (

@@ -13,7 +13,9 @@ import keras
 
 @keras.saving.register_keras_serializable(package="partita")
 class LayerwiseLearningRate(keras.optimizers.MultiOptimizer):
-    """Let some weights learn faster or slower than others, or not at all: the learning rate times a factor for each.
+    """Optimizer with a learning rate for each layer: the common rate times a factor for each weight.
+
+    By it, some weights learn faster or slower than others, or not at all.
 
     The rate is one: schedules and callbacks that set `learning_rate` set it for all.
 
@@ -59,9 +61,8 @@ class LayerwiseLearningRate(keras.optimizers.MultiOptimizer):
         super().__init__(parts, **kwargs)
         self._factors = {pattern: float(factor) for pattern, factor in factors.items()}
         self.whole, self._parts = whole, parts
-        self._found: list[
-            float
-        ] = []  # the factor of each weight, kept in files: a model that is loaded may leave its name out of paths
+        # The factor of each weight, kept in files: a model that is loaded may leave its name out of paths.
+        self._found: list[float] = []
 
     def build(self, var_list):
         if not self.built:

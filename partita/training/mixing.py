@@ -1,6 +1,7 @@
 """Training on mixtures of two samples: mixup, and SamplePairing.
 
-x̃ = ε x_a + (1 − ε) x_b,   ỹ = ε y_a + (1 − ε) y_b,   ε ~ Beta(α, α)          (SamplePairing: ε = ½ and ỹ = y_a)
+x̃ = ε x_a + (1 − ε) x_b,   ỹ = ε y_a + (1 − ε) y_b,   ε ~ Beta(α, α)
+SamplePairing: ε = ½ and ỹ = y_a
 
 Neither is augmentation: f(εx_a + (1 − ε)x_b) = εf(x_a) + (1 − ε)f(x_b) has linear solutions only, so both
 prefer, among the models that fit, the one nearest to linear.
@@ -224,8 +225,8 @@ class Mixup(_Pairs):
 
     Attributes:
         epoch: The epoch that is drawn, counted from 0; what is mixed follows from it and the seed. A training
-            that is resumed sets it, by
-            `keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: setattr(batches, "epoch", epoch))`.
+            that is resumed sets it, by `keras.callbacks.LambdaCallback(on_epoch_begin=begin)` with
+            `begin = lambda epoch, logs: setattr(batches, "epoch", epoch)`.
 
     Raises:
         ValueError: as `mixup`, or if there is no batch; while training where the data end before `steps`, or
@@ -268,7 +269,9 @@ class Mixup(_Pairs):
 
 
 class SamplePairing(_Pairs):
-    """Whatever `fit` takes, each sample averaged with another and under its own target, on the published schedule.
+    """Data for `fit`, each sample averaged with another and under its own target (SamplePairing).
+
+    The data are whatever `fit` takes. Which epochs are mixed follows the published schedule.
 
     Args:
         data, batch_size, shuffle, steps, seed, **kwargs: See `Mixup`.

@@ -1,4 +1,6 @@
-"""Anything that changes while training by a plan of its own: hyperparameters, and the warm-up of the learning rate.
+"""Schedules of hyperparameters and of anything else that changes while training, and warm-up.
+
+A `Schedule` follows a plan of its own; the warm-up is that of the learning rate.
 
 variable ← f(step or epoch)             learning rate · min(1, (step + 1) / steps)
 """

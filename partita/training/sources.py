@@ -28,7 +28,10 @@ class Source(ABC):
 
     @abstractmethod
     def pair(self, index: int, epoch: int, partners: Partners) -> tuple[Batch, Batch, np.ndarray]:
-        """A batch, and where each of its samples finds the one it is mixed with: `partners` gives their rows within the batch."""
+        """Return a batch, the data that it is mixed with, and the row of each sample's partner in them.
+
+        `partners` gives the rows of the partners within the batch.
+        """
 
     @abstractmethod
     def order(self, epoch: int) -> np.ndarray:

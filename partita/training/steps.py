@@ -1,4 +1,7 @@
-"""Steps of the optimizer, counted by callbacks: several may be done in one execution, and a resumed training has done some before."""
+"""Count of the optimizer's steps, for callbacks.
+
+Several steps may be done in one execution, and a resumed training has done some before.
+"""
 
 import keras
 
@@ -18,7 +21,10 @@ class Steps:
         self.total, self._last = int(keras.ops.convert_to_numpy(model.optimizer.iterations)), -1
 
     def passed(self, batch: int, period: int) -> bool:
-        """Whether a multiple of the period lies among the steps since the last call; `batch` is the last one done."""
+        """Return whether a multiple of the period lies among the steps since the last call.
+
+        `batch` is the last batch done.
+        """
         before, self.total = self.total, self.total + batch - self._last
         self._last = batch
         return self.total // period > before // period

@@ -21,7 +21,9 @@ _NETS = ("encoder", "decoder", "discriminator", "prior")
 
 @keras.saving.register_keras_serializable(package="partita")
 class AAE(Rounds):
-    """Adversarial auto-encoder under `compile()` / `fit(x)`: the encoder is the generator, of latents that pass for the prior's.
+    """Adversarial auto-encoder, trained by `compile()` and `fit(x)`.
+
+    The encoder is the generator, of latents that pass for the prior's.
 
     One principle, this row:
         p(z, y): the prior or E's q(z), y = 1 or 0, evenly
@@ -143,7 +145,10 @@ class AAE(Rounds):
         return discriminator_loss(rule, self.penalty, score, [real], [ops.stop_gradient(z)], self._draws)
 
     def encode(self, x: Any, seed: int | None = None) -> np.ndarray:
-        """z `(rows, d)` of x or [x, labels]; of a stochastic encoder the mean, or a draw if there is a seed."""
+        """Return the latents z `(rows, d)` of x or [x, labels].
+
+        Of a stochastic encoder they are the means, or draws if there is a seed.
+        """
         x, condition = self.split(x)
         return self._head.run(x, condition, seed)
 

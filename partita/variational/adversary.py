@@ -12,7 +12,10 @@ from partita.variational.gaussian import Tensor
 
 
 class Adversary(NamedTuple):
-    """The losses of both players as functions of (scores of data, scores of what was generated), and how sure the scores are, 0 to 1."""
+    """Losses of both players, and how sure the discriminator's scores are, 0 to 1.
+
+    All three are functions of (scores of data, scores of what was generated).
+    """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Tensor, Tensor], Tensor]

@@ -1,4 +1,6 @@
-"""The E-step of a Gaussian mixture: how much each component owns of each row, summed into the moments that the M-step needs.
+"""E-step of a Gaussian mixture: responsibilities, summed into the moments that the M-step needs.
+
+The responsibility r_k(x) is how much component k owns of row x.
 
 r_k(x) = π_k N(x; μ_k, Σ_k) / Σ_j π_j N(x; μ_j, Σ_j);   Σ_x r_k,   Σ_x r_k E[x],   Σ_x r_k E[x xᵀ]
 
@@ -21,7 +23,11 @@ _NUMBERS_AT_ONCE = 2**21  # matrices of rows and components, in a batch of incom
 
 
 class Gaussians(NamedTuple):
-    """The components: proportions `(k,)`, means `(k, d)`, covariances `(k, d, d)`, or `(k, d)` if they are diagonal."""
+    """Parameters of the components of a Gaussian mixture.
+
+    They are the proportions `(k,)`, means `(k, d)`, and covariances `(k, d, d)`, or `(k, d)` if they are
+    diagonal.
+    """
 
     proportions: np.ndarray
     means: np.ndarray
@@ -29,7 +35,10 @@ class Gaussians(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """The log-likelihood of all rows, and for each component the sums of r `(k,)`, r x `(k, d)`, r x xᵀ `(k, d, d)` or r x² `(k, d)`."""
+    """Log-likelihood of all rows, and for each component the moments that the M-step needs.
+
+    The moments are the sums of r `(k,)`, r x `(k, d)`, and r x xᵀ `(k, d, d)` or r x² `(k, d)`.
+    """
 
     log_likelihood: Any
     owned: Any
@@ -38,7 +47,10 @@ class Moments(NamedTuple):
 
 
 class Rows:
-    """Data `(n, d)` cut into batches for the device: complete rows, and rows with NaN sorted by what they miss."""
+    """Data `(n, d)` cut into batches for the device.
+
+    Complete rows are apart from rows with NaN, which are sorted by what they miss.
+    """
 
     def __init__(self, x: np.ndarray, batch_size: int):
         missing = np.isnan(x)
@@ -85,7 +97,10 @@ class Rows:
 
 
 def log_densities(x: Any, gaussians: Gaussians) -> Any:
-    """log π_k N(x; μ_k, Σ_k) `(rows, k)` of complete rows, as tensors of their type: by whitening, safe in float32."""
+    """Compute log π_k N(x; μ_k, Σ_k) `(rows, k)` of complete rows, as tensors of their type.
+
+    It does so by whitening, which is safe in float32.
+    """
     means, dtype = gaussians.means, x.dtype
     if gaussians.covariances.ndim == 2:
         deviations = np.sqrt(gaussians.covariances)
@@ -107,7 +122,10 @@ def seen_log_densities(x: np.ndarray, gaussians: Gaussians) -> np.ndarray:
 
 
 def _natural(gaussians: Gaussians) -> np.ndarray:
-    """log π_k N(x; μ_k, Σ_k) as a linear function of (1, x, products of x): its coefficients `(features, k)`."""
+    """Return the coefficients `(features, k)` of log π_k N(x; μ_k, Σ_k).
+
+    This is a linear function of (1, x, products of x).
+    """
     with np.errstate(divide="ignore"):
         log_proportions = np.maximum(np.log(gaussians.proportions), -1e30)
     if gaussians.covariances.ndim == 2:
@@ -170,7 +188,11 @@ def _completed(batch: tuple[np.ndarray, np.ndarray], gaussians: Gaussians) -> Mo
 
 
 def _conditional(x, missing, gaussians):
-    """Of each row and component the log density of what was seen, and x with the rest replaced by its mean; of each pattern its spread."""
+    """Compute the log density of what was seen of each row, and the conditional moments of the rest.
+
+    Each row and component has a log density, and x with the rest replaced by its mean. Each pattern of
+    missing values has a spread, the conditional covariances.
+    """
     means, covariances = gaussians.means, gaussians.covariances
     size = means.shape[1]
     if covariances.ndim == 2:

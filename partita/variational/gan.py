@@ -61,7 +61,11 @@ def check_inertia(inertia: float, generator_steps: int | None, default_steps: in
 def discriminator_penalty(
     rule: Adversary, strength: float, score: Any, real: list[Any], fake: list[Any], seed: Any
 ) -> Any:
-    """Gradient penalty: `strength` (‖∇D‖ − 1)² between data and generated, or ½ `strength` ‖∇D‖² at both; score and inputs by lists."""
+    """Compute the gradient penalty of a discriminator.
+
+    It is `strength` (‖∇D‖ − 1)² between data and generated, or ½ `strength` ‖∇D‖² at both. `score` takes a
+    list of inputs; `real` and `fake` are such lists.
+    """
     sizes = [nets.size(part.shape[1:]) for part in real]
 
     def flat(parts):

@@ -16,9 +16,10 @@ _LARGEST_LOG_VARIANCE = 20.0  # beyond it float32 loses the sums that variances 
 
 
 def split_gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and log-variance `(batch, d)` out of what an encoder gives: one tensor `(batch, 2 d)`, means first, or the two as a pair.
+    """Return the mean and log-variance `(batch, d)` out of what an encoder gives.
 
-    Returned in float32 at least; log-variances are cut at ±20.
+    An encoder gives one tensor `(batch, 2 d)`, means first, or the two as a pair. Both are returned in
+    float32 at least; log-variances are cut at ±20.
 
     Example:
         >>> mean, log_variance = split_gaussian(np.array([[1.0, 2.0, 0.0, -1.0]], "float32"))
@@ -34,7 +35,10 @@ def split_gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def widen(x: Tensor) -> Tensor:
-    """The tensor in float32, unless it is wider: what sums of logarithms need where nets compute in 16 bits."""
+    """Return the tensor in float32, unless it is wider.
+
+    Sums of logarithms need this where nets compute in 16 bits.
+    """
     x = ops.convert_to_tensor(x)
     return x if keras.backend.standardize_dtype(x.dtype) == "float64" else ops.cast(x, "float32")
 
@@ -82,7 +86,9 @@ def kl_to_standard(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def kl_between(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log_variance: Tensor) -> Tensor:
-    """KL(N(mean, exp(log_variance)) ‖ N(other_mean, exp(other_log_variance))) of each number by itself, in nats.
+    """Compute the KL divergence of two normal distributions, of each number by itself, in nats.
+
+    It is KL(N(mean, exp(log_variance)) ‖ N(other_mean, exp(other_log_variance))).
 
     Example:
         >>> zeros = np.zeros(1)
@@ -98,7 +104,9 @@ def kl_between(mean: Tensor, log_variance: Tensor, other_mean: Tensor, other_log
 
 @keras.saving.register_keras_serializable(package="partita")
 class StandardNormal:
-    """N(0, 1) in each of `size` dimensions: the prior where no other is given, and a model for priors of one's own.
+    """Standard normal distribution N(0, 1) in each of `size` dimensions.
+
+    It is the prior where no other is given, and a model for priors of one's own.
 
     Example:
         >>> prior = StandardNormal(2)

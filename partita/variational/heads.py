@@ -1,4 +1,6 @@
-"""Encoders and generators that are deterministic, or stochastic: their output is then read as means and log-variances.
+"""Heads of encoders and generators that are deterministic, or stochastic.
+
+The output of a stochastic one is read as means and log-variances.
 
 z = E(x)   or   z = μ(x) + σ(x) ε
 """
@@ -13,7 +15,9 @@ from partita.variational.gaussian import reparameterize, split_gaussian, widen
 
 
 class Head:
-    """A net that gives rows of a known shape, or their means and log-variances, side by side on the last axis.
+    """Net that gives rows of a known shape, or their means and log-variances.
+
+    Means and log-variances stand side by side on the last axis.
 
     Raises:
         ValueError: if the net gives neither.

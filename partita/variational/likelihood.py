@@ -94,7 +94,11 @@ def _drawn(probability: Tensor, seed: Any) -> Tensor:
 
 
 class _Scaled(Likelihood, ABC):
-    """A law with a width: fixed, one that is trained, or one for each number, which the decoder then gives beside the means."""
+    """Base class of likelihoods with a scale.
+
+    The scale is fixed, one that is trained, or one for each number, which the decoder then gives beside the
+    means.
+    """
 
     arguments: tuple[str, ...] = ("scale", "floor")
 
@@ -155,7 +159,9 @@ class NormalLikelihood(_Scaled):
 
 @keras.saving.register_keras_serializable(package="partita")
 class LogisticLikelihood(_Scaled):
-    """Levels of grey k / (levels − 1) in [0, 1]: the probability of a cell under a logistic law; the ends take the tails.
+    """Discretised logistic likelihood of levels of grey k / (levels − 1) in [0, 1].
+
+    It is the probability of a cell under a logistic law; the ends take the tails.
 
     P(x) = σ((x + ½w − m)/s) − σ((x − ½w − m)/s), w the distance of two levels. The decoder gives m in the
     units of x.

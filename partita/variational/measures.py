@@ -1,4 +1,6 @@
-"""How well samples cover what they should: modes, the share that lies on them, and a distance between two sets of samples.
+"""Measures of how well samples cover what they should.
+
+They are the modes covered, the share of samples on them, and a distance between two sets of samples.
 
 MMD²(x, y) = E k(x, x') − 2 E k(x, y) + E k(y, y'),   k(a, b) = exp(−‖a − b‖² / 2s²)
 """
@@ -111,7 +113,9 @@ def mode_coverage(samples: npt.ArrayLike, centers: npt.ArrayLike, sd: float, wit
 
 
 def mmd(x: npt.ArrayLike, y: npt.ArrayLike, bandwidth: float | None = None) -> float:
-    """Squared maximum mean discrepancy of two sets of samples, without bias: about 0, on either side, if they have the same law.
+    """Compute the unbiased squared maximum mean discrepancy (MMD²) of two sets of samples.
+
+    It is about 0, on either side, if they have the same law.
 
     The kernel is Gaussian, exp(−‖a − b‖² / 2s²); s is the bandwidth, by default the median distance between
     points of x and of y together (of a thousand of each at most, evenly taken).

@@ -27,7 +27,9 @@ _ROWS_AT_ONCE = 4096
 
 @keras.saving.register_keras_serializable(package="partita")
 class GaussianMixture(SavedWhole):
-    """Gaussian mixture fitted by EM, which needs no `compile`: `fit(x)` takes E-steps on the device, in batches and in float64.
+    """Gaussian mixture fitted by expectation–maximization (EM).
+
+    It needs no `compile`: `fit(x)` takes E-steps on the device, in batches and in float64.
 
     One principle, this row:
         p(x, z): p̃(x) p(z|x), p(z|x) any
@@ -173,7 +175,10 @@ class GaussianMixture(SavedWhole):
             before, gaussians = value, self._maximize(moments, gaussians)
 
     def _maximize(self, moments: Moments, old: Gaussians | None) -> Gaussians:
-        """The M-step: of all components within the form and above the floor, those that make the moments likeliest."""
+        """Return the components of the M-step.
+
+        Of all components within the form and above the floor, they make the moments likeliest.
+        """
         count, size = moments.owned, moments.first.shape[1]
         owns = count > 1e-12 * count.sum()
         safe = np.where(owns, count, 1.0)[:, None]

@@ -1,4 +1,4 @@
-"""What the models of this part ask of the nets they are given: shapes that meet, and a condition where one is taken.
+"""Checks of the nets given to models: shapes that meet, and a condition where one is taken.
 
 net(x)   or   net([x, condition])
 """
@@ -50,7 +50,10 @@ def build(net: Any, shapes: Sequence[Shape], name: str) -> None:
 
 
 def output_shape(net: Any, shapes: Sequence[Shape]) -> Shape:
-    """The shape of what a built net makes of inputs of these shapes, without the batch; of a pair, that of its first."""
+    """Return the shape of a built net's output for inputs of these shapes, without the batch.
+
+    Of a pair, it is that of its first.
+    """
     batch = [(None, *shape) for shape in shapes]
     found = net.compute_output_shape(batch[0] if len(batch) == 1 else batch)
     return tuple((found[0] if isinstance(found[0], (list, tuple)) else found)[1:])
@@ -117,7 +120,7 @@ def check_rows(x: Any, shape: Shape, what: str) -> None:
 
 
 def checked_validation(data: Any, check: Any, bounds: tuple[float, float]) -> Any:
-    """What is given as `validation_data`, looked at like the data of a training: see `partita.datasets.checked`.
+    """Return `validation_data` checked like the data of a training; see `partita.datasets.checked`.
 
     Raises:
         ValueError: if a number is refused, or there are targets or weights.

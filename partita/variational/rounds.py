@@ -1,4 +1,6 @@
-"""Training in rounds: two players, each with variables, a loss, an optimizer and a number of steps; all that depends on the backend.
+"""Training in rounds of two players, each with variables, a loss, an optimizer and a number of steps.
+
+All that depends on the backend is here.
 
 a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  then  θ_G ← θ_G − ∇L_G(θ_D, θ_G)
 `generator_steps` times
@@ -37,9 +39,10 @@ class Player(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """A player's part of a round: so many steps of its optimizer, each with the gradient of a loss in its variables.
+    """Part of a round that one player takes: a number of steps of its optimizer.
 
-    `loss` takes the values that all variables had at the start of the round, by `id`.
+    Each step takes the gradient of a loss in the player's variables. `loss` takes the values that all
+    variables had at the start of the round, by `id`.
     """
 
     variables: list[keras.Variable]
@@ -49,7 +52,9 @@ class Turn(NamedTuple):
 
 
 class RoundsOptimizer(keras.optimizers.Optimizer):
-    """The players' optimizers as one, for Keras to carry, save and restore; each steps by itself, and `iterations` counts rounds.
+    """Optimizer that joins the players' optimizers, for Keras to carry, save and restore.
+
+    Each of them steps by itself, and `iterations` counts rounds.
 
     Attributes:
         steps: Of each of the `optimizers` in a round.
@@ -108,7 +113,9 @@ class Streak(keras.metrics.Metric):
 
 
 class Rounds(SavedWithSeeds, ABC):
-    """The contract of a model that trains in rounds, under `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
+    """Base class of models that train in rounds.
+
+    They are trained by `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
 
     A round takes one batch of the data. Every step of both players sees all of it, with latents of its own:
     first the discriminator's steps, then the generator's. On JAX and TensorFlow a round is compiled as one
@@ -274,7 +281,10 @@ class Rounds(SavedWithSeeds, ABC):
         return super().test_on_batch(x, y, **options)
 
     def _check(self, data):
-        """Raise if the data of a batch, or of all of them, hold NaN or infinity, or are not of the shape that the nets take."""
+        """Raise if data hold NaN or infinity, or are not of the shape that the nets take.
+
+        The data are those of a batch, or all of them.
+        """
         for what, part in zip(("x", "condition"), self.split(data), strict=True):
             if part is not None:
                 check_finite(what, part)

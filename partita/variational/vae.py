@@ -1,4 +1,6 @@
-"""The variational auto-encoder: a bound on log p(x), with the posterior and the data's law both given by nets.
+"""Variational auto-encoder (VAE): a bound on log p(x).
+
+Both the posterior and the data's law are given by nets.
 
 log q(x) ≥ E_{p(z|x)}[log q(x|z)] − KL(p(z|x) ‖ q(z))
 """
@@ -180,7 +182,11 @@ class VAE(SavedWithSeeds):
         return ops.cast(self.beta(self._step), "float32") if callable(self.beta) else self.beta
 
     def _terms(self, x, condition, samples, training):
-        """log q(x|z) and log p(z|x)/q(z) of each draw `(batch, samples)`, and the KL, `(batch, latent)` or a draw of it `(batch, 1)`."""
+        """Compute the terms of the evidence lower bound.
+
+        They are log q(x|z) and log p(z|x)/q(z) of each draw `(batch, samples)`, and the KL, `(batch, latent)`
+        or a draw of it `(batch, 1)`.
+        """
         mean, log_variance = split_gaussian(nets.give(self.encoder, x, condition, training))
 
         def repeated(rows):
@@ -237,16 +243,16 @@ class VAE(SavedWithSeeds):
         return self.likelihood.low, self.likelihood.high
 
     def _check(self, data):
-        """Raise if a number of the data is not where the likelihood has it, or one of a condition is not finite."""
+        """Raise if a number of x is outside the likelihood's range, or one of a condition is not finite."""
         x, condition = nets.split_pair(data, self.conditional, "x")
         check_range(as_numbers("x", x), self.likelihood)
         check_finite("condition", condition)
 
     def log_prob(self, x: Any, samples: int = 5000, seed: int | None = None) -> np.ndarray:
-        """Estimate log q(x) `(rows,)` in nats, by importance weights; with one sample, a draw of the evidence lower bound.
+        """Estimate log q(x) `(rows,)` in nats by importance sampling.
 
-        On average too low, and the less so the more samples. With `BernoulliLikelihood(binarize=True)`, x is
-        taken as it is.
+        With one sample, it is a draw of the evidence lower bound. On average it is too low, and the less so
+        the more samples. With `BernoulliLikelihood(binarize=True)`, x is taken as it is.
 
         Args:
             x: Data, or [x, condition].

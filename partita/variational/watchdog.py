@@ -1,4 +1,4 @@
-"""Stop a training in rounds on a loss that is not finite or a saturated discriminator, with a word on what to try.
+"""Stop a training in rounds on a non-finite loss or a saturated discriminator, with a hint on what to try.
 
 loss = NaN, ±∞,   or   |2 D − 1| = 1 for many rounds
 """
@@ -21,7 +21,10 @@ class TrainingStoppedWarning(RuntimeWarning):
 
 
 class Watchdog(keras.callbacks.Callback):
-    """Stop `fit` with a `FloatingPointError` when a loss is not finite, with a `TrainingStoppedWarning` when D stays pinned at 0 or 1.
+    """Callback that stops `fit` on a non-finite loss or a saturated discriminator.
+
+    It raises a `FloatingPointError` when a loss is not finite, and stops with a `TrainingStoppedWarning` when
+    D stays pinned at 0 or 1.
 
     A `partita.finite.StopOnNonFinite`, which puts the last good weights back, and a look at the discriminator
     D. The models that train in rounds bring one along unless they are given another.

@@ -163,7 +163,10 @@ def test_an_unconverged_fit_is_warned_of_and_a_refined_one_is_not():
 
 
 def test_the_distance_is_that_to_the_optimum():
-    """Weights two standard errors off in one direction, of three that are free: √(4/3) as a root mean square."""
+    """The distance is √(4/3), a root mean square over three weights that are free.
+
+    The weights are two standard errors off in one direction.
+    """
     x, _ = points(0.5, 0.25, 3000, seed=0)
     model = EnergyModel(energy(0.4, 0.3), NOISE["normal"], num_noise=5)
     found = model.estimate(x, refine=True)

@@ -1,4 +1,7 @@
-"""`most_similar` in all forms of what is given, against sums written out in NumPy: words of length 1, vectors as they are, as in gensim."""
+"""Tests of `most_similar` in all forms of what is given, against sums written out in NumPy.
+
+Words have length 1 and vectors stay as they are, as in gensim.
+"""
 
 import numpy as np
 import pytest

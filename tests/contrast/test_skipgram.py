@@ -38,7 +38,10 @@ def test_two_threads_learn_as_well(monkeypatch):
 
 @pytest.mark.parametrize("negatives", [1, 2, 5, 7])
 def test_scores_go_to_the_mutual_information(negatives):
-    """Pairs from a known table: ⟨u_i, v_j⟩ → log p(j|i) / p(j) − log k, with noise as frequent as the words."""
+    """Scores of pairs from a known table go to their mutual information less log k.
+
+    ⟨u_i, v_j⟩ → log p(j|i) / p(j) − log k, with noise as frequent as the words.
+    """
     rng = np.random.default_rng(0)
     size = 6
     table = rng.dirichlet(np.ones(size * size)).reshape(size, size)
@@ -99,7 +102,10 @@ def test_long_lines_come_in_pieces(tmp_path, monkeypatch):
 
 
 def test_stretches_share_no_sentence(monkeypatch):
-    """Trained in stretches of any length, every word is gone through once: with no noise to speak of, the counts of changes agree."""
+    """Trained in stretches of any length, every word is gone through once.
+
+    With no noise to speak of, the counts of changes agree.
+    """
     monkeypatch.setattr("partita.contrast.skipgram.STRETCH", 7)
     seen = []
     monkeypatch.setattr(

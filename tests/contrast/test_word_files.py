@@ -1,4 +1,7 @@
-"""Words of all kinds in files of all formats: they come back as they were, or are refused by name before anything is written."""
+"""Tests that words of all kinds come back as they were from files of all formats.
+
+Otherwise they are refused by name before anything is written.
+"""
 
 import numpy as np
 import pytest

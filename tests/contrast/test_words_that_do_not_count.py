@@ -1,4 +1,7 @@
-"""Masks, unknown labels, weights and labels that are no ids, in every loss over a vocabulary: against sums written out in NumPy."""
+"""Tests of words that do not count, in every loss over a vocabulary.
+
+Masks, unknown labels, weights and labels that are no ids are tested against sums written out in NumPy.
+"""
 
 import keras
 import numpy as np
@@ -125,7 +128,7 @@ def test_a_label_beyond_the_vocabulary_is_no_number_and_ruins_nothing(label, rat
         loss = float((model.test_on_batch if full else model.train_on_batch)(WORDS, labels))
     except ValueError as error:  # PyTorch knows its numbers while it trains
         assert keras.backend.backend() == "torch"
-        assert (
+        assert (  # noqa: PT017
             f"integers from 0 to {SIZE - 1}, or negative ones for unknown, got {label} at index (0, 1)"
             in str(error)
         )
@@ -152,7 +155,10 @@ def test_labels_that_are_no_ids_are_named_where_they_are_known(labels):
 @pytest.mark.parametrize("loss", ["sampled_softmax", "nce", "negative_sampling"])
 @pytest.mark.parametrize("rate", [None, 0.1])
 def test_nan_goes_through_and_stays_where_it_is(loss, rate):
-    """NaN in a word that counts is NaN in its loss and no other, and does not get into rows that the layer changes by itself."""
+    """NaN in a word that counts is NaN in its loss and no other.
+
+    It does not get into rows that the layer changes by itself.
+    """
     output = SampledSoftmax(SIZE, 3, Unigram(COUNTS), loss, rate)
     h = np.ones((3, WIDTH), "float32")
     h[1, 2] = np.nan

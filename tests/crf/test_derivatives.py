@@ -1,4 +1,7 @@
-"""Derivatives of the sums over paths against a float64 enumeration: of first and second order, forwards and backwards."""
+"""Tests of derivatives of the sums over paths against a float64 enumeration.
+
+They are of first and second order, forwards and backwards.
+"""
 
 import contextlib
 
@@ -80,7 +83,10 @@ def moments(vector):
 
 
 def jacobians(function, x):
-    """The Jacobian (outputs, weights) of a function of a vector, by each kind of differentiation that the backend has."""
+    """Return the Jacobian (outputs, weights) of a function of a vector.
+
+    It is computed by each kind of differentiation that the backend has.
+    """
     if BACKEND == "jax":
         import jax
 

@@ -28,7 +28,11 @@ def encoder(request):
 
 @pytest.mark.parametrize("kind", [crf.cnn, crf.bilstm])
 def test_what_is_said_of_a_sentence_does_not_depend_on_its_batch(kind):
-    """In float64: numbers of a hundred in float32 differ by 1e-5 on some processors, which sum in another order for another length."""
+    """The encoding of a sentence in float64 does not depend on its batch.
+
+    Numbers of a hundred in float32 differ by 1e-5 on some processors, which sum in another order for another
+    length.
+    """
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float64")
     try:

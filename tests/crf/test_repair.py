@@ -1,4 +1,7 @@
-"""Corpora that break their scheme: counted, named, read as the CoNLL scorer reads them, and trained on with a finite loss."""
+"""Tests of corpora that break their scheme: counted, named, read and trained on.
+
+They are read as the CoNLL scorer reads them, and trained on with a finite loss.
+"""
 
 from itertools import product
 

@@ -1,4 +1,7 @@
-"""Data at every door of a flow: arrays, tables, lists, tensors and datasets, and a number in them that is not finite."""
+"""Tests of data at every door of a flow: arrays, tables, lists, tensors and datasets.
+
+They also test a number in them that is not finite.
+"""
 
 import re
 

@@ -1,4 +1,7 @@
-"""The model: training, densities, samples, bits per dimension, saving, mixed precision, and what is refused."""
+"""Tests of the model: training, densities, samples, bits per dimension, saving, mixed precision.
+
+They also test what is refused.
+"""
 
 import re
 

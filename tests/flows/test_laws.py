@@ -1,4 +1,7 @@
-"""Every bijection inverts, its log-determinant is that of automatic differentiation, and it saves and reloads."""
+"""Tests that every bijection inverts, has the right log-determinant, and saves and reloads.
+
+The log-determinant is that of automatic differentiation.
+"""
 
 import threading
 

@@ -39,7 +39,10 @@ def test_the_field_sees_the_digits_of_a_julian_day(method, precision):
 
 
 def test_the_field_computes_in_the_precision_of_float64_states():
-    """As a user has it who has told JAX of 64 bits, and Keras of nothing: `keras.ops` alone would compute cosines in float32."""
+    """The field computes in float64 where JAX was told of 64 bits, and Keras of nothing.
+
+    A user may have it so; `keras.ops` alone would compute cosines in float32.
+    """
     with contextlib.ExitStack() as stack:
         if keras.backend.backend() == "jax":
             import jax

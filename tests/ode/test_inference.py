@@ -52,7 +52,8 @@ def chained(k, q, start=5.0, times=TIMES):
 
 @pytest.mark.skipif(
     SLOW,
-    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow",
+    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on "
+    "TensorFlow",
 )
 @pytest.mark.parametrize("seed", range(3))
 def test_two_species_from_three_times_off(seed):
@@ -68,7 +69,8 @@ def test_two_species_from_three_times_off(seed):
 
 @pytest.mark.skipif(
     SLOW,
-    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow",
+    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on "
+    "TensorFlow",
 )
 def test_lynx_and_hare(data_folder):
     """Within the 80 % intervals of the Stan case study; the scatter of both species is alike."""
@@ -146,10 +148,14 @@ def test_times_may_be_a_column_of_a_table_that_was_filtered():
 
 @pytest.mark.skipif(
     SLOW,
-    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on TensorFlow",
+    reason="compiled for tens of seconds, or not at all: shorter fits run everywhere, the study on "
+    "TensorFlow",
 )
 def test_errors_are_those_of_repeated_experiments():
-    """The scatter of 30 estimates agrees with the mean of their standard errors; a ratio outside is a matter of 4 σ."""
+    """The scatter of 30 estimates agrees with the mean of their standard errors.
+
+    A ratio outside is a matter of 4 σ.
+    """
     rng, exact = np.random.default_rng(0), 5 * np.exp(-1.5 * TIMES)[:, None]
     found = [
         ode.fit(
@@ -172,7 +178,10 @@ def test_errors_are_those_of_repeated_experiments():
 
 
 def test_each_species_may_have_noise_of_its_own():
-    """The first is measured 20 times as exactly as the second: both levels are found, within 4 σ of their 16 observations."""
+    """Both levels of noise are found, within 4 σ of their 16 observations.
+
+    The first species is measured 20 times as exactly as the second.
+    """
     rng = np.random.default_rng(3)
     times = np.linspace(0.0, 2.0, 17)
     data = chained(1.5, 0.7, times=times) + rng.standard_normal((17, 2)) * [0.005, 0.1]
@@ -264,7 +273,10 @@ def test_exact_data_are_explained_from_starts_decades_away(k, a):
 
 
 def test_a_plateau_is_no_end_of_a_search():
-    """With both parameters near 0 nothing changes: their logarithms lead nowhere from there, and the parameters themselves do."""
+    """With both parameters near 0 nothing changes, and the search goes on all the same.
+
+    Their logarithms lead nowhere from there, and the parameters themselves do.
+    """
     found = ode.fit(
         relaxation, {"k": 1e-12, "a": 1e-9}, TIMES, RELAXED[:, None], initial=[6.0], starts=1, steps=25
     )
@@ -454,7 +466,10 @@ def test_it_is_told_where_the_initial_state_is_from(options, wanted):
 
 @MANY_FITS
 def test_counts_have_standard_errors_that_are_honest():
-    """Eight epidemics of Poisson counts: squares of error by standard error average 1, and are beyond 2.6 in one set of a hundred."""
+    """Squares of error by standard error average 1, over eight epidemics of Poisson counts.
+
+    They are beyond 2.6 in one set of a hundred.
+    """
     field, truth, y0, times = PROBLEMS["epidemic"]
     path = solved(field, truth, y0, times)
     away = []

@@ -55,7 +55,10 @@ def test_agrees_with_scipy(method, direction):
 @pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("method", METHODS)
 def test_gradients_agree_with_finite_differences(method):
-    """Of a weighted sum of all states, in the start and in a parameter; step sizes move little enough at these tolerances."""
+    """Gradients of a weighted sum of all states agree, in the start and in a parameter.
+
+    Step sizes move little enough at these tolerances.
+    """
     weights = np.random.default_rng(0).normal(size=(1, 4, 2))
     options = METHODS[method] | ({"rtol": 1e-10} if "dopri5" in method else {})
     tolerance = 1e-6 if "controlled" not in method else 1e-4

@@ -1,4 +1,7 @@
-"""Each step against its order, its gradient against finite differences, its stability against a stiff field."""
+"""Tests of each step: its order, its gradient, its stability.
+
+The gradient is tested against finite differences, the stability against a stiff field.
+"""
 
 from itertools import pairwise
 
@@ -30,7 +33,10 @@ def walk(step, field, y, start, end, count):
 
 @pytest.mark.parametrize("name", STEPS)
 def test_order_of_convergence(name):
-    """Halving the step divides the error by 2^order, on a field that follows the time, within 0.25 of the order."""
+    """Halving the step divides the error by 2^order, within 0.25 of the order.
+
+    The field follows the time.
+    """
     count = {1: 64, 2: 32, 4: 32, 5: 16}[ORDERS[name]]
     ends = [
         ops.convert_to_numpy(

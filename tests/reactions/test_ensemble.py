@@ -144,7 +144,10 @@ def test_events_that_never_settle_are_stopped():
 
 
 def test_a_rate_that_steps_in_time_is_exact():
-    """Deaths at rate 1 before t = 1 and 3 after; the mean at t = 2 is 1000 exp(−4), out of 5σ once in two million."""
+    """Deaths are exact at rate 1 before t = 1 and 3 after.
+
+    The mean at t = 2 is 1000 exp(−4), out of 5σ once in two million.
+    """
     runs = simulate(Network.from_text("A = 1000; A -> @@ A * if(t < 1, 1, 3)"), [1.0, 2.0], 1000, seed=0)
     for k, exponent in enumerate((1, 4)):
         p = np.exp(-exponent)
@@ -229,7 +232,8 @@ def slow(self, runs):
     print("chunk", flush=True)
     import time; time.sleep(0.3)
 journal.Journal.put = slow
-simulate(Network.from_text({str(NET)!r}), {TIMES}, 100, seed=3, chunk=20, save={str(tmp_path / ("runs" + suffix))!r})
+save = {str(tmp_path / ("runs" + suffix))!r}
+simulate(Network.from_text({str(NET)!r}), {TIMES}, 100, seed=3, chunk=20, save=save)
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "chunk\n"

@@ -12,7 +12,7 @@ import pytest
 
 from partita.cli import main
 from partita.reactions import Network
-from partita.reactions.commands.fit import read_table
+from partita.reactions.commands.fit import read_observations
 
 NETWORK = "k = 3; A -> B @ k; A = 5"
 
@@ -51,7 +51,7 @@ def test_parameters_are_found(decay, tmp_path):
 def test_a_table_comes_in_the_order_of_the_network(tmp_path):
     path = tmp_path / "table.csv"
     path.write_bytes("\ufefft, B, A\r\n0, 1, 2\r\n\r\n1, , 3\r\n".encode())
-    times, observed = read_table(path, Network.from_text("A -> B @ 1; B -> C @ 1"))
+    times, observed = read_observations(path, Network.from_text("A -> B @ 1; B -> C @ 1"))
     np.testing.assert_array_equal(times, [0, 1])
     np.testing.assert_array_equal(observed, [[2, 1, np.nan], [3, np.nan, np.nan]])
 
@@ -59,16 +59,16 @@ def test_a_table_comes_in_the_order_of_the_network(tmp_path):
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ("", "want a line of names"),
-        ("time,A\n0,1\n", "want a line of names"),
-        ("time,C\n0,1\n1,2\n", ":1: 'C' is no species"),
-        ("time,A,A\n0,1,1\n1,2,2\n", "each once"),
-        ("time\n0\n1\n", "want the time and then species"),
-        ("time,A\n0,1\n1\n", ":3: want 2 cells, got 1"),
-        ("time,A\n0,1\n1,x\n", ":3: could not convert"),
-        ("time,A\n0,1\n0,2\n", ":3: want finite numbers and rising times"),
-        ("time,A\n0,inf\n1,2\n", ":2: want finite numbers"),
-        ("time,A\n,1\n1,2\n", ":2: want finite numbers"),
+        ("", "is empty"),
+        ("time,A\n0,1\n", "expected a line of names"),
+        ("time,C\n0,1\n1,2\n", ": 'C' is no species"),
+        ("time,A,A\n0,1,1\n1,2,2\n", "each name once"),
+        ("time\n0\n1\n", "expected the time and then species"),
+        ("time,A\n0,1\n1\n", ":3: expected 2 cells, got 1"),
+        ("time,A\n0,1\n1,x\n", ":3: expected a finite number in column 'A', got 'x'"),
+        ("time,A\n0,1\n0,2\n", ":3: expected rising times"),
+        ("time,A\n0,inf\n1,2\n", ":2: expected a finite number"),
+        ("time,A\n,1\n1,2\n", ":2: expected rising times"),
     ],
 )
 def test_a_broken_table_is_named(tmp_path, table, message):

@@ -15,16 +15,17 @@ STILL = {
     "dimers": "convention permutations; A = 300; 2 A <-> B @ 0.01, 0.3; 3 B -> A @ 1e-4",
     "any law": "A = 50; A -> B @@ hill(A, 20, 2) * A; B -> A @@ if(A > B or not B < 10, 0.1 * B, min(B, 2, "
     "exp(-B)) * sqrt(B))",
-    "doses": "A = 5; k = 1; A -> @ k; -> A @ 3; at 5: A = A + 20, k = 2 * k; at t > 10: k = 0.5; when A > 20, "
-    "priority 2: A = 3",
-    "two at a moment": "A = 5; B = 1; A -> @ 0.2; at 3, priority 1: A = 10; at 3, priority 2: A = 2 * A, B = A; when B > "
-    "3: B = B - 3",
+    "doses": "A = 5; k = 1; A -> @ k; -> A @ 3; at 5: A = A + 20, k = 2 * k; at t > 10: k = 0.5; "
+    "when A > 20, priority 2: A = 3",
+    "two at a moment": "A = 5; B = 1; A -> @ 0.2; at 3, priority 1: A = 10; "
+    "at 3, priority 2: A = 2 * A, B = A; when B > 3: B = B - 3",
     "a rule": "A = 5; B = 5; all := A + 2 * B; A -> B @@ all / 20 * A; B -> A @ 1; when all > 14: A = 2",
     "empty pairs": "A = 0; 2 A -> B @ 1",
     "pairs": "A = 5; B = 4; 2 A -> B @ 1; B -> 2 A @ 1; at 7: A = 0",
     "a switch of time": "A = 30; -> A @@ if(t < 7, 2, 40); A -> @ 0.3",
     "an event to come": "A = 3; A -> @ 10; at 100: A = 5",
-    "signs of zero": "A = 3; -> A @@ if(0 == A - A, 1 + 0 / (1 + A), -0 * A); A -> @@ if(1 / (-0 * A) < 0, A, 2 * A)",
+    "signs of zero": "A = 3; -> A @@ if(0 == A - A, 1 + 0 / (1 + A), -0 * A); "
+    "A -> @@ if(1 / (-0 * A) < 0, A, 2 * A)",
     "not at start": "A = 5; A -> @ 0.1; when A < 6, not at start: A = 50; when A < 3: A = 30",
 }
 MOVING = {

@@ -19,12 +19,13 @@ PYTHON = {
     "lanes": f"Network.from_text({LONG!r}).simulate([1e9], 64, seed=0)",
     "rates in time": "Network.from_text('-> A @@ 1e9 + sin(t); A -> @ 1e6').simulate([1e9], 1, seed=0)",
     "tau": "Network.from_text('A = 10; A -> 2 A @ 1; 2 A -> @ 1').simulate([1e12], 1, seed=0, method='tau')",
-    "sparse": "Network.from_text('; '.join(f'H + S{i} <-> H + T{i} @ 9e3, 9e3; S{i} = 99' for i in range(500)) + "
-    "'; H <-> G @ 1, 1; H = 1')"
+    "sparse": "Network.from_text("
+    "'; '.join(f'H + S{i} <-> H + T{i} @ 9e3, 9e3; S{i} = 99' for i in range(500)) "
+    "+ '; H <-> G @ 1, 1; H = 1')"
     ".simulate([1e12], 1, seed=0, method='sparse')",
     "trace": f"Network.from_text({LONG!r}).trace(1e9, seed=0, max_events=10**12)",
-    "distribution": "Network.from_text('-> A @ 9; -> B @ 9; A -> @ 1; B -> @ 1').master_equation({'A': 60, 'B': "
-    "60}).distribution([1e5])",
+    "distribution": "Network.from_text('-> A @ 9; -> B @ 9; A -> @ 1; B -> @ 1')"
+    ".master_equation({'A': 60, 'B': 60}).distribution([1e5])",
 }
 
 

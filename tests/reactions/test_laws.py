@@ -38,7 +38,10 @@ def exact(request):
 
 
 def pearson(counts, probabilities):
-    """The p-value of counts against the exact probabilities, with the tails in classes of at least five expected."""
+    """Return the p-value of counts against the exact probabilities.
+
+    The tails are in classes of at least five expected.
+    """
     expected = probabilities * len(counts)
     observed = np.bincount(counts, minlength=len(expected)).astype(float)
     assert observed[len(expected) :].sum() == 0

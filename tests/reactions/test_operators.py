@@ -23,7 +23,9 @@ from partita.reactions.model.operators import OPERATORS, function
 def hyperbolic_sine(x):
     return wider(np.sinh(x[0]), np.sinh(x[1]))
 
-OPERATORS["sinh"] = function("sinh", hyperbolic_sine, "if(x < 0, sqrt(1 + sinh(x) ** 2), sqrt(1 + sinh(x) ** 2)) * dx")
+OPERATORS["sinh"] = function(
+    "sinh", hyperbolic_sine, "if(x < 0, sqrt(1 + sinh(x) ** 2), sqrt(1 + sinh(x) ** 2)) * dx"
+)
 
 from partita.reactions import Network, read_sbml
 from partita.reactions.model.derivative import derivative
@@ -37,11 +39,13 @@ birth = Network.from_text("-> A @@ 10 * sinh(k); k = 1; A -> @ 0.001")
 ring = "; ".join(f"B{i} -> B{i + 1} @@ 0 * sinh(B{i})" for i in range(40))
 sbml = b'''<sbml xmlns="http://www.sbml.org/sbml/level3/version1/core" level="3" version="1"><model>
 <listOfCompartments><compartment id="cell" size="1" constant="true"/></listOfCompartments>
-<listOfSpecies><species id="A" compartment="cell" initialAmount="0" hasOnlySubstanceUnits="true" boundaryCondition="false"
- constant="false"/></listOfSpecies>
-<listOfReactions><reaction id="make" reversible="false" fast="false"><listOfProducts><speciesReference species="A" stoichiometry="1"
- constant="true"/></listOfProducts><kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML"><apply><times/><cn>10</cn><apply><sinh/>
-<cn>1</cn></apply></apply></math></kineticLaw></reaction></listOfReactions></model></sbml>'''
+<listOfSpecies><species id="A" compartment="cell" initialAmount="0" hasOnlySubstanceUnits="true"
+ boundaryCondition="false" constant="false"/></listOfSpecies>
+<listOfReactions><reaction id="make" reversible="false" fast="false">
+<listOfProducts><speciesReference species="A" stoichiometry="1" constant="true"/></listOfProducts>
+<kineticLaw><math xmlns="http://www.w3.org/1998/Math/MathML">
+<apply><times/><cn>10</cn><apply><sinh/><cn>1</cn></apply></apply>
+</math></kineticLaw></reaction></listOfReactions></model></sbml>'''
 print(json.dumps({
     "text": str(birth.reactions[0]),
     "sbml": str(read_sbml(io.BytesIO(sbml)).reactions[0]),
@@ -52,7 +56,9 @@ print(json.dumps({
     "thinning": at_the_end(Network.from_text("-> A @@ 10 * sinh(1 + 0 * t)"), 100),
     "rate equation": float(birth.rate_equation()(0.0, np.zeros(1), {})[0]),
     "solution": float(birth.solve([0, 1]).A[-1]),
-    "master equation": float(birth.master_equation({"A": 60}).distribution([1.0], ["A"]).values[0] @ np.arange(61)),
+    "master equation": float(
+        birth.master_equation({"A": 60}).distribution([1.0], ["A"]).values[0] @ np.arange(61)
+    ),
     "derivative": float(evaluate(derivative(parse("sinh(2 * x)"), "x"), {"x": 0.5})),
 }))
 """
@@ -138,7 +144,10 @@ def test_a_derivative_in_another_name_is_zero():
 @settings(max_examples=300, deadline=None)
 @given(expressions(["a", "t"], depth=3))
 def test_derivatives_are_limits_of_differences(expression):
-    """By the complex-free way: two differences that agree, so that there is a derivative, and the third that is computed."""
+    """A derivative agrees with finite differences, taken without complex numbers.
+
+    Two differences that agree show that there is a derivative; the third number is the computed one.
+    """
     at, step = 1.37, 1e-6
     with np.errstate(all="ignore"):
         values = [

@@ -112,7 +112,10 @@ def test_a_plain_law_becomes_mass_action():
 
 
 def test_a_law_that_counts_pairs_becomes_mass_action_and_one_that_does_not_stays():
-    pairs = "<apply><divide/><apply><times/><ci>k</ci><ci>X</ci><apply><minus/><ci>X</ci><cn>1</cn></apply></apply><cn>2</cn></apply>"
+    pairs = (
+        "<apply><divide/><apply><times/><ci>k</ci><ci>X</ci>"
+        "<apply><minus/><ci>X</ci><cn>1</cn></apply></apply><cn>2</cn></apply>"
+    )
     square = "<apply><times/><ci>k</ci><apply><power/><ci>X</ci><cn>2</cn></apply></apply>"
     two = 'stoichiometry="2" constant="true"'
     assert lines(reactions=reaction(law(pairs), two))[-1] == "r: 2 X -> @ k"
@@ -227,7 +230,8 @@ def test_ids_that_mean_something_in_text_are_changed():
     ("math", "text"),
     [
         (
-            "<piecewise><piece><cn>1</cn><apply><lt/><ci>X</ci><cn>3</cn></apply></piece><otherwise><ci>k</ci></otherwise></piecewise>",
+            "<piecewise><piece><cn>1</cn><apply><lt/><ci>X</ci><cn>3</cn></apply></piece>"
+            "<otherwise><ci>k</ci></otherwise></piecewise>",
             "if(X < 3, 1, k)",
         ),
         ("<apply><root/><ci>X</ci></apply>", "sqrt(X)"),
@@ -244,12 +248,14 @@ def test_ids_that_mean_something_in_text_are_changed():
             "7 * 3.141592653589793 * X * X",
         ),
         (
-            "<piecewise><piece><cn>1</cn><apply><and/><apply><leq/><cn>0</cn><ci>X</ci><cn>3</cn></apply><true/></apply></piece>"
+            "<piecewise><piece><cn>1</cn>"
+            "<apply><and/><apply><leq/><cn>0</cn><ci>X</ci><cn>3</cn></apply><true/></apply></piece>"
             "<otherwise><cn>0</cn></otherwise></piecewise>",
             "if((0 <= X and X <= 3) and 0 == 0, 1, 0)",
         ),
         (
-            "<piecewise><piece><cn>1</cn><apply><xor/><apply><eq/><ci>X</ci><cn>3</cn></apply><false/></apply></piece>"
+            "<piecewise><piece><cn>1</cn>"
+            "<apply><xor/><apply><eq/><ci>X</ci><cn>3</cn></apply><false/></apply></piece>"
             "<otherwise><cn>0</cn></otherwise></piecewise>",
             "if(X == 3 and not 0 != 0 or not X == 3 and 0 != 0, 1, 0)",
         ),
@@ -284,7 +290,10 @@ def test_a_fractional_amount_is_rounded_when_asked():
     assert read(data, rounding=True).initial == {"X": 10}
 
 
-BOMB = b"""<?xml version="1.0"?><!DOCTYPE sbml [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><sbml>&b;</sbml>"""
+BOMB = (
+    b'<?xml version="1.0"?><!DOCTYPE sbml [<!ENTITY a "aaaaaaaaaa">'
+    b'<!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">]><sbml>&b;</sbml>'
+)
 CONSTRAINT = f"<constraint><math {MATH}>{AFTER_5}</math></constraint>"
 DELAY = f"<delay><math {MATH}><cn>1</cn></math></delay>"
 DELAYED = (
@@ -644,7 +653,8 @@ def test_extended_mathematics_may_be_declared(declared):
         ("<apply><rem/><ci>X</ci><cn>2</cn></apply>", "rem"),
         ("<apply><quotient/><ci>X</ci><cn>2</cn></apply>", "quotient"),
         (
-            "<piecewise><piece><cn>1</cn><apply><implies/><true/><true/></apply></piece><otherwise><cn>2</cn></otherwise></piecewise>",
+            "<piecewise><piece><cn>1</cn><apply><implies/><true/><true/></apply></piece>"
+            "<otherwise><cn>2</cn></otherwise></piecewise>",
             "implies",
         ),
         (

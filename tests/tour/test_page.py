@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -13,7 +14,10 @@ NASTY = "<script>alert('a' & \"b\")</script>"
 
 
 class Reader(HTMLParser):
-    """Collects what a browser would: elements, their attributes and the text, and checks that every element is closed."""
+    """Parser that collects what a browser would: elements, their attributes and the text.
+
+    It checks that every element is closed.
+    """
 
     EMPTY = frozenset({"meta", "use", "path", "stop"})
 
@@ -170,8 +174,9 @@ def test_an_unknown_study_is_named_before_anything_is_done(small_studies, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_matplotlib_says_what_to_install(small_studies, tmp_path, monkeypatch):
-    monkeypatch.setattr(tour, "find_spec", lambda name: None)
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_a_missing_package_says_what_to_install(package, small_studies, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"pip install 'partita\[cli\]'"):
         tour.run(out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

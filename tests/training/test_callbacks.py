@@ -98,7 +98,10 @@ class Crash(keras.callbacks.Callback):
 @pytest.mark.parametrize("name", CALLBACKS)
 @pytest.mark.parametrize("optimizer", ["adam", "multi"])
 def test_each_resumes(name, optimizer, tmp_path):
-    """A training that is stopped after two epochs of four and resumed in a new model ends with the weights it would have had."""
+    """A training that is stopped and resumed ends with the weights it would have had.
+
+    It is stopped after two epochs of four and resumed in a new model.
+    """
 
     def train(*more):
         model = network(optimizer)
@@ -308,7 +311,10 @@ def test_arguments_that_do_not_fit(call, message):
 
 
 def test_warmup_takes_a_share_of_each_step():
-    """With SGD the first step of a constant gradient is a quarter of what it would be, and the variable is as before."""
+    """With SGD the first step of a constant gradient is a quarter of what it would be.
+
+    The variable is afterwards as before.
+    """
     model = keras.Sequential(
         [keras.Input((1,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
     )

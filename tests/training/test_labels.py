@@ -1,4 +1,7 @@
-"""Unknown labels and labels that are no ids, in losses that carry another one: against means written out in NumPy."""
+"""Tests of unknown labels and labels that are no ids, in losses that carry another one.
+
+They are tested against means written out in NumPy.
+"""
 
 import keras
 import numpy as np

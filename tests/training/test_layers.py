@@ -206,7 +206,10 @@ STEPS = RNG.normal(size=(3, 4, 2)).astype("float32")
 
 
 def mixed_steps(features=STEPS, mask=MASK):
-    """A layer of three sequences, the shares of the mixture and who is mixed with whom, read from what it does to known numbers."""
+    """Return a layer of three sequences, the shares of the mixture, and each one's partner.
+
+    Shares and partners are checked by what the layer does to known numbers.
+    """
     mix = MixHidden(seed=1)
     given = np.broadcast_to(10.0 ** np.arange(3)[:, None, None], (3, 4, 2)).astype("float32")
     seen = ops.convert_to_numpy(

@@ -232,7 +232,10 @@ def test_an_epoch_of_arrays_holds_everyone_once():
 @pytest.mark.parametrize("kind", [int, float, "one-hot"])
 @pytest.mark.parametrize("per", ["sample", "batch"])
 def test_the_weight_of_a_mixture_is_that_of_its_classes(weights, kind, per):
-    """Σ_c ỹ_c w_c; and with weights of the samples, those mixed: all of them read from the shares, which x gives away."""
+    """The weight of a mixture is Σ_c ỹ_c w_c; with weights of the samples, it is those mixed.
+
+    All of them are read from the shares, which x gives away.
+    """
     of_class, own = np.array([1.0, 10.0, 0.25]), RNG_WEIGHTS if weights else np.ones(20)
     y = np.eye(3)[Y] if kind == "one-hot" else Y.astype(kind)
     eye = np.eye(20)

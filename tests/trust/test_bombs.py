@@ -1,4 +1,7 @@
-"""Files of at most 2 MB that announce or unpack to gigabytes: refused with a word, in little memory, and nothing is left behind."""
+"""Tests of files of at most 2 MB that announce or unpack to gigabytes.
+
+They are refused with a word, in little memory, and nothing is left behind.
+"""
 
 import gzip
 import io
@@ -174,13 +177,19 @@ TAKEN = {("segmented", "word.txt"), ("corpus", "word.txt")}  # a word of 2 MB is
 
 
 def most_memory():
-    """The most that this process has held, in bytes; not what `ru_maxrss` says, which begins with the size of the parent."""
+    """Return the most memory that this process has held, in bytes.
+
+    It is not what `ru_maxrss` says, which begins with the size of the parent.
+    """
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def refusals(folder):
-    """One line for each file: the door, the name, how much memory the process has taken so far, and what was said."""
+    """Print one line for each file.
+
+    It tells the door, the name, how much memory the process has taken so far, and what was said.
+    """
     for door, (read, makers) in DOORS.items():
         for name in makers:
             said = ""
@@ -256,7 +265,11 @@ def test_a_limit_that_is_none(given, monkeypatch):
 
 
 def test_what_real_files_pack_to_is_read(tmp_path):
-    """Images of bytes with large dark parts, and a table of zeros and ones that unpacks to less than the floor."""
+    """Real files that pack well are read.
+
+    They are images of bytes with large dark parts, and a table of zeros and ones that unpacks to less than
+    the floor.
+    """
     images = np.zeros((2000, 28, 28), np.uint8)
     images[:, 8:20, 8:20] = np.random.default_rng(0).integers(0, 256, (2000, 12, 12))
     np.savez_compressed(tmp_path / "a.npz", x=images)
@@ -270,12 +283,14 @@ def test_what_real_files_pack_to_is_read(tmp_path):
 def test_a_line_without_end(door, tmp_path, monkeypatch):
     """Of a file that is not packed: it is refused after some megabytes, however long it goes on."""
     from partita.reactions import Network
-    from partita.reactions.commands.fit import read_table
+    from partita.reactions.commands.fit import read_observations
 
     monkeypatch.setattr(bounded, "LONGEST_LINE", 1000)
     read = {name: found for name, (found, _) in DOORS.items()} | {
-        "table": lambda path: read_table(path, Network.from_text("A -> @ 1"))
+        "table": lambda path: read_observations(path, Network.from_text("A -> @ 1"))
     }
     (tmp_path / "a.csv").write_bytes(b"t,A\n" + b"1," * 5000)
-    with pytest.raises(ValueError, match=r"a\.csv.*(a line is longer than 1,000 characters|want 2 columns)"):
+    with pytest.raises(
+        ValueError, match=r"a\.csv.*(a line is longer than 1,000 characters|expected 2 columns)"
+    ):
         read[door](tmp_path / "a.csv")

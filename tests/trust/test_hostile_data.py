@@ -1,4 +1,7 @@
-"""Vectors, runs and tables made to do harm, or merely broken: a `ValueError` with a reason, and nothing in them is run."""
+"""Tests of vectors, runs and tables made to do harm, or merely broken.
+
+They end in a `ValueError` with a reason, and nothing in them is run.
+"""
 
 import gzip
 import io
@@ -12,7 +15,7 @@ import pytest
 from partita.contrast import WordVectors
 from partita.flows.files import read_rows
 from partita.reactions import Network, simulate
-from partita.reactions.commands.fit import read_table
+from partita.reactions.commands.fit import read_observations
 
 NET = Network.from_text("A = 3; A -> @ 1")
 
@@ -139,7 +142,7 @@ def test_rows_that_are_none(name, content, tmp_path):
 def test_observations_that_are_none(content, tmp_path):
     (tmp_path / "data.csv").write_bytes(content)
     with pytest.raises(ValueError, match=r"data\.csv"):
-        read_table(tmp_path / "data.csv", NET)
+        read_observations(tmp_path / "data.csv", NET)
 
 
 def run(path):

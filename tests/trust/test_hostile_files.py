@@ -110,7 +110,10 @@ def hostile(canary):
 
 
 def parts(config, path=()):
-    """The places of all layers, nets, laws and functions in a config; numbers' precision and initial values left out."""
+    """Yield the places of all layers, nets, laws and functions in a config.
+
+    Numbers' precision and initial values are left out.
+    """
     if isinstance(config, dict):
         if (
             path
@@ -154,7 +157,10 @@ def saved(tmp_path_factory):
 
 
 def rewritten(path, to, change):
-    """The file with another content: `change` maps a member's name and bytes to bytes, or None to leave it out."""
+    """Write the file with another content.
+
+    `change` maps a member's name and bytes to bytes, or None to leave it out.
+    """
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(to, "w") as new:
         for name in old.namelist():
             if (content := change(name, old.read(name))) is not None:
@@ -304,7 +310,10 @@ def test_a_command_says_in_one_line_why_it_refuses_a_file(name, commands, run, t
 
 
 def test_safe_mode_reaches_the_parts_and_can_be_left(tmp_path):
-    """A Lambda layer inside a net inside a model of ours: refused, unless whoever loads it says that the file is trusted."""
+    """A Lambda layer inside a net inside a model of ours is refused.
+
+    It is read if whoever loads it says that the file is trusted.
+    """
     doubled = keras.layers.Lambda(lambda x: 2 * x, output_shape=lambda shape: shape)
     model = flows.Flow(flows.Chain([flows.AdditiveCoupling(keras.Sequential([keras.Input((2,)), doubled]))]))
     model.build((None, 4))

@@ -1,4 +1,6 @@
-"""Model files of an earlier day, written on JAX, give on every backend what they gave then: the format that README promises.
+"""Tests that model files of an earlier day give what they gave then.
+
+They were written on JAX and are read on every backend: the format is the one that README promises.
 
 `python -m tests.trust.test_kept_files` writes those that are not there. Where one has to be written anew, a
 file of a user's is no longer read: the changelog says so.

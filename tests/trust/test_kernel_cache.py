@@ -1,4 +1,7 @@
-"""The folder of compiled kernels, damaged, planted or open to others: the right numbers come out, and nothing in it is run."""
+"""Tests of the folder of compiled kernels, damaged, planted or open to others.
+
+The right numbers come out, and nothing in it is run.
+"""
 
 import hashlib
 import json
@@ -302,7 +305,10 @@ CHANGES = [
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_whatever_a_function_refers_to_counts(change):
-    """Numba's own cache asks for the time of one source file: constants and functions of others are overlooked."""
+    """Constants and functions of others that a function refers to count.
+
+    Numba's own cache asks for the time of one source file, and overlooks them.
+    """
     prints = [kernels.Cache(make_function(**given)).fingerprint for given in ({}, {}, change)]
     assert prints[0] == prints[1] != prints[2]
 

@@ -1,4 +1,7 @@
-"""A training that is killed in the middle of an epoch, and called again, ends with the weights that it would have had."""
+"""Tests that a killed training, called again, ends with the weights that it would have had.
+
+It is killed in the middle of an epoch.
+"""
 
 import os
 import signal
@@ -15,7 +18,8 @@ MODELS = {
     "tagger": """
 rng = np.random.default_rng(0)
 sentences = [rng.integers(1, 20, rng.integers(2, 9)) for _ in range(64)]
-model = crf.Tagger(keras.Sequential([keras.layers.Embedding(20, 8), keras.layers.Dropout(0.3, seed=1)]), crf.CRF(3))
+net = keras.Sequential([keras.layers.Embedding(20, 8), keras.layers.Dropout(0.3, seed=1)])
+model = crf.Tagger(net, crf.CRF(3))
 data = crf.Batches(sentences, [x % 3 for x in sentences], batch_size=16, num_shapes=1, seed=3)
 model(data[0][0])
 model.compile(keras.optimizers.Adam(0.01))
@@ -28,7 +32,8 @@ def net(first):
 
 
 nets = [net(first=3), net(first=2)]
-model = variational.GAN(nets[0], keras.Sequential([nets[1], keras.layers.Dense(1)]), inertia=1.0, generator_steps=2, seed=0)
+discriminator = keras.Sequential([nets[1], keras.layers.Dense(1)])
+model = variational.GAN(nets[0], discriminator, inertia=1.0, generator_steps=2, seed=0)
 data = np.random.default_rng(0).normal(size=(64, 2)).astype("float32")
 model.compile()
 options = {"batch_size": 16, "shuffle": False}
@@ -76,7 +81,8 @@ class Kill(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-callbacks = [keras.callbacks.BackupAndRestore({folder!r}, delete_checkpoint=False), *options.pop("callbacks", [])] + [Kill()] * {kill}
+backup = keras.callbacks.BackupAndRestore({folder!r}, delete_checkpoint=False)
+callbacks = [backup, *options.pop("callbacks", [])] + [Kill()] * {kill}
 model.fit(data, epochs=4, verbose=0, callbacks=callbacks, **options)
 np.savez({out!r}, *[keras.ops.convert_to_numpy(v) for v in [*model.variables, *model.optimizer.variables]])
 """

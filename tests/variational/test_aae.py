@@ -7,7 +7,10 @@ from tests.variational.players import aae, data, mlp, pair
 
 
 def test_it_reconstructs_and_its_latents_become_the_priors():
-    """Points on a plane in four dimensions: distances of the latents' law from the prior's fall, and so do those of reconstructions."""
+    """Distances of the latents' law from the prior's fall, and so do those of reconstructions.
+
+    The data are points on a plane in four dimensions.
+    """
     rng = np.random.default_rng(0)
     x = (rng.uniform(-2, 2, size=(512, 2)) @ rng.normal(size=(2, 4))).astype("float32")
     prior = variational.GaussianMixture(2).fit(

@@ -7,7 +7,10 @@ from tests.variational.players import ali, data, mlp, pair
 
 
 def test_the_forms_differ_for_the_encoder_alone():
-    """A discriminator that looks at z alone, and does not learn: "article" drives E up its slope, "swap" down; G does not matter."""
+    """The form "article" drives E up the discriminator's slope, "swap" down.
+
+    The discriminator looks at z alone, and does not learn; G does not matter.
+    """
     means = {}
     for form in ("article", "swap"):
         inputs = keras.Input((4,)), keras.Input((2,))

@@ -118,7 +118,10 @@ def test_the_density_of_what_was_seen():
 
 
 def test_missing_values_at_random_do_not_bias():
-    """20,000 rows, 30% missing where the other column is large: means and covariances within six standard errors, about 10⁻⁸ each."""
+    """Means and covariances lie within six standard errors, about 10⁻⁸ each.
+
+    Of 20,000 rows, 30% are missing where the other column is large.
+    """
     rng = np.random.default_rng(3)
     x = rng.multivariate_normal([1.0, -2.0], [[1.0, 0.8], [0.8, 1.5]], 20_000)
     x[(x[:, 0] > 1.5), 1] = np.nan  # filling in means would bias this
@@ -165,7 +168,10 @@ def test_steps_that_are_asked_for_are_no_failure():
 
 
 def test_draws_follow_the_mixture():
-    """5,000 draws of one column against the mixture's distribution: Kolmogorov–Smirnov at 10⁻⁴, with a fixed seed."""
+    """Draws of one column follow the mixture's distribution: Kolmogorov–Smirnov at 10⁻⁴.
+
+    There are 5,000 draws, with a fixed seed.
+    """
     mixture = GaussianMixture(2, "diagonal").fit(blobs(500, 2, 2))
     x = mixture.sample(5000, seed=5)[:, 0]
 

@@ -88,7 +88,10 @@ def test_each_player_moves_its_own_nets_alone():
 
 
 def test_a_step_is_the_gradient_of_the_loss():
-    """One round by hand: a linear discriminator, and a generator that only shifts, so that latents do not matter."""
+    """One round agrees with that by hand.
+
+    It has a linear discriminator, and a generator that only shifts, so that latents do not matter.
+    """
     shift, slope = 0.5, -0.3
 
     class Shift(keras.layers.Layer):

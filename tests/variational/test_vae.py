@@ -18,7 +18,10 @@ def linear_data(rows=2000):
 
 
 def exact_optimum(x, latent):
-    """The largest mean log-likelihood: principal components, and the mean of what is left as noise (Tipping, Bishop 1999)."""
+    """Return the largest mean log-likelihood (Tipping, Bishop 1999).
+
+    It is that of the principal components, with the mean of what is left as noise.
+    """
     values, vectors = np.linalg.eigh(np.cov(x.T, bias=True))
     noise = values[:-latent].mean()
     covariance = vectors @ np.diag(np.r_[np.full(len(values) - latent, noise), values[-latent:]]) @ vectors.T
@@ -63,7 +66,10 @@ def test_vae_and_em_and_exact_likelihood_reach_the_same_optimum():
 
 
 def known(likelihood=None, width=1.3, **options):
-    """A VAE whose log q(x) is known: x = z w + noise of 0.7, with a posterior that is the same for all x, of a standard deviation."""
+    """Return a VAE whose log q(x) is known, and the law of x.
+
+    x = z w + noise of 0.7, with a posterior that is the same for all x, of standard deviation `width`.
+    """
     keras.utils.set_random_seed(0)
     vae = variational.VAE(
         mlp(4, first=3),

@@ -1,8 +1,10 @@
-"""Nested dissection: an order of elimination for a graph whose vertices have whole-number coordinates (George 1973).
+"""Nested dissection: an order of elimination for a graph (George 1973).
 
-    states  →  left | separator | right,   no edge from left to right;   eliminate left, right, then the separator
+    states  →  left | separator | right,   no edge from left to right;
+    eliminate left, right, then the separator
 
-A separator is what must stay together: eliminating left and right fills in nothing between them.
+The graph's vertices have whole-number coordinates. A separator is what must stay together: eliminating
+left and right fills in nothing between them.
 """
 
 from typing import NamedTuple
@@ -18,7 +20,10 @@ Ints = npt.NDArray[np.int64]
 
 
 class Step(NamedTuple):
-    """Vertices that are eliminated together, and the earlier steps that leave something behind for this one."""
+    """Vertices that are eliminated together.
+
+    `children` are the earlier steps that leave something behind for this one.
+    """
 
     pivots: Ints
     children: tuple[int, ...]
@@ -47,7 +52,9 @@ def _touching(indptr, indices, side, members):
 
 @njit()
 def front(indptr, indices, pivots, handed_on, done, local):
-    """The vertices of a front: pivots, what the children hand on, and all neighbours of pivots that are not done.
+    """Return the vertices of a front.
+
+    They are the pivots, what the children hand on, and all neighbours of pivots that are not done.
 
     `local` holds −1 for each vertex, and afterwards the place of each vertex of the front.
     """
@@ -117,7 +124,10 @@ def dissect(indptr: Ints, indices: Ints, coordinates: Ints) -> list[Step]:
 def _parts(
     indptr: Ints, indices: Ints, coordinates: Ints, side: npt.NDArray[np.int8], members: Ints
 ) -> tuple[Ints, Ints, Ints] | None:
-    """Left, separator and right, by the coordinate whose separator is smallest; None where no cut is worth it."""
+    """Return left, separator and right, by the coordinate whose separator is smallest.
+
+    The result is None where no cut is worth it.
+    """
     best: tuple[Ints, Ints, Ints] | None = None
     for column in range(coordinates.shape[1]):
         values = coordinates[members, column]

@@ -1,10 +1,11 @@
-"""The stationary law of a Markov chain by eliminating its states, without a subtraction (Grassmann, Taksar, Heyman 1985).
+"""The stationary law of a Markov chain by elimination (Grassmann, Taksar, Heyman 1985).
 
-    s_k = Σ_j q_kj,    q_ij ← q_ij + q_ik q_kj / s_k  for all i, j that are left;        then, backwards,   p_k = Σ_i p_i q_ik / s_k
+    s_k = Σ_j q_kj,    q_ij ← q_ij + q_ik q_kj / s_k  for all i, j that are left;
+    then, backwards,   p_k = Σ_i p_i q_ik / s_k
 
-All numbers are ≥ 0 and only added, multiplied and divided, so each probability has a small relative error,
-however stiff the chain is (O'Cinneide 1993). States are eliminated in the order of `dissection`, in dense
-fronts.
+The states are eliminated without a subtraction. All numbers are ≥ 0 and only added, multiplied and
+divided, so each probability has a small relative error, however stiff the chain is (O'Cinneide 1993).
+States are eliminated in the order of `dissection`, in dense fronts.
 
 A state that is left too seldom to divide by s_k is put off until nothing else is left. Every state has a
 weight, the time spent in it and in what was eliminated for it: it bounds what a rate that is too small for
@@ -28,10 +29,8 @@ WORK_LIMIT = 1_500_000_000_000  # multiplications, some minutes
 PANEL = 48  # pivots between two matrix products
 SELDOM = 1e-200  # a state that is left with a smaller probability is put off
 HEAVY = 1e200  # so is one whose weight over that probability is larger, in units of the smallest weight
-LAST_SELDOM, LAST_HEAVY = (
-    1e-280,
-    1e280,
-)  # the same where nothing else is left; beyond them float64 knows no answer
+# the same where nothing else is left; beyond them float64 knows no answer
+LAST_SELDOM, LAST_HEAVY = (1e-280, 1e280)
 NOTHING = 1e-290  # a smaller rate is 0
 TOLERANCE = 1e-9  # of the balance of flows, relative
 
@@ -41,7 +40,10 @@ Rates = tuple[Ints, Ints, Floats]  # as a SciPy sparse array keeps them: where r
 
 
 class _Done(NamedTuple):
-    """What one step leaves for the way back: its states, which of them were eliminated in which order, and q_ik / s_k."""
+    """The result of one step that is needed on the way back.
+
+    It holds the step's states, which of them were eliminated in which order, and q_ik / s_k.
+    """
 
     members: Ints
     order: Ints
@@ -50,7 +52,10 @@ class _Done(NamedTuple):
 
 @njit(error_model="numpy")
 def _assemble(block, pivots, outward, inward, done, local, num_pivots):
-    """Put the rates of the pivots into the block; those between a pivot and what is done stand in the children's blocks."""
+    """Put the rates of the pivots into the block.
+
+    Those between a pivot and what is done stand in the children's blocks.
+    """
     indptr, indices, values = outward
     for place in range(pivots.size):
         for entry in range(indptr[pivots[place]], indptr[pivots[place] + 1]):
@@ -75,7 +80,9 @@ def _extend(block, places, added):
 
 @njit(error_model="numpy")
 def _eliminate(block, weights, start, stop, shares, rows, order, seldom, heavy):
-    """Eliminate the states `start` to `stop − 1` of a block; rows and columns outside are brought up to date by a product later.
+    """Eliminate the states `start` to `stop − 1` of a block.
+
+    Rows and columns outside are brought up to date by a product later.
 
     Gives the number of states eliminated: their places in `order`, q_ik / s_k in the columns of `shares`,
     q_kj in `rows`.

@@ -119,7 +119,9 @@ class MasterEquation:
         return table.assign_coords(time=instants).assign_attrs(lost=lost)
 
     def stationary(self, species: Iterable[str] | None = None) -> "xarray.DataArray":
-        """Return the probabilities of counts after a long time; reactions that lead out of the bounds do not happen.
+        """Return the probabilities of counts after a long time.
+
+        Reactions that lead out of the bounds do not happen.
 
         Args:
             species: Of which species; the others are summed over. By default all.
@@ -185,10 +187,9 @@ class MasterEquation:
         flows = self.leaks @ probabilities
         if flows.sum() <= 0.5 * (self.escape @ probabilities):
             return "a reaction takes what is not there; write a propensity that is 0 where it would"
-        return (
-            f"raise the bounds of "
-            f"{', '.join(name for name, flow in zip(self.species, flows, strict=True) if flow > 0.01 * flows.max())}"
-        )
+        large = 0.01 * flows.max()
+        leaking = [name for name, flow in zip(self.species, flows, strict=True) if flow > large]
+        return f"raise the bounds of {', '.join(leaking)}"
 
     def _chosen(self, species: Iterable[str] | None) -> tuple[str, ...]:
         chosen = self.species if species is None else tuple(species)
@@ -303,9 +304,8 @@ class _Box:
         )
         if math.prod(self.shape) > np.iinfo(np.int64).max:
             raise ValueError(f"bounds must span fewer than 2^63 states, got {math.prod(self.shape)}")
-        self.changes = net.stoichiometry()[
-            [net.species.index(name) for name in self.moving]
-        ]  # (moving, reactions)
+        # (moving, reactions)
+        self.changes = net.stoichiometry()[[net.species.index(name) for name in self.moving]]
         self.constants = {**parameters, **start}
         self.start = np.array([[start[name] for name in self.moving]])
 
@@ -318,7 +318,10 @@ class _Box:
     def leaps(
         self, states: npt.NDArray[np.int64]
     ) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
-        """For each reaction its rate from each state, and the number of the state it leads to: −1 beyond the bounds."""
+        """Yield for each reaction its rate from each state, and the number of the state it leads to.
+
+        The number is −1 beyond the bounds.
+        """
         values = self.constants | {
             name: states[:, column].astype(float) for column, name in enumerate(self.moving)
         }

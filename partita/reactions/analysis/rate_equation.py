@@ -47,9 +47,8 @@ def rate_equation(net: System, xp: Any = None) -> Callable[..., Any]:
         if not rates:
             return xp.zeros_like(y)
         nothing = xp.zeros_like(y[..., 0])  # rates that follow no species take its shape
-        firings = xp.stack(
-            [evaluate(rate, values, xp) + nothing for rate in rates], axis=-1
-        )  # (..., reactions)
+        # (..., reactions)
+        firings = xp.stack([evaluate(rate, values, xp) + nothing for rate in rates], axis=-1)
         return xp.matmul(firings, xp.array(changes, dtype=firings.dtype))  # (..., species)
 
     def field(t: Any, y: Any, p: Mapping[str, Any] | None = None) -> Any:
@@ -104,7 +103,10 @@ def _of_tensors(slope: Callable[..., Any], t: Any, y: Any, p: Mapping[str, Any],
 
 
 class _TypedOperations:
-    """`keras.ops` whose functions take plain numbers for tensors of one type: by itself it reads them as float32."""
+    """The functions of `keras.ops`, which take plain numbers for tensors of one type.
+
+    By itself `keras.ops` reads them as float32.
+    """
 
     def __init__(self, ops: Any, dtype: str):
         self.ops, self.dtype = ops, dtype
@@ -164,7 +166,10 @@ def solve(
 
 
 def _settings(net: System, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of `ode.solve`: by default step control for stiff fields, without a longest step if no rate follows time."""
+    """Return the options of `ode.solve`, by default those of step control for stiff fields.
+
+    There is no longest step by default if no rate follows time.
+    """
     if options.get("dt") is not None or options.get("num_steps") is not None:
         return {"method": "rodas4"} | options
     follows_time = any(TIME in names(net.rate(reaction)) for reaction in net.reactions)

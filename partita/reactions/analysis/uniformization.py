@@ -1,9 +1,10 @@
-"""Transient laws of a Markov chain without a subtraction: jumps at the times of a Poisson process (Jensen 1953).
+"""Uniformization: transient laws of a Markov chain without a subtraction (Jensen 1953).
 
     P(t) = Σ_k e^(−Λt) (Λt)^k / k! · (1 + Q/Λ)^k P(0),        Λ = the largest rate at which a state is left
 
-What leads out of the states goes into one more, so that all always sums to 1. A stiff chain takes many jumps;
-where the states are few, the matrix of a short time is squared instead, which has no subtractions either.
+The chain jumps at the times of a Poisson process. What leads out of the states goes into one more, so
+that all always sums to 1. A stiff chain takes many jumps; where the states are few, the matrix of a short
+time is squared instead, which has no subtractions either.
 """
 
 import math

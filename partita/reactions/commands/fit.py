@@ -3,7 +3,6 @@
 text or file → Network → rate equation,   data.csv → times, observed   →   ode.fit → table, fit.json, fit.png
 """
 
-import csv
 import json
 import re
 import warnings
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from partita.bounded import lines
 from partita.doctor import need
 from partita.files import replacing
 from partita.options import SEED, count, ending, say
 from partita.reactions.commands.simulate import TextMayBeginWithAnArrow, read_network
 from partita.reactions.network import Network
+from partita.tables import read_table
 
 if TYPE_CHECKING:
     from partita import ode
@@ -85,7 +84,7 @@ def fit(
         raise click.UsageError(
             "MODEL has no parameter to fit: write 'A -> B @ k; k = 1' rather than 'A -> B @ 1'."
         )
-    times, observed = read_table(data, network)
+    times, observed = read_observations(data, network)
     if times[0] < 0:
         raise ValueError(
             f"{data}: expected times from 0 on, where MODEL's initial counts hold, got {times[0]:g}"
@@ -119,7 +118,10 @@ def _search(
     exact_start: bool,
     effort: tuple[int, int],
 ) -> "ode.Fit":
-    """The fit of these parameters to (times, observations), by (starts, seed); what it warns of is left to `_hints`."""
+    """Return the fit of these parameters to (times, observations), by (starts, seed).
+
+    What it warns of is left to `_hints`.
+    """
     from partita.backend import choose
 
     choose()
@@ -209,48 +211,25 @@ def _hints(found: "ode.Fit", stiff: bool, starts: int, species: list[str]) -> It
         )
 
 
-def read_table(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
-    """Times `(time,)` and observations `(time, species)` in the network's order, NaN where nothing was seen.
+def read_observations(path: Path, network: Network) -> tuple[np.ndarray, np.ndarray]:
+    """Read times `(time,)` and observations `(time, species)`, NaN where nothing was seen.
+
+    The columns are the time and then species, in any order; those of the result are in the network's order.
 
     Raises:
         ValueError: with file and line, if the table is not as described.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [
-                (number, row)
-                for number, row in enumerate(csv.reader(lines(file)), 1)
-                if any(map(str.strip, row))
-            ]
-    except (ValueError, csv.Error) as error:
-        raise ValueError(f"{path}: is no table: {error}") from error
-    if len(rows) < 3:
-        raise ValueError(f"{path}: want a line of names and at least two of numbers, got {len(rows)} lines")
-    header = [name.strip() for name in rows[0][1]]
-    columns = header[1:]
-    if wrong := [name for name in columns if name not in network.species]:
-        raise ValueError(
-            f"{path}:{rows[0][0]}: {wrong[0]!r} is no species of the network ({', '.join(network.species)})"
-        )
-    if not columns or len({*columns}) < len(columns):
-        raise ValueError(
-            f"{path}:{rows[0][0]}: want the time and then species, each once, got {', '.join(header)}"
-        )
-    observed = np.full((len(rows) - 1, len(network.species)), np.nan)
-    times = np.empty(len(rows) - 1)
-    places = [network.species.index(name) for name in columns]
-    for row, (number, cells) in enumerate(rows[1:]):
-        if len(cells) != len(header):
-            raise ValueError(f"{path}:{number}: want {len(header)} cells, got {len(cells)}")
-        try:
-            times[row], *values = (float(cell) if cell.strip() else np.nan for cell in cells)
-        except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from None
-        observed[row, places] = values
-        if (
-            np.isinf(observed[row]).any()
-            or not np.isfinite(times[row])
-            or (row and times[row] <= times[row - 1])
-        ):
-            raise ValueError(f"{path}:{number}: want finite numbers and rising times, got {', '.join(cells)}")
+    table = read_table(path, missing=True)
+    if table.names is None or len(table.lines) < 2:
+        raise ValueError(f"{path}: expected a line of names and at least two lines of numbers")
+    columns = table.names[1:]
+    if wrong := next((name for name in columns if name not in network.species), None):
+        raise ValueError(f"{path}: {wrong!r} is no species of the network ({', '.join(network.species)})")
+    if not columns:
+        raise ValueError(f"{path}: expected the time and then species, got {table.names[0]!r} alone")
+    times = table.values[:, 0]
+    for row in np.flatnonzero(np.isnan(times) | (np.diff(times, prepend=-np.inf) <= 0)):
+        raise ValueError(f"{path}:{table.lines[row]}: expected rising times, got {times[row]:g}")
+    observed = np.full((len(times), len(network.species)), np.nan)
+    observed[:, [network.species.index(name) for name in columns]] = table.values[:, 1:]
     return times, observed

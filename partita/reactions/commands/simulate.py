@@ -1,6 +1,8 @@
-"""`partita simulate`: an ensemble of a reaction network, from a line of text to a table, a file and a picture.
+"""The command `partita simulate`: an ensemble of a reaction network.
 
 text or file → Network → simulate → summary on standard output, runs.nc, runs.png
+
+It goes from a line of text to a table, a file and a picture.
 """
 
 import os
@@ -129,9 +131,8 @@ def simulate(
         need("matplotlib", "--plot")
     network = read_network(model)
     names = None if species is None else species.split(",")
-    if (
-        out is None and plot is None and method != "tau"
-    ):  # whose leaps end at each point; the others' runs are the same without
+    # whose leaps end at each point; the others' runs are the same without
+    if out is None and plot is None and method != "tau":
         points = 1
     many = trajectories * (OWN + (points + 1) * len(network.species if names is None else names))
     if out is None and many > MOST_NUMBERS:
@@ -191,7 +192,10 @@ def simulate(
 
 
 def leave(message: str, code: int) -> NoReturn:
-    """Print a line on standard error, and exit; at once where a compiler is still running, which nothing else stops."""
+    """Print a line on standard error, and exit.
+
+    It exits at once where a compiler is still running, which nothing else stops.
+    """
     say(message, err=True)
     if is_left_behind():
         sys.stdout.flush()

@@ -13,9 +13,8 @@ from partita.reactions.model.expression import TIME, Call, Expression, Name, Num
 from partita.reactions.model.operators import OPERATORS
 
 with warnings.catch_warnings():
-    warnings.simplefilter(
-        "ignore", DeprecationWarning
-    )  # SWIG's types have no module, which newer Pythons tell
+    # SWIG's types have no module, which newer Pythons tell
+    warnings.simplefilter("ignore", DeprecationWarning)
     import libsbml
 
 TOTAL_LIMIT = 3_000_000  # parts of all formulas together

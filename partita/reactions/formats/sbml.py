@@ -39,7 +39,10 @@ def _model(text: str, rounding: bool) -> System:
 
 
 def _check_xml(data: bytes) -> None:
-    """Refuse what a C++ parser should not be given: a document type, endless depth, bytes that are no UTF-8."""
+    """Raise a ValueError for input that a C++ parser should not be given.
+
+    That is a document type, endless depth, or bytes that are no UTF-8.
+    """
     if len(data) > BYTE_LIMIT:
         raise ValueError(f"a file must have at most {BYTE_LIMIT} bytes, got more")
     parser = expat.ParserCreate()

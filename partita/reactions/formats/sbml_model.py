@@ -200,7 +200,10 @@ class _Reader:
             _fail(element, f"{error}{' is not supported' if isinstance(error, UnsupportedError) else ''}")
 
     def _fold(self, formula: Expression) -> Expression:
-        """A formula of the file in terms of the network: counts for concentrations, numbers for sizes of compartments."""
+        """Return a formula of the file in terms of the network.
+
+        It has counts for concentrations, and numbers for sizes of compartments.
+        """
         return tidy(substitute(formula, self.replacements))
 
     def _replacement(self, name: str) -> Expression:
@@ -217,9 +220,8 @@ class _Reader:
         item = self.species.get(name)
         if item is None or item.getHasOnlySubstanceUnits():
             return False
-        return (
-            self.compartments[item.getCompartment()].getSpatialDimensionsAsDouble() != 0
-        )  # NaN where it is not said
+        # NaN where it is not said
+        return self.compartments[item.getCompartment()].getSpatialDimensionsAsDouble() != 0
 
     def _rule(self, rule: Any) -> Expression:
         if not rule.isAssignment():

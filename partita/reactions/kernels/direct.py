@@ -1,6 +1,7 @@
 """The direct method as one compiled function for each structure of network.
 
-    E ~ Exp(1), u ~ U[0, 1):   t ← t + E / Σ a_r,   r = min { r : u Σ a < a_1 + … + a_r }        (Gillespie 1977)
+    E ~ Exp(1), u ~ U[0, 1):   t ← t + E / Σ a_r,
+    r = min { r : u Σ a < a_1 + … + a_r }        (Gillespie 1977)
 
 The source is written out from the plan: species are local variables, and in small networks a reaction is
 chosen without a branch. With the partial sums c_r of the propensities and g_r = [u Σ a ≥ c_r], species i
@@ -28,8 +29,10 @@ from partita.reactions.kernels.state import (
 from partita.reactions.model.expression import TIME, names, source
 from partita.reactions.model.operators import OPERATORS
 
-RADIX = 4  # partial sums are added up in a tree of this width: short chains of additions, and still never decreasing
-LARGEST_BRANCHLESS = 10  # reactions; in larger networks finding one by branches costs less than computing all propensities anew
+# Partial sums are added up in a tree of this width: short chains of additions, and still never decreasing.
+RADIX = 4
+# Reactions; in larger networks finding one by branches costs less than computing all propensities anew.
+LARGEST_BRANCHLESS = 10
 EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
 
 ARGUMENTS = "queue, places, rows, shared, p, budget"
@@ -132,14 +135,17 @@ def differences(plan: Plan) -> dict[int, str]:
 
 
 def is_branching(plan: Plan) -> bool:
-    """Whether the chosen reaction is found by branches, each of which computes anew what the reaction changes."""
+    """Return whether the chosen reaction is found by branches.
+
+    Each branch computes anew what the reaction changes.
+    """
     return len(plan.laws) > LARGEST_BRANCHLESS and plan.is_plain
 
 
 def scalar_source(plan: Plan, log: bool = False) -> str:
-    """Source of `run`, which takes trajectories from the queue one at a time; with `log` it writes every event down.
+    """Return the source of `run`, which takes trajectories from the queue one at a time.
 
-    With `log` its laws are the constants and a `Log`.
+    With `log` it writes every event down, and its laws are the constants and a `Log`.
     """
     compute, sums = propensities(plan)
     good = all_good(plan)
@@ -278,7 +284,10 @@ def _anew(plan: Plan) -> list[list[str]]:
 
 
 def _branches(plan: Plan, sums: list[str], anew: list[list[str]], first: int, last: int) -> list[str]:
-    """Lines that find the chosen reaction by bisection, do what it does, and compute anew only the propensities that it changes."""
+    """Return lines that find the chosen reaction by bisection and do what it does.
+
+    They compute anew only the propensities that it changes.
+    """
     if last - first == 1:
         return [
             *(f"x{slot} += {float(value)}" for slot, value in plan.changes[first].items()),
@@ -319,7 +328,10 @@ def _highest(plan: Plan) -> str:
 
 
 def settling(plan: Plan) -> list[str]:
-    """Lines that let events happen where a condition has turned, and then end the loop so that the counts are looked at again."""
+    """Return lines that let events happen where a condition has turned.
+
+    They then end the loop so that the counts are looked at again.
+    """
     if not plan.triggers:
         return []
     slots = range(len(plan.slots))
@@ -335,9 +347,11 @@ def settling(plan: Plan) -> list[str]:
 
 
 def settle_source(plan: Plan) -> list[str]:
-    """Source of `turned`, whether a condition has, and of `settle`: all events whose conditions have turned true happen, one by one.
+    """Return the source of `turned` and of `settle`.
 
-    Numbers stand in arrays: a compiler takes time and memory for each variable at each branch.
+    `turned` tells whether a condition has turned; in `settle` all events whose conditions have turned
+    true happen, one by one. Numbers stand in arrays: a compiler takes time and memory for each variable
+    at each branch.
     """
     constants = {name: f"p[{i}]" for i, (name, _) in enumerate(plan.constants)} | {TIME: "t"}
     in_locals = (constants | {name: f"x{i}" for i, name in enumerate(plan.slots)}).__getitem__

@@ -1,6 +1,9 @@
-"""Events of a network that runs from tables: conditions that turn true set slots, the one of highest priority first.
+"""Events of a network that runs from tables.
 
-settle(armed, tables, work) → whether it came to a good end,   turned(reaction, armed, tables, work) → whether to settle after it
+settle(armed, tables, work) → whether it came to a good end,
+turned(reaction, armed, tables, work) → whether to settle after it
+
+Conditions that turn true set slots, the one of highest priority first.
 """
 
 import functools
@@ -56,7 +59,11 @@ def settling(value_of: Callable) -> tuple[Callable, Callable]:
 
     @_inner
     def settle(armed, tables, work):
-        """Let all events happen whose conditions have turned true, one by one; whether that came to a good end."""
+        """Let all events happen whose conditions have turned true, one by one.
+
+        Returns:
+            Whether that came to a good end.
+        """
         work.due[:] = False
         fine = True
         for _ in range(EVENT_ROUNDS):

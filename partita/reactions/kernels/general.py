@@ -1,6 +1,7 @@
 """Networks too large to be compiled, whatever happens in them: events, and rates that follow the time.
 
-    B_r ≥ a_r(s, x) for s in [t, t + L]:   t ← t + E / Σ B, or t + L if that is past it;   r with probability B_r / Σ B, kept with a_r / B_r
+    B_r ≥ a_r(s, x) for s in [t, t + L]:   t ← t + E / Σ B, or t + L if that is past it;
+    r with probability B_r / Σ B, kept with a_r / B_r
 
 The method is that of `direct`, and of `thinning` where rates follow the time, but everything is read from
 tables. The bounds stand in a tree of sums, so that finding a reaction, and changing a bound, costs the
@@ -35,18 +36,16 @@ from partita.reactions.kernels.thinning import MOST, MOST_UNSURE
 
 FOREVER = sys.float_info.max
 NONE = np.int64(-1)  # no reaction; of the type of the others, so that nothing is compiled twice
-_inner = njit(
-    error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
-)  # for kernels alone: half as much to compile
+# for kernels alone: half as much to compile
+_inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 class Work(NamedTuple):
     """What a kernel computes with, made once a call."""
 
     y: np.ndarray  # (slot + 2,): the state, 1, and the time
-    sums: (
-        np.ndarray
-    )  # tree of bounds: those of the reactions are its second half, and each of the others is the sum of two
+    # tree of bounds: those of the reactions are its second half, and each of the others is the sum of two
+    sums: np.ndarray
     stack: np.ndarray
     low: np.ndarray
     high: np.ndarray
@@ -337,7 +336,11 @@ def _bounding(value_of: Callable, range_of: Any) -> tuple[Callable, Callable, Ca
 
     @_inner
     def look_ahead(t, i, b, rows, shared, tables, work):
-        """Set the bounds for a window that holds not too many candidates; its end, and whether the laws are fine in it."""
+        """Set the bounds for a window that holds not too many candidates.
+
+        Returns:
+            The window's end, and whether the laws are fine in it.
+        """
         last, shortest = np.nextafter(shared.stops[b], -np.inf), np.nextafter(t, np.inf)
         num, half = tables.network.rate.size, work.sums.size // 2
         while True:

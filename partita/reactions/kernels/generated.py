@@ -1,4 +1,7 @@
-"""Compile generated source once for each structure, whatever its rates, in whatever process: `partita.kernels` keeps the machine code."""
+"""Compile generated source once for each structure, whatever its rates, in whatever process.
+
+`partita.kernels` keeps the machine code.
+"""
 
 import functools
 import hashlib
@@ -13,9 +16,9 @@ __all__ = ("folder", "load")
 
 @functools.lru_cache(maxsize=64)
 def load(source: str) -> Callable:
-    r"""Return the function `run` that a source defines, compiled at its first call unless that was done before.
+    r"""Return the function `run` that a source defines, compiled at its first call.
 
-    Several processes may do this at once.
+    It is not compiled again if that was done before. Several processes may do this at once.
 
     Example:
         >>> load("def run(x):\n    return x + 1\n")(1)

@@ -12,7 +12,9 @@ from partita.reactions.model.expression import Call, Expression, Name, Number
 
 
 def guarded(law: Expression, change: Mapping[str, int]) -> Expression:
-    """The propensity of a reaction that adds `change` to the counts, negative where a count would fall below 0.
+    """Return the propensity of a reaction, negative where a count would fall below 0.
+
+    `change` is what the reaction adds to the counts.
 
     Raises:
         ValueError: if the result is too large or too deep.

@@ -1,6 +1,7 @@
 """Bounds of a rate law over a stretch of time, by interval arithmetic over its tree.
 
-    x in [a, b],  y in [c, d]:    x + y in [a + c, b + d],    x y in [min, max] of {a c, a d, b c, b d},    and so on
+    x in [a, b],  y in [c, d]:    x + y in [a + c, b + d],
+    x y in [min, max] of {a c, a d, b c, b d},    and so on
 
 Time is a range, all else a number. Rounding keeps order, so that the ends, computed as the law is, hold
 whatever floats it computes between them. The rules stand in the table of operators; here they are compiled.
@@ -38,7 +39,10 @@ def rule(symbol: str) -> Callable:
 
 
 def inner_rule(symbol: str) -> Callable:
-    """Return the compiled rule of an operator for kernels alone: it cannot be called from Python, and takes half as long to compile."""
+    """Return the compiled rule of an operator for kernels alone.
+
+    It cannot be called from Python, and takes half as long to compile.
+    """
     return _compiled(OPERATORS[symbol].bounds, False)
 
 
@@ -77,7 +81,8 @@ def range_source(
         >>> from partita.reactions.model.formula import parse
         >>> lines, rules = [], {}
         >>> range_source(parse("2 * k + sin(t)"), str, lines, rules), lines, rules
-        ('r2', ['r0 = point((2.0 * k))', 'r1 = rule0((t, end))', 'r2 = rule1(r0, r1)'], {'sin': 'rule0', '+': 'rule1'})
+        ('r2', ['r0 = point((2.0 * k))', 'r1 = rule0((t, end))', 'r2 = rule1(r0, r1)'],
+        {'sin': 'rule0', '+': 'rule1'})
     """
     if TIME not in names(expression):
         return _line(f"point({source(expression, rename)})", lines)

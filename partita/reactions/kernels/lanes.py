@@ -1,11 +1,12 @@
-"""The direct method for many trajectories in lockstep: lanes of a vector register, each a trajectory with its own stream.
+"""The direct method for many trajectories in lockstep.
 
     one pass = one event in every lane:   t_l ← t_l + E_l / Σ a(x_l)
 
-Lane by lane the arithmetic is that of `kernel`, in the same order, so the numbers are the same. The inner
-loop has no branch and LLVM makes vector code of it. What is rare happens between two passes: a lane records
-the grid points its event has gone past, and takes the next trajectory when it is done. Whatever needs more
-care (a bad propensity, a count near its limit) is left to the scalar kernel.
+A lane of a vector register holds a trajectory with its own stream. Lane by lane the arithmetic is that of
+`kernel`, in the same order, so the numbers are the same. The inner loop has no branch and LLVM makes
+vector code of it. What is rare happens between two passes: a lane records the grid points its event has
+gone past, and takes the next trajectory when it is done. Whatever needs more care (a bad propensity, a
+count near its limit) is left to the scalar kernel.
 """
 
 from partita.reactions.kernels.direct import (
@@ -41,11 +42,12 @@ def suits(plan: Plan) -> bool:
 
 
 def lanes_source(plan: Plan) -> str:
-    """Source of `run` with the arguments of the scalar kernel; `places` holds a trajectory for each lane, or −1.
+    """Return the source of `run`, which has the arguments of the scalar kernel.
 
-    It returns when about `budget` events are done or none is left: False if too few trajectories are left to
-    fill the lanes. Those still running then stand in their rows, for the scalar kernel to end; most ensembles
-    need none, and the scalar kernel is not compiled.
+    `places` holds a trajectory for each lane, or −1. `run` returns when about `budget` events are done or
+    none is left: False if too few trajectories are left to fill the lanes. Those still running then stand
+    in their rows, for the scalar kernel to end; most ensembles need none, and the scalar kernel is not
+    compiled.
     """
     slots = range(len(plan.slots))
     load = _load(plan)
@@ -122,7 +124,10 @@ def _load(plan: Plan) -> list[str]:
 
 
 def _room(plan: Plan, load: list[str]) -> list[str]:
-    """Count the lanes in use, and the passes until one comes near a limit; a lane that has is left to the scalar kernel."""
+    """Return lines that count the lanes in use, and the passes until one comes near a limit.
+
+    A lane that has come near one is left to the scalar kernel.
+    """
     return [
         "i = place[l]",
         "if i >= 0:",

@@ -1,9 +1,10 @@
-"""What a kernel is made from: a network as numbered slots and expressions, and the numbers that one call adds.
+"""A network as numbered slots and expressions, and the numbers that one call adds.
 
-    state x = (counts that change, parameters that events set)        constants p = (rate constants, all else that has a name)
+    state x = (counts that change, parameters that events set)
+    constants p = (rate constants, all else that has a name)
 
-Rules are inlined. The rate constant of a mass-action law is a constant whatever its expression, so that
-networks which differ in numbers or names only share one compiled kernel.
+A kernel is made from these. Rules are inlined. The rate constant of a mass-action law is a constant
+whatever its expression, so that networks which differ in numbers or names only share one compiled kernel.
 """
 
 import functools
@@ -33,7 +34,11 @@ _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
 
 @dataclass(frozen=True)
 class Trigger:
-    """An event in terms of slots: condition, priority, what is set, and whether it may happen at the very start."""
+    """An event in terms of slots.
+
+    It has a condition, a priority and what is set; `at_start` says whether it may happen at the very
+    start.
+    """
 
     condition: Expression
     priority: Expression | None
@@ -200,7 +205,11 @@ def _uses_of_time(
 
 @dataclass(frozen=True)
 class Numbers:
-    """The numbers of one call: constants `(constant,)`, initial state `(slot,)`, times at which conditions may turn, ending with inf."""
+    """The numbers of one call.
+
+    They are the constants `(constant,)`, the initial state `(slot,)`, and the times at which conditions
+    may turn, ending with inf.
+    """
 
     constants: np.ndarray
     start: np.ndarray
@@ -252,7 +261,10 @@ def numbers(
 
 
 def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
-    """Name the reaction whose propensity is negative, not finite, or about to grow without bound, the time, and the state."""
+    """Name the reaction whose propensity is negative, not finite, or about to grow without bound.
+
+    The text also gives the time and the state.
+    """
     known = {**dict(zip((name for name, _ in layout.constants), given.constants, strict=True)), TIME: time}
     known.update(zip(layout.slots, state, strict=True))
     known = {name: np.float64(value) for name, value in known.items()}

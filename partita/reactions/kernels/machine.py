@@ -1,8 +1,9 @@
-"""A small stack machine for expressions, written from the table of operators: nothing is compiled for a network.
+"""A small stack machine for expressions, written from the table of operators.
 
     k * (x + 1)   →   constant k, slot x, constant 1, +, *
 
-An expression becomes a row of words, arguments before their operator. Conditions are 1 and 0.
+An expression becomes a row of words, arguments before their operator. Conditions are 1 and 0. Nothing is
+compiled for a network.
 """
 
 from collections.abc import Callable, Mapping
@@ -124,7 +125,10 @@ def _codes() -> dict[str, int]:
 
 
 def _applying(result: Callable[[str, tuple[str, ...]], str], nothing: str) -> tuple[list[str], list[int]]:
-    """Source of what applies operators of one, two and three arguments, and the first word of those of two, and of those of three."""
+    """Return source that applies operators of one, two and three arguments.
+
+    With it come the first word of those of two, and of those of three.
+    """
     codes, lines, firsts = _codes(), [], [0]
     for count in (1, 2, 3):
         letters = _LETTERS[:count]

@@ -1,6 +1,7 @@
-"""How large a kernel may be that is written for a network: a compiler takes about a second and some megabytes for a thousand characters.
+"""Limits to the size of a kernel that is written for a network.
 
-Larger networks run from tables, somewhat slower, by one kernel for all of them.
+A compiler takes about a second and some megabytes for a thousand characters. Larger networks run from
+tables, somewhat slower, by one kernel for all of them.
 """
 
 from partita.reactions.kernels import direct, thinning
@@ -13,7 +14,9 @@ PART_LIMIT = 20_000  # numbers, names and operators in it
 
 
 def source_of(plan: Plan, log: bool = False) -> str | None:
-    """Return the source of the kernel that runs one trajectory at a time, or None for a network that is too large for one.
+    """Return the source of the kernel that runs one trajectory at a time.
+
+    The result is None for a network that is too large for one.
 
     Example:
         >>> from partita.reactions import Network
@@ -30,9 +33,8 @@ def source_of(plan: Plan, log: bool = False) -> str | None:
     source = write(plan, False)
     if len(source) > (EVENT_SOURCE_LIMIT if plan.triggers else SOURCE_LIMIT):
         return None
-    return (
-        write(plan, True) if log else source
-    )  # one kernel or the other, whether events are written down or not
+    # one kernel or the other, whether events are written down or not
+    return write(plan, True) if log else source
 
 
 def _num_parts(plan: Plan) -> int:

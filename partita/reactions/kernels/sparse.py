@@ -1,10 +1,11 @@
-"""Large networks: composition and rejection, whose cost for each event does not grow with the number of reactions.
+"""Composition and rejection: a method for large networks (Slepoy, Thompson, Plimpton 2008).
 
-    group e = { r : 2^e ≤ a_r < 2^(e+1) };   choose e with probability A_e / Σ A,   then r in it, until v 2^(e+1) < a_r
+    group e = { r : 2^e ≤ a_r < 2^(e+1) };
+    choose e with probability A_e / Σ A,   then r in it, until v 2^(e+1) < a_r
 
-(Slepoy, Thompson, Plimpton 2008.) Only the propensities that an event changes are computed anew; a dependency
-graph says which. The kernel reads tables, and has laws that are not mass action computed by a stack machine,
-so nothing is compiled for a network.
+The cost of an event does not grow with the number of reactions. Only the propensities that an event
+changes are computed anew; a dependency graph says which. The kernel reads tables, and has laws that are
+not mass action computed by a stack machine, so nothing is compiled for a network.
 """
 
 import functools
@@ -29,9 +30,8 @@ from partita.reactions.kernels.state import (
 )
 from partita.reactions.kernels.streams import advance, bits_of, exponential, fetch_add, float_of, uniform
 
-RESUM = (
-    1 << 18
-)  # after so many events the sums of the groups are added up anew: rounding errors do not pile up
+# after so many events the sums of the groups are added up anew: rounding errors do not pile up
+RESUM = 1 << 18
 
 
 def suits(plan: Plan) -> bool:
@@ -178,9 +178,8 @@ def _kernel(value_of: Callable) -> Callable:
                             if threshold < reach:
                                 break
                     count, ceiling = np.float64(size[chosen]), bound[chosen]
-                    while (
-                        True
-                    ):  # the whole part of one number picks a reaction, its fraction accepts or rejects it
+                    # the whole part of one number picks a reaction, its fraction accepts or rejects it
+                    while True:
                         word, s0, s1, s2, s3 = advance(s0, s1, s2, s3)
                         v = uniform(word) * count
                         r = members[chosen, np.int64(v)]

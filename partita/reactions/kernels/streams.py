@@ -1,4 +1,4 @@
-"""Random numbers: one stream of xoshiro256++ for each trajectory, and the two numbers that an event takes from it.
+"""Random numbers: a stream of xoshiro256++ for each trajectory, and two numbers from it for each event.
 
     u = (r >> 12) / 2⁵²   in [0, 1)        E = −log ((r >> 12) + ½) / 2⁵²   in (0, 37)
 
@@ -51,9 +51,8 @@ def stream_states(seed: int, first: int, last: int) -> np.ndarray:
     halves = np.empty((last - first, 8), np.uint32)
     for column in range(8):
         constant, halves[:, column] = _hash(pool[column % 4], constant, _STATE_STEP)
-    return halves[:, 0::2].astype(np.uint64) | (
-        halves[:, 1::2].astype(np.uint64) << np.uint64(32)
-    )  # (trajectory, 4)
+    # (trajectory, 4)
+    return halves[:, 0::2].astype(np.uint64) | (halves[:, 1::2].astype(np.uint64) << np.uint64(32))
 
 
 def _hash(value: np.ndarray, constant: int, step: int) -> tuple[int, np.ndarray]:
@@ -92,7 +91,10 @@ def float_of(context, bits):
 
 @intrinsic
 def fetch_add(context, array, amount):
-    """Add to the first element of an int64 array and return what stood there; of several threads each gets a value of its own."""
+    """Add to the first element of an int64 array and return what stood there.
+
+    Of several threads each gets a value of its own.
+    """
 
     def build(context, builder, signature, arguments):
         data = context.make_array(signature.args[0])(context, builder, arguments[0]).data
@@ -123,9 +125,10 @@ def uniform(r):
 
 @njit(inline="always")
 def exponential(r):
-    """−log of a number in (0, 1): the waiting time for a rate of 1, with an error of at most a few units in its last place.
+    """Return −log of a number in (0, 1), the waiting time for a rate of 1.
 
-    log m = 2 artanh s, s = (m − 1)/(m + 1), for the mantissa m in [√½, √2): a minimax polynomial in s².
+    The error is at most a few units in the last place. log m = 2 artanh s, s = (m − 1)/(m + 1), for the
+    mantissa m in [√½, √2): a minimax polynomial in s².
     """
     bits = bits_of(np.float64(np.int64(r >> np.uint64(12))) + 0.5) + (_ONE - _ROOT)
     mantissa = float_of((bits & 0xFFFFFFFFFFFFF) + _ROOT)

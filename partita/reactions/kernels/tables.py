@@ -95,9 +95,20 @@ def network_tables(plan: Plan, given: Numbers, constants: dict[str, int] | None 
     affected = [sorted({r for slot in change for r in readers.get(slot, ())}) for change in plan.changes]
     touched, _, touched_begin = _flat([[(r, 0) for r in row] for row in affected])
     return Tables(
-        rate, first, second, less, laws, numbers_of(constants), changed, change, change_begin, touched, touched_begin,
-        float(plan.largest_change), plan.num_counts,
-    )  # fmt: skip
+        rate,
+        first,
+        second,
+        less,
+        laws,
+        numbers_of(constants),
+        changed,
+        change,
+        change_begin,
+        touched,
+        touched_begin,
+        float(plan.largest_change),
+        plan.num_counts,
+    )
 
 
 def programs(
@@ -107,7 +118,9 @@ def programs(
     constants: dict[str, int],
     write: Callable = words,
 ) -> Programs:
-    """Return the programs of expressions over slots and the time, whose slot is the second after the last; None becomes an empty one.
+    """Return the programs of expressions over slots and the time; None becomes an empty one.
+
+    The slot of the time is the second after the last.
 
     Args:
         plan: The network.

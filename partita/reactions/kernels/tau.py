@@ -40,7 +40,11 @@ EXACT = 100  # events done exactly instead
 
 
 class Leaping(NamedTuple):
-    """The tables of the network, and for each slot the order of the highest reaction it is a reactant of, and how often it is in it."""
+    """The tables of a network for tau-leaping.
+
+    For each slot, `order` is the order of the highest reaction it is a reactant of, and `copies` is how
+    often it is in it.
+    """
 
     network: Tables
     order: np.ndarray
@@ -67,7 +71,11 @@ def leaping_tables(plan: Plan, given: Numbers, epsilon: float) -> Leaping:
 
 @njit(error_model="numpy")
 def _poisson(mean, words):
-    """A Poisson number: products of uniforms where the mean is small, transformed rejection (Hörmann 1993) where not."""
+    """Return a Poisson number.
+
+    It comes from products of uniforms where the mean is small, from transformed rejection (Hörmann 1993)
+    where not.
+    """
     if mean <= 0.0:
         return 0.0
     if mean < 10.0:

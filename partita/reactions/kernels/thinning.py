@@ -1,11 +1,12 @@
-"""The direct method where propensities change with time: candidates come too often, and some are left out (Extrande).
+"""Thinning (Extrande): the direct method where propensities change with time.
 
-    B ≥ Σ a_r(s, x) for all s in [t, t + L]:   t ← t + E / B, or t + L if that is past it;   r = min { r : u B < a_1 + … + a_r }, if any
+    B ≥ Σ a_r(s, x) for all s in [t, t + L]:   t ← t + E / B, or t + L if that is past it;
+    r = min { r : u B < a_1 + … + a_r }, if any
 
-A candidate without such an r is no event, which has the probability 1 − Σ a_r / B. So the law of the events
-is exact whatever bound and window are; they only decide how much work is in vain. The window L doubles when
-no candidate falls in it, and is halved where the bound expects too many. It never goes past a time at which a
-condition turns.
+Candidates come too often, and some are left out. A candidate without such an r is no event, which has the
+probability 1 − Σ a_r / B. So the law of the events is exact whatever bound and window are; they only
+decide how much work is in vain. The window L doubles when no candidate falls in it, and is halved where
+the bound expects too many. It never goes past a time at which a condition turns.
 
 Source: Voliotis, Thomas, Grima, Bowsher, PLOS Computational Biology 12 (2016) e1004923.
 """
@@ -19,9 +20,8 @@ from partita.reactions.kernels.layout import Plan
 from partita.reactions.kernels.state import ABSORBED, BAD_PROPENSITY, FINISHED
 
 MOST = 4.0  # candidates expected in a window: fewer cost windows in vain, more cost candidates in vain
-MOST_UNSURE = (
-    1 / 16
-)  # the same where the bounds leave open whether a propensity turns negative, so that it is looked at more often
+# The same where the bounds leave open whether a propensity turns negative: it is then looked at more often.
+MOST_UNSURE = 1 / 16
 ROUNDING = 1.0 + 2.0**-40  # more than the sum of thousands of propensities can err
 
 
@@ -135,7 +135,11 @@ def _happen(plan: Plan, sums: list[str], log: bool) -> list[str]:
 
 
 def _bounds_source(plan: Plan, given: list[str]) -> str:
-    """Source of `bounds_of`: the sums of the negative lower and of the negative upper bounds, and the bound of the total propensity."""
+    """Return the source of `bounds_of`.
+
+    It computes the sums of the negative lower and of the negative upper bounds, and the bound of the
+    total propensity.
+    """
     lines: list[str] = []
     rules: dict[str, str] = {}
     ranges = [range_source(law, plan.rename, lines, rules) for law in plan.laws]

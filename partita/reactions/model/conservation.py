@@ -11,7 +11,9 @@ Law = dict[str, int]
 
 
 def conserved(species: Iterable[str], changes: Iterable[Mapping[str, int]]) -> tuple[Law, ...]:
-    """Return the conservation laws of species, given what each reaction adds to them; see `Network.conserved`.
+    """Return the conservation laws of species, given what each reaction adds to them.
+
+    See `Network.conserved`.
 
     Example:
         >>> conserved(["A", "B"], [{"A": -1, "B": 2}, {"A": 1, "B": -2}])
@@ -52,7 +54,10 @@ def _divide(row: dict[Any, int], divisor: int) -> dict[Any, int]:
 
 
 def _without_signs(laws: list[Law]) -> list[Law]:
-    """The same laws, freed of negative terms by adding positive ones where that does it: E + ES and S + ES + P, not S + P − E."""
+    """Return the same laws, freed of negative terms by adding positive laws where that does it.
+
+    For example E + ES and S + ES + P, not S + P − E.
+    """
     laws = [law if sum(law.values()) >= 0 else _divide(law, -1) for law in laws]
     for position, signed in enumerate(laws):
         if min(signed.values()) < 0:

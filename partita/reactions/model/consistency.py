@@ -1,4 +1,7 @@
-"""What must hold of a network: each name known and one thing, constants constant, rules that do not follow themselves."""
+"""Consistency checks of a network.
+
+Each name is known and means one thing, constants are constant, and rules do not follow themselves.
+"""
 
 from collections.abc import Iterable, Mapping
 from graphlib import CycleError, TopologicalSorter

@@ -33,9 +33,8 @@ def derivative(expression: Expression, name: str) -> Expression:
         return ZERO
     arguments = expression.arguments
     if OPERATORS[expression.operator].arity[1] == MANY:
-        while (
-            len(arguments) > 2
-        ):  # two at a time, halves first, so that the result is not as deep as a sum is long
+        # two at a time, halves first, so that the result is not as deep as a sum is long
+        while len(arguments) > 2:
             middle = len(arguments) // 2
             halves = (arguments[:middle], arguments[middle:])
             arguments = tuple(
@@ -49,9 +48,8 @@ def _by_rule(symbol: str, arguments: tuple[Expression, ...], name: str) -> Expre
     given |= {
         f"d{letter}": ZERO if is_condition(tree) else derivative(tree, name) for letter, tree in given.items()
     }
-    given |= {
-        letter: Call("if", (tree, ONE, ZERO)) for letter, tree in given.items() if is_condition(tree)
-    }  # a number in the rule
+    # a number in the rule
+    given |= {letter: Call("if", (tree, ONE, ZERO)) for letter, tree in given.items() if is_condition(tree)}
     return simpler(substitute(_rule(symbol), given))
 
 
@@ -61,7 +59,9 @@ def _rule(symbol: str) -> Expression:
 
 
 def simpler(expression: Expression) -> Expression:
-    """Return the expression without sums with 0, products with 0 or 1, and powers of 1: 0 times anything is 0.
+    """Return the expression without sums with 0, products with 0 or 1, and powers of 1.
+
+    0 times anything is 0.
 
     Example:
         >>> simpler(parse("0 * log(x) + 1 * y ** (2 - 1)"))

@@ -253,9 +253,8 @@ def evaluate(expression: Expression, values: Mapping[str, Any], xp: Any = np) ->
         array([0. , 0.5])
     """
     if isinstance(expression, Number):
-        return (
-            np.float64(expression.value) if xp is np else expression.value
-        )  # Python's own float will not divide by 0
+        # Python's own float will not divide by 0
+        return np.float64(expression.value) if xp is np else expression.value
     if isinstance(expression, Name):
         return values[expression.name]
     if xp is not np and all(isinstance(values[name], (int, float)) for name in names(expression)):

@@ -54,7 +54,10 @@ class Operator:
 
 
 def grouped(arguments: tuple[str, ...], source: Callable[..., str]) -> list[str]:
-    """Return the arguments, or where they are many, sources of groups of them: Python's compiler goes as deep as a sum is long."""
+    """Return the arguments, or where they are many, sources of groups of them.
+
+    Python's compiler goes as deep as a sum is long.
+    """
     parts = [*arguments]
     while len(parts) > CHAIN_LIMIT:
         groups = [parts[i : i + CHAIN_LIMIT] for i in range(0, len(parts), CHAIN_LIMIT)]
@@ -75,7 +78,10 @@ def _between(
 
 
 def function(name: str, bounds: Callable, derivative: str, mathml: str | None = None) -> Operator:
-    """Return the row of a function of one number that NumPy and Keras have under this name, and MathML as well if not told otherwise."""
+    """Return the row of a function of one number that NumPy and Keras have under this name.
+
+    MathML has it under this name as well if not told otherwise.
+    """
 
     def apply(xp: Any, x: Any) -> Any:
         return getattr(xp, name)(x)
@@ -181,8 +187,8 @@ OPERATORS: dict[str, Operator] = {
         _hill,
         ranges.hill,
         _HILL_SLOPE,
-        definition="def hill(x, k, n):\n    if n < 0:\n        x, k, n = k, x, -n\n    power = x**n\n    return "
-        "power / (k**n + power)\n",
+        definition="def hill(x, k, n):\n    if n < 0:\n        x, k, n = k, x, -n\n    power = x**n\n"
+        "    return power / (k**n + power)\n",
     ),
     "mm": Operator(
         (3, 3),

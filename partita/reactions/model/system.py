@@ -153,10 +153,10 @@ class System:
         return self._rate(reaction, ways)
 
     def rate(self, reaction: Reaction) -> Expression:
-        """The rate of a reaction in the limit of large counts: for mass action k · Π n_i^s_i / s_i!, otherwise the propensity.
+        """Return the rate of a reaction in the limit of large counts.
 
-        The k is that of the propensity, so that both agree where counts are large; under `"permutations"`
-        nothing is divided.
+        For mass action it is k · Π n_i^s_i / s_i!, otherwise the propensity. The k is that of the
+        propensity, so that both agree where counts are large; under `"permutations"` nothing is divided.
 
         Example:
             >>> from partita.reactions import Network

@@ -64,7 +64,10 @@ class Request:
 
 @dataclass
 class Runs:
-    """Trajectories `first` onwards: a table `(trajectory, time)` for each species, −1 or NaN past the time `end` that a run got to."""
+    """Trajectories `first` onwards, as a table `(trajectory, time)` for each species.
+
+    A table has −1 or NaN past the time `end` that a run got to.
+    """
 
     first: int
     tables: dict[str, np.ndarray]
@@ -137,7 +140,10 @@ class Engine:
         return self.runs(first, rows)
 
     def direct(self, log: Log | None = None) -> tuple[Callable, object]:
-        """The kernel of the direct method that runs one trajectory at a time, and its laws; every event is written down in `log`."""
+        """Return the kernel of the direct method that runs one trajectory at a time, and its laws.
+
+        Every event is written down in `log`.
+        """
         source = source_of(self.plan, log is not None)
         if source is None:
             return general.kernel(self.plan.smooth), everything(self.plan, self.numbers, log)
@@ -212,7 +218,10 @@ class Engine:
 
     @property
     def budget(self) -> int:
-        """How many events a kernel does before it returns: some hundredths of a second, fewer in large networks."""
+        """Return the number of events that a kernel does before it returns.
+
+        They take some hundredths of a second; in large networks they are fewer.
+        """
         size = sum(law.size for law in self.plan.laws) + sum(
             trigger.condition.size for trigger in self.plan.triggers
         )

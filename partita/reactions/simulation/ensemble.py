@@ -158,7 +158,10 @@ def _chunk_size(
 def _journal(
     save: str | PathLike[str], engine: Engine, trajectories: int, size: int, seed_given: bool
 ) -> tuple[Engine, Journal]:
-    """What an earlier call has saved, begun if there was none; without a seed this call takes that of the earlier one."""
+    """Return the engine, and what an earlier call has saved, begun if there was none.
+
+    Without a seed the engine takes that of the earlier call.
+    """
     earlier = Journal(save, {}).earlier()
     if earlier and not seed_given:
         engine = Engine(replace(engine.request, seed=earlier["seed"]))

@@ -26,10 +26,11 @@ from partita.reactions.simulation.engine import Runs
 
 SUFFIXES = (".zarr", ".nc")
 MOST_SPECIES = 200_000  # more than a network can have, and a few arrays beside
-_ADVICE = """\
-Chunks of the run that is to become {name}. The same call of partita goes on where this one stopped, and removes
-this folder when it is done: the same command line, or `simulate` with the same arguments. To begin anew, remove the folder.
-"""
+_ADVICE = (
+    "Chunks of the run that is to become {name}. The same call of partita goes on where this one stopped, "
+    "and removes\nthis folder when it is done: the same command line, or `simulate` with the same arguments. "
+    "To begin anew, remove the folder.\n"
+)
 
 
 class Journal:
@@ -87,7 +88,9 @@ class Journal:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Leave nothing incomplete behind if writing fails, and say how to go on if there is a complete chunk.
+        """Leave nothing incomplete behind if writing fails.
+
+        The error says how to go on if there is a complete chunk.
 
         Raises:
             OSError: for an error of the system, or of the library that writes.

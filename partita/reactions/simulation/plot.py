@@ -1,4 +1,7 @@
-"""A picture of an ensemble: a few trajectories, mean and spread in time, and the law at the end, a row for each species."""
+"""A picture of an ensemble, with a row for each species.
+
+A row shows a few trajectories, mean and spread in time, and the law at the end.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -67,7 +70,10 @@ def draw(runs: xr.Dataset) -> "Figure":
 
 
 def _law(axes, values):
-    """Bars on their sides, beside the paths and on their scale: one for each count, or for several if they are many."""
+    """Draw bars on their sides, beside the paths and on their scale.
+
+    There is one for each count, or for several if they are many.
+    """
     low, high = values.min(), values.max()
     width = max(1, int(np.ceil((high - low + 1) / BARS)))
     edges = np.arange(np.floor(low), high + width + 1, width) - 0.5

@@ -1,4 +1,7 @@
-"""How far an ensemble has got, on standard error: one line that changes on a terminal, a line for each tenth elsewhere."""
+"""The progress of an ensemble, on standard error.
+
+It is one line that changes on a terminal, a line for each tenth elsewhere.
+"""
 
 import sys
 from typing import TextIO

@@ -22,10 +22,8 @@ class Summary:
         self.species, self.wanted = tuple(species), tuple(wanted)
         shape = len(self.species), num_times
         self.number = np.zeros(num_times, np.int64)
-        self.sums, self.squares = (
-            np.zeros(shape, object),
-            np.zeros(shape, object),
-        )  # Python's integers: they do not overflow
+        # Python's integers: they do not overflow
+        self.sums, self.squares = (np.zeros(shape, object), np.zeros(shape, object))
         self.tallies: dict[str, dict[int, np.ndarray]] = {name: {} for name in self.species}
 
     def add(self, tables: dict[str, np.ndarray], reached: np.ndarray) -> None:
@@ -52,7 +50,10 @@ class Summary:
                 tally[k] += count
 
     def dataset(self, times: np.ndarray) -> xr.Dataset:
-        """What was asked for, as variables `name_mean`, `name_variance`, `name_histogram`, and `number` of trajectories at each time.
+        """Return what was asked for as a dataset.
+
+        Its variables are `name_mean`, `name_variance`, `name_histogram`, and the `number` of trajectories
+        at each time.
 
         Raises:
             ValueError: if a histogram would have more than a million values.
