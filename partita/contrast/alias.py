@@ -37,10 +37,8 @@ def alias_table(probabilities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _fill(left):
     size = left.size
     thresholds, others = np.ones(size), np.arange(size).astype(np.int32)
-    small, large = (
-        np.empty(size, np.int32),
-        np.empty(size, np.int32),
-    )  # stacks of places below and above their share
+    # stacks of places below and above their share
+    small, large = (np.empty(size, np.int32), np.empty(size, np.int32))
     num_small = num_large = 0
     for i in range(size):
         if left[i] < 1:

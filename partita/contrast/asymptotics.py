@@ -147,9 +147,8 @@ class _Energy:
         )
         for start in range(0, len(points), CHUNK):
             part = points[start : start + CHUNK]
-            filled = ops.convert_to_tensor(
-                part[np.arange(min(CHUNK, len(points))) % len(part)]
-            )  # one shape, compiled once
+            # one shape, compiled once
+            filled = ops.convert_to_tensor(part[np.arange(min(CHUNK, len(points))) % len(part)])
             columns = [self._slope(at, ops.convert_to_tensor(along), filled) for along in directions]
             values.append(ops.convert_to_numpy(self._value(at, filled))[: len(part)].astype(float))
             slopes.append(
@@ -160,9 +159,8 @@ class _Energy:
         logits = np.concatenate(values) - flat[-1]
         if self.model.loss_name == "nce":
             logits = logits - log_noise - np.log(self.model.num_noise)
-        slope = np.where(
-            np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes)
-        )  # what leaves no room for a point says nothing
+        # what leaves no room for a point says nothing
+        slope = np.where(np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes))
         return logits, np.pad(slope, [(0, 0), (0, 1)], constant_values=-1.0)
 
 

@@ -164,9 +164,8 @@ def lines(path: Path, tokens: str = "words") -> Iterator[list[str]]:
         rest = ""
         try:
             while text := file.readline(PIECE):
-                within = (
-                    len(text) == PIECE and not text[-1].isspace()
-                )  # a piece of a line, which may end within a word
+                # a piece of a line, which may end within a word
+                within = len(text) == PIECE and not text[-1].isspace()
                 text, rest = rest + text, ""
                 if within:
                     *before, rest = text.rsplit(None, 1) if tokens != "characters" else _before_last(text)

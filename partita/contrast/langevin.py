@@ -82,9 +82,8 @@ def mala(
 
     def drift(slope):
         far = 0.5 * size * np.linalg.norm(spread * slope, axis=1, keepdims=True)
-        return (
-            0.5 * (size * spread) ** 2 * slope / np.maximum(far, 1)
-        )  # a steep slope must not throw a point across
+        # a steep slope must not throw a point across
+        return 0.5 * (size * spread) ** 2 * slope / np.maximum(far, 1)
 
     for step in range(steps):
         ahead = x + drift(slope)

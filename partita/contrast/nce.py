@@ -108,9 +108,8 @@ class EnergyModel(SavedWhole):
         if normalizer is not None and loss in ("ranking", "negative_sampling"):
             raise ValueError(f"normalizer is for the losses with γ, got loss={loss!r}")
         self.energy, self.num_noise, self.loss_name = energy, num_noise, loss
-        self._noise = lambda: (
-            noise
-        )  # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
+        # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
+        self._noise = lambda: noise
         self.learning_rate_factor, self.normalizer = learning_rate_factor, normalizer
         self.conditional = False
         trained = loss in ("nce", "article")

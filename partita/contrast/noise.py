@@ -92,9 +92,8 @@ class Uniform:
         return cls(**config)
 
 
-@keras.saving.register_keras_serializable(
-    package="partita", name="NormalNoise"
-)  # the flows have a Normal, too
+# The flows have a Normal, too.
+@keras.saving.register_keras_serializable(package="partita", name="NormalNoise")
 class Normal:
     """A normal distribution with any covariance.
 
@@ -197,9 +196,8 @@ class Unigram:
             )
         if not np.isfinite(power):
             raise ValueError(f"power must be finite, got {power}.")
-        weights = np.where(
-            counts > 0, (counts / counts.max()) ** power, 0.0
-        )  # a word that was never seen is never drawn
+        # a word that was never seen is never drawn
+        weights = np.where(counts > 0, (counts / counts.max()) ** power, 0.0)
         self.counts, self.power = counts, power
         self.probabilities = weights / weights.sum()
         self._table = alias_table(self.probabilities)
@@ -249,9 +247,8 @@ class LogUniform:
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """`n` ids `(n,)` int32; the same seed gives the same ones."""
         size = len(self.probabilities)
-        ids = (
-            np.exp(np.random.default_rng(seed).random(n) * np.log(size + 1)).astype(np.int32) - 1
-        )  # the inverse of the sums
+        # the inverse of the sums
+        ids = np.exp(np.random.default_rng(seed).random(n) * np.log(size + 1)).astype(np.int32) - 1
         return np.minimum(ids, size - 1)
 
     def log_prob(self, x: npt.ArrayLike) -> np.ndarray:

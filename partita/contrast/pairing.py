@@ -30,9 +30,8 @@ def as_arrays(x: Any, name: str = "x") -> Any:
     if isinstance(x, list | tuple):
         if len(x) != 2:
             raise ValueError(f"{name} must be points, or a pair of contexts and points, got {len(x)} of them")
-        x = tuple(
-            as_array(part, f"{name}[{place}]") for place, part in enumerate(x)
-        )  # TensorFlow would make one tensor of a list
+        # TensorFlow would make one tensor of a list
+        x = tuple(as_array(part, f"{name}[{place}]") for place, part in enumerate(x))
         if len(x[0]) != len(x[1]):
             raise ValueError(f"{name} must have as many contexts as points, got {len(x[0])} and {len(x[1])}")
     else:

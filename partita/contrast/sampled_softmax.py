@@ -132,9 +132,8 @@ class SampledSoftmax(keras.layers.Layer):
         )
         self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros", **settings)
         if self.loss_name != "negative_sampling":
-            self.bias.assign(
-                self._log_q + 0.0
-            )  # as if the input said nothing; a copy, for JAX gives a step each array once
+            # as if the input said nothing; a copy, for JAX gives a step each array once
+            self.bias.assign(self._log_q + 0.0)
         if not owned:
             self._squares = self.add_weight(
                 name="squares", shape=(self.size,), initializer="zeros", **settings
@@ -179,25 +178,23 @@ class SampledSoftmax(keras.layers.Layer):
             losses = -ops.take_along_axis(y_pred, ids[..., None], axis=-1)[..., 0]
         else:
             weight = ops.cast(ops.logical_and(known, valid), "float32")
-            inputs = ops.where(
-                known[..., None], ops.cast(y_pred, "float32"), 0.0
-            )  # what is masked may be anything, NaN too
+            # what is masked may be anything, NaN too
+            inputs = ops.where(known[..., None], ops.cast(y_pred, "float32"), 0.0)
             losses = self._sampled(inputs, ids, weight if sample_weight is None else weight * sample_weight)
         losses = ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
         set_mask(losses, known)
         return losses
 
     def _sampled(self, inputs, ids, weight):
+        # (rows, width)
         shape, inputs, labels = (
             ops.shape(ids),
             ops.reshape(inputs, (-1, inputs.shape[-1])),
             ops.reshape(ids, (-1,)),
-        )  # (rows, width)
+        )
         drawn = self.sample(self.num_sampled)  # (k,)
-        right, wrong = (
-            ops.take(self.table, labels, axis=0),
-            ops.take(self.table, drawn, axis=0),
-        )  # (rows, width), (k, width)
+        # (rows, width), (k, width)
+        right, wrong = (ops.take(self.table, labels, axis=0), ops.take(self.table, drawn, axis=0))
         s_right = ops.sum(inputs * right, axis=-1) + ops.take(self.bias, labels)  # (rows,)
         s_wrong = ops.matmul(inputs, ops.transpose(wrong)) + ops.take(self.bias, drawn)  # (rows, k)
         log_k = float(np.log(self.num_sampled))
@@ -228,9 +225,8 @@ class SampledSoftmax(keras.layers.Layer):
         inputs, at_right = ops.where(finite[:, None], inputs, 0.0), ops.where(finite, weight * at_right, 0.0)
         at_wrong = ops.where(finite[:, None], weight[:, None] * at_wrong, 0.0)
         rows = ops.concatenate([labels, drawn])
-        slopes = ops.concatenate(
-            [at_right[:, None] * inputs, ops.matmul(ops.transpose(at_wrong), inputs)]
-        )  # (rows + k, width)
+        # (rows + k, width)
+        slopes = ops.concatenate([at_right[:, None] * inputs, ops.matmul(ops.transpose(at_wrong), inputs)])
         bias_slopes = ops.concatenate([at_right, ops.sum(at_wrong, axis=0)])
         squares = add_rows(self._squares, rows, ops.mean(slopes**2, axis=-1) + bias_slopes**2)
         rates = self.learning_rate / (ops.sqrt(squares) + 1e-7)  # (rows + k,)

@@ -73,9 +73,8 @@ def _normal(text: str) -> str:
 
 @cache
 def _pattern(kind: str, ascii_only: bool) -> re.Pattern[str]:
-    marks = (
-        "" if ascii_only else _marks()
-    )  # vowel signs of Hindi, accents by themselves: `re` takes them for punctuation
+    # vowel signs of Hindi, accents by themselves: `re` takes them for punctuation
+    marks = "" if ascii_only else _marks()
     if kind == "characters":
         return re.compile(rf"[^\W_][{marks}]*" if marks else r"[^\W_]")
     part = rf"\w[\w{marks}]*"

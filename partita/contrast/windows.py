@@ -62,9 +62,8 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
             place += 1
         place += 1
         for middle in range(length):
-            reach = 1 + np.int64(
-                (_next(state) >> np.uint64(33)) % np.uint64(window)
-            )  # near words are in more windows
+            # near words are in more windows
+            reach = 1 + np.int64((_next(state) >> np.uint64(33)) % np.uint64(window))
             low = middle - reach if middle > reach else 0
             high = middle + reach + 1 if middle + reach < length else length
             if high - low < 2:

@@ -42,9 +42,8 @@ def write_text(file: IO[bytes], words: Sequence[str], vectors: np.ndarray) -> No
     """Write word2vec's text format; vectors `(size, dim)` float32."""
     file.write(f"{len(words)} {vectors.shape[1]}\n".encode())
     for word, row in zip(words, vectors, strict=True):
-        file.write(
-            f"{word} {' '.join(np.char.mod('%.9g', row))}\n".encode()
-        )  # nine digits give a float32 back
+        # nine digits give a float32 back
+        file.write(f"{word} {' '.join(np.char.mod('%.9g', row))}\n".encode())
 
 
 def write_binary(file: IO[bytes], words: Sequence[str], vectors: np.ndarray) -> None:
@@ -61,9 +60,8 @@ def pack(words: Sequence[str]) -> dict[str, np.ndarray]:
         >>> {name: values.tolist() for name, values in pack(["a", "", "b\0"]).items()}
         {'words': [97, 98, 0], 'ends': [1, 1, 3]}
     """
-    parts = [
-        word.encode("utf-8", "surrogatepass") for word in words
-    ]  # what is no text in UTF-8 comes back as it was
+    # what is no text in UTF-8 comes back as it was
+    parts = [word.encode("utf-8", "surrogatepass") for word in words]
     return {
         "words": np.frombuffer(b"".join(parts), np.uint8),
         "ends": np.cumsum([len(part) for part in parts], dtype=np.int64),
@@ -176,9 +174,8 @@ def _from_binary(body, size, dim):
         end = space + 1 + 4 * dim
         if space < 0 or end > len(body):
             raise ValueError(f"{size} words are announced and {row} there")
-        words.append(
-            body[place:space].lstrip(b"\n").decode()
-        )  # some writers put a line feed after each vector
+        # some writers put a line feed after each vector
+        words.append(body[place:space].lstrip(b"\n").decode())
         vectors[row] = np.frombuffer(body[space + 1 : end], "<f4")
         place = end
     if body[place:].strip():

@@ -153,9 +153,8 @@ def train(
     if dev is not None:
         dev_sentences, dev_tags, more = _read_tagged(dev, kind, names, lexicon.tag_id)
         notes += more
-    num_shapes = min(
-        MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20
-    )  # to compile one takes as long as that many tokens
+    # to compile one takes as long as that many tokens
+    num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20)
     batches = Batches(
         [*map(lexicon.encode, sentences, tags)],
         [*map(lexicon.encode_tags, tags)],
@@ -163,9 +162,8 @@ def train(
         num_shapes,
         seed=seed,
     )
-    known = all(
-        name in lexicon.tag_names for name in {*chain.from_iterable(dev_tags)}
-    )  # else there is no loss of what is held out
+    # else there is no loss of what is held out
+    known = all(name in lexicon.tag_names for name in {*chain.from_iterable(dev_tags)})
     dev_ids = [*map(lexicon.encode_tags, dev_tags)] if known else None
     dev_batches = Batches(
         [*map(lexicon.encode, dev_sentences)], dev_ids, batch_size, num_shapes, shuffle=False

@@ -73,9 +73,8 @@ class Dictionary:
             and len(word) == length
             and word not in hidden
         ]
-        lengths, starts = (
-            np.array(sorted(found), int).reshape(-1, 2).T
-        )  # a longer word is written over a shorter
+        # a longer word is written over a shorter
+        lengths, starts = np.array(sorted(found), int).reshape(-1, 2).T
         begins, ends, goes_on = ids = np.ones((3, len(text)), np.int32)
         begins[starts] = lengths
         ends[starts + lengths - 1] = lengths

@@ -134,8 +134,7 @@ def _weights(ids, size):
 
 def _around(weights):
     """Sum over the window of what is said of its middle, (batch, time, WEIGHTS)."""
-    padded = ops.pad(
-        weights, [(0, 0), (WINDOW // 2, WINDOW // 2), (0, 0)]
-    )  # (batch, time + WINDOW − 1, WINDOW · WEIGHTS)
+    # (batch, time + WINDOW − 1, WINDOW · WEIGHTS)
+    padded = ops.pad(weights, [(0, 0), (WINDOW // 2, WINDOW // 2), (0, 0)])
     places = ops.split(padded, WINDOW, axis=-1)
     return sum(place[:, offset : offset + 1 - WINDOW or None] for offset, place in enumerate(places))

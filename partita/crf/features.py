@@ -15,9 +15,8 @@ from typing import Any
 from partita.quoting import shown
 
 _EDGE = "\n"  # stands before and after a sentence, and in none
-_HALF_WIDTH = "".join(
-    map(chr, [*range(0xFF01), *range(0x21, 0x7F)])
-)  # the character that stands for each code point
+# the character that stands for each code point
+_HALF_WIDTH = "".join(map(chr, [*range(0xFF01), *range(0x21, 0x7F)]))
 
 
 @lru_cache(maxsize=1)  # the features of a sentence ask one after the other
@@ -71,11 +70,8 @@ def _neighbors(index: int, before: int, after: int) -> Callable[[Sequence[Sequen
 
 
 COLUMNS = ("word", *(f"column{index}" for index in range(1, 10)))
-_SPANS = {
-    "unigram": (0, 0),
-    "bigram": (1, 0),
-    "trigram": (1, 1),
-}  # tokens before and after that stand in the string
+# tokens before and after that stand in the string
+_SPANS = {"unigram": (0, 0), "bigram": (1, 0), "trigram": (1, 1)}
 NGRAMS = {
     f"{name}_{gram}": _neighbors(index, *span)
     for index, name in enumerate(COLUMNS)
@@ -96,9 +92,8 @@ FEATURES: dict[str, Callable[[Any], Iterable[str]]] = {
 # These give a string for each gap before, between and after tokens: one more, looked up once, to make two
 # columns of ids, of the gap before a token and of the gap after it.
 GAP_FEATURES = frozenset({"bigram"})
-CHARACTER_FEATURES = frozenset(
-    {"character", "bigram"}
-)  # with one of these a sentence is a string, else a list of words or rows
+# with one of these a sentence is a string, else a list of words or rows
+CHARACTER_FEATURES = frozenset({"character", "bigram"})
 FEATURE_SETS = {
     "characters": ("character", "bigram"),
     "words": ("lower", "shape", "prefix3", "suffix2", "suffix3", "word_unigram", "word_bigram"),

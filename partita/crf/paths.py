@@ -198,17 +198,15 @@ def _k_best(chain, k):
     """Tags (batch, k, time). A slot (tag, rank) is the path of that rank among those that end in that tag."""
     num_tags = chain.transitions.shape[0]
     none = ops.full_like(chain.emissions[0][None], -INFINITY)
-    start = ops.concatenate(
-        [(chain.start + ops.zeros_like(none[0]))[None]] + [none] * (k - 1)
-    )  # (rank, tags, batch)
+    # (rank, tags, batch)
+    start = ops.concatenate([(chain.start + ops.zeros_like(none[0]))[None]] + [none] * (k - 1))
 
     def step(carry, inputs):
         best, _ = carry  # (rank, tags, batch)
         emission, real, first = inputs
         candidates = best[:, :, None] + chain.transitions[None, :, :, None]  # (rank, from, to, batch)
-        candidates = ops.moveaxis(
-            ops.reshape(candidates, (k * num_tags, num_tags, -1)), 0, -1
-        )  # (to, batch, rank · from)
+        # (to, batch, rank · from)
+        candidates = ops.moveaxis(ops.reshape(candidates, (k * num_tags, num_tags, -1)), 0, -1)
         value, origin = ops.top_k(candidates, k)
         value = ops.where(first, start, ops.moveaxis(value, -1, 0)) + emission
         top = ops.max(value, axis=(0, 1), keepdims=True)
@@ -280,9 +278,8 @@ def _sample(uniform, *inputs):
 
     def step(tag, inputs):  # (n, batch) the tag one real step later
         a, u, real, last = inputs
-        onward = ops.where(
-            last[:, None], chain.end[:, None], ops.take(chain.transitions, tag, axis=1)
-        )  # (tags, n, batch)
+        # (tags, n, batch)
+        onward = ops.where(last[:, None], chain.end[:, None], ops.take(chain.transitions, tag, axis=1))
         log_p = a[:, None] + onward
         below = ops.cumsum(ops.exp(log_p - ops.max(log_p, axis=0, keepdims=True)), axis=0)
         drawn = ops.sum(ops.cast(below <= u * below[-1], "int32"), axis=0)

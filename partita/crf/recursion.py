@@ -153,9 +153,8 @@ def _entropy(scores, transitions, mask, start, end):
 
     def spread(h, log_weights):  # (tags, 1 or tags, batch) entropies and log weights of what came before
         none = log_weights == -INFINITY
-        log_p = ops.where(
-            none, 0.0, log_weights - logsumexp(log_weights, axis=0)
-        )  # of at most 0: its exponential is finite
+        # of at most 0: its exponential is finite
+        log_p = ops.where(none, 0.0, log_weights - logsumexp(log_weights, axis=0))
         p = ops.where(none, 0.0, ops.exp(log_p))
         return ops.sum(ops.where(p == 0, 0.0, p * (h - log_p)), axis=0)
 

@@ -115,9 +115,8 @@ class Tagger(SavedWithSeeds):
                     f"{tuple(sample_weight.shape)}."
                 )
             loss = loss * ops.cast(sample_weight, loss.dtype)
-        rows = ops.sum(
-            ops.cast(~ops.all(y_pred == -INFINITY, axis=(1, 2)), loss.dtype)
-        )  # rows of padding alone fill up a batch
+        # rows of padding alone fill up a batch
+        rows = ops.sum(ops.cast(~ops.all(y_pred == -INFINITY, axis=(1, 2)), loss.dtype))
         # Here rather than in `compute_metrics`, where JAX has no weights to decode with.
         best, y = self.crf._best(y_pred), ops.cast(y, "int32")
         self._right.update_state(best == y, sample_weight=ops.cast((best != -1) & (y >= 0), "float32"))
@@ -126,9 +125,8 @@ class Tagger(SavedWithSeeds):
     def fit(self, *args, **options):
         given = signature(super().fit).bind_partial(*args, **options).arguments
         if isinstance(given.get("x"), Batches):
-            given.setdefault(
-                "shuffle", False
-            )  # they are, by themselves: what Keras draws besides would be another in a resumed training
+            # they are, by themselves: what Keras draws besides would be another in a resumed training
+            given.setdefault("shuffle", False)
             given["callbacks"] = joined(self, given.get("callbacks"), _Follow(given["x"]))
         self._look_for_forbidden(given.get("x"), given.get("y"), "training")
         held_out = given.get("validation_data")

@@ -256,9 +256,8 @@ def _decoded(
             scores = tagger(ids, training=False)
             tags = keras.ops.convert_to_numpy(tagger.crf.decode(scores))
             marginals = keras.ops.convert_to_numpy(tagger.crf.marginals(scores))
-            sure = np.take_along_axis(marginals, np.maximum(tags, 0)[..., None], axis=-1)[
-                ..., 0
-            ]  # (rows, time)
+            # (rows, time)
+            sure = np.take_along_axis(marginals, np.maximum(tags, 0)[..., None], axis=-1)[..., 0]
         else:
             tags, sure = tagger.predict_on_batch(ids), None
         for row, sentence in zip(range(len(ids)), order, strict=False):

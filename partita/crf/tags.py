@@ -17,11 +17,8 @@ import numpy as np
 
 from partita.quoting import shown
 
-SCHEMES = {
-    "bmes": ("B", "M", "E", "S"),
-    "bioes": ("B", "I", "E", "S"),
-    "bio": ("B", "I", "I", "B"),
-}  # first, inner, last, only
+# first, inner, last, only
+SCHEMES = {"bmes": ("B", "M", "E", "S"), "bioes": ("B", "I", "E", "S"), "bio": ("B", "I", "I", "B")}
 _STARTS, _ENDS = frozenset("bsBS"), frozenset("esES")
 
 
@@ -241,15 +238,12 @@ def legal(tags: Sequence[str], scheme: str) -> Constraints:
     first, inner, last, only = letters_of(scheme)
     parts = [split_tag(tag, scheme) for tag in tags]
     labels = np.array([label for _, label in parts], dtype=object)
-    goes_on = np.array(
-        [letter in (inner, last) for letter, _ in parts], dtype=bool
-    )  # (K,) needs a span that is open
-    leaves_open = np.array(
-        [letter in (first, inner) for letter, _ in parts], dtype=bool
-    )  # (K,) a span may go on
-    complete = np.array(
-        [letter in (last, only, "O") for letter, _ in parts], dtype=bool
-    )  # (K,) a span may be over
+    # (K,) needs a span that is open
+    goes_on = np.array([letter in (inner, last) for letter, _ in parts], dtype=bool)
+    # (K,) a span may go on
+    leaves_open = np.array([letter in (first, inner) for letter, _ in parts], dtype=bool)
+    # (K,) a span may be over
+    complete = np.array([letter in (last, only, "O") for letter, _ in parts], dtype=bool)
     same_span = leaves_open[:, None] & (labels[:, None] == labels)
     return Constraints(np.where(goes_on, same_span, complete[:, None]), ~goes_on, complete)
 

@@ -296,9 +296,8 @@ def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
             f"{fitted.data_shape}"
         )
     bits = fitted.bits_per_dim(values, seed=0)
-    log_prob = (
-        (np.log2(fitted.levels) - bits) * np.log(2) * values[0].size
-    )  # of the density, as the loss of the training
+    # of the density, as the loss of the training
+    log_prob = (np.log2(fitted.levels) - bits) * np.log(2) * values[0].size
     error = log_prob.std() / np.sqrt(len(log_prob))
     say(
         f"{len(log_prob)} rows: {log_prob.mean():.4f} ± {error:.4f} nats, {bits.mean():.4f} bits per "

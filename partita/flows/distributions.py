@@ -151,9 +151,8 @@ class StudentT(Distribution):
         return constant - half * ops.where(is_far, 2 * ops.log(ops.maximum(size, _FAR)), near)
 
     def draw(self, shape, seed):
-        seeds = (
-            keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed
-        )  # two draws must not repeat each other
+        # two draws must not repeat each other
+        seeds = keras.random.SeedGenerator(seed) if isinstance(seed, int) else seed
         normal = keras.random.normal(shape, dtype=self.compute_dtype, seed=seeds)
         chi_squared = 2 * keras.random.gamma(shape, self.degrees / 2, dtype=self.compute_dtype, seed=seeds)
         return normal * ops.sqrt(self.degrees / ops.maximum(chi_squared, 1e-30))

@@ -134,9 +134,8 @@ class Flow(SavedWithSeeds):
 
     def call(self, inputs, training=None):
         x, context = inputs if isinstance(inputs, (list, tuple)) else (inputs, None)
-        z, log_det = self.bijection(
-            self._with_noise(x, self._noise), context=context, training=training
-        )  # which reaches nets and ActNorm
+        # which reaches nets and ActNorm
+        z, log_det = self.bijection(self._with_noise(x, self._noise), context=context, training=training)
         return self.base.log_prob(z) + log_det  # (batch,)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
@@ -303,9 +302,8 @@ class Flow(SavedWithSeeds):
         if name not in self._pieces:
             function = getattr(self, f"_{name}")
 
-            def piece(
-                x, context, values
-            ):  # weights as arguments: what is compiled would otherwise keep today's
+            # weights as arguments: what is compiled would otherwise keep today's
+            def piece(x, context, values):
                 with keras.StatelessScope([*zip(self.weights, values, strict=True)]):
                     return function(x, context)
 
@@ -356,9 +354,8 @@ class Flow(SavedWithSeeds):
         size = 1 << max(6, (_NUMBERS_AT_ONCE // math.prod(x.shape[1:])).bit_length() - 1)
         for start in range(0, len(x), size):
             count = min(size, len(x) - start)
-            padding = (
-                min(size, 1 << (count - 1).bit_length()) - count
-            )  # few shapes to compile for, whatever the number of rows
+            # few shapes to compile for, whatever the number of rows
+            padding = min(size, 1 << (count - 1).bit_length()) - count
             rows = (
                 None if part is None else self._padded(part[start : start + size], padding)
                 for part in (x, context)

@@ -61,9 +61,8 @@ def forward(x: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Te
         (array([0.5, 9. ], dtype=float32), array([0., 0.], dtype=float32))
     """
     inside = ops.abs(x) < bound
-    safe = ops.where(
-        inside, x, ops.zeros_like(x)
-    )  # before any division: a NaN in the branch not taken would reach the gradient
+    # before any division: a NaN in the branch not taken would reach the gradient
+    safe = ops.where(inside, x, ops.zeros_like(x))
     piece = _bin_of(safe, raw, bins, bound, by_height=False)
     steepness = piece.height / piece.width
     place = (safe - piece.left) / piece.width
@@ -114,14 +113,12 @@ def _bin_of(x, raw, bins, bound, by_height):
     # The same knots for both directions, and widths and heights as their differences: what is rounded here is
     # rounded alike in both.
     before = ops.triu(ops.ones((bins, bins - 1), x.dtype))
-    inner = [
-        2 * bound * ops.matmul(sizes, before) - bound for sizes in (widths, heights)
-    ]  # a cumulative sum, and faster
+    # a cumulative sum, and faster
+    inner = [2 * bound * ops.matmul(sizes, before) - bound for sizes in (widths, heights)]
     end = ops.full_like(x, bound)[..., None]
     knots, levels = (ops.concatenate([-end, places, end], axis=-1) for places in inner)
-    reached = ops.cast(
-        x[..., None] >= inner[by_height], x.dtype
-    )  # (..., bins - 1): 1 for every bin that ends below x
+    # (..., bins - 1): 1 for every bin that ends below x
+    reached = ops.cast(x[..., None] >= inner[by_height], x.dtype)
     none = ops.zeros_like(x)[..., None]
     # Sums with a row of zeros and one 1: indexing would be as exact, and its gradient a slow scatter.
     chosen = ops.concatenate([none + 1, reached], axis=-1) - ops.concatenate([reached, none], axis=-1)
@@ -131,10 +128,8 @@ def _bin_of(x, raw, bins, bound, by_height):
     )
     steepness = ops.log(heights) - ops.log(widths)
     limit = math.log(MAX_BEND)
-    bent = limit * ops.tanh(raw[..., 2 * bins :] / limit) + 0.5 * (
-        steepness[..., :-1] + steepness[..., 1:]
-    )  # logarithms of the slopes
-    slopes = (
-        ops.sum(part * bent, axis=-1) for part in (chosen[..., 1:], chosen[..., :-1])
-    )  # 0 at both ends of the domain: a slope of 1
+    # logarithms of the slopes
+    bent = limit * ops.tanh(raw[..., 2 * bins :] / limit) + 0.5 * (steepness[..., :-1] + steepness[..., 1:])
+    # 0 at both ends of the domain: a slope of 1
+    slopes = (ops.sum(part * bent, axis=-1) for part in (chosen[..., 1:], chosen[..., :-1]))
     return Bin(left, right - left, bottom, top - bottom, *(ops.exp(slope) for slope in slopes))

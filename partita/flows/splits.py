@@ -91,9 +91,8 @@ class _Alternating(Split):
         return (even, odd) if self.even else (odd, even)
 
     def join(self, kept, moved):
-        pair = ops.stack(
-            [kept, moved] if self.even else [moved, kept], axis=-1
-        )  # (batch, ..., features / 2, 2)
+        # (batch, ..., features / 2, 2)
+        pair = ops.stack([kept, moved] if self.even else [moved, kept], axis=-1)
         return ops.reshape(pair, (*ops.shape(pair)[:-2], 2 * self.num_moved))
 
     def only_moved(self, x):

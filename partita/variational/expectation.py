@@ -86,9 +86,8 @@ class Rows:
         limit = max(1, _NUMBERS_AT_ONCE // (k * size * size))
         if not len(self.rest):
             return
-        number = np.cumsum(
-            np.r_[0, (self.missing[1:] != self.missing[:-1]).any(axis=1)]
-        )  # of the row's pattern
+        # of the row's pattern
+        number = np.cumsum(np.r_[0, (self.missing[1:] != self.missing[:-1]).any(axis=1)])
         start = 0
         while start < len(self.rest):
             end = min(start + limit, int(np.searchsorted(number, number[start] + _PATTERNS_AT_ONCE)))

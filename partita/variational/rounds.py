@@ -218,9 +218,8 @@ class Rounds(SavedWithSeeds, ABC):
             name: [v for net in player.nets for v in net.trainable_variables]
             for name, player in self.players.items()
         }
-        self._movable = MappingProxyType(
-            movable
-        )  # what Keras sees in a dict becomes the model's own, and is saved twice
+        # what Keras sees in a dict becomes the model's own, and is saved twice
+        self._movable = MappingProxyType(movable)
         rounds = RoundsOptimizer(
             [self._steppers[name] for name in self.players],
             [self._movable[name] for name in self.players],
@@ -244,9 +243,8 @@ class Rounds(SavedWithSeeds, ABC):
 
     @property
     def metrics(self):
-        return [
-            metric for metric in super().metrics if metric.name != "loss"
-        ]  # a sum over players says nothing
+        # a sum over players says nothing
+        return [metric for metric in super().metrics if metric.name != "loss"]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=False):
         """What `evaluate` measures: both losses, without a step."""

@@ -209,9 +209,8 @@ class VAE(SavedWithSeeds):
         return log_likelihood, log_ratio, kl
 
     def fit(self, x=None, y=None, **options):
-        nets.refuse_targets(
-            y, options.get("sample_weight")
-        )  # weights without targets do not reach `compute_loss`
+        # weights without targets do not reach `compute_loss`
+        nets.refuse_targets(y, options.get("sample_weight"))
         given = options.pop("callbacks", None)
         own = (
             []
@@ -290,10 +289,8 @@ class VAE(SavedWithSeeds):
 
     def _piece(self, samples):
         if samples not in self._pieces:
-
-            def estimate(
-                x, condition, state, values
-            ):  # weights as arguments: what is compiled would otherwise keep today's
+            # weights as arguments: what is compiled would otherwise keep today's
+            def estimate(x, condition, state, values):
                 with keras.StatelessScope(
                     [*zip(self.weights, values, strict=True), (self._draws.state, state)]
                 ):
