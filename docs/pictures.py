@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 
 from partita.backend import choose
-from partita.files import replacing
+from partita.files.whole import replacing
 from partita.tour.page import Picture, Study
 
 CHOSEN = {  # of each study's pictures, from 0

@@ -65,7 +65,7 @@ def load(
         raise FileNotFoundError(f"expected a model file, got {os.fspath(path)!r}, which does not exist")
     if os.path.splitext(path)[1] in (".npz", ".txt", ".vec", ".bin"):
         return import_module("partita.contrast").WordVectors.load(path)
-    read_model = import_module("partita.loading").read_model
+    read_model = import_module("partita.files.loading").read_model
     return read_model(path, compile=compile, custom_objects=custom_objects, safe_mode=safe_mode)
 
 

@@ -11,7 +11,8 @@ import click
 import pytest
 
 import partita
-from partita import cli
+from partita.cli import group as cli
+from partita.tour import command as tour_command
 
 
 @pytest.fixture
@@ -167,10 +168,10 @@ def test_a_warning_is_one_line(run, part):
 )
 def test_tour(run, monkeypatch, arguments, handed_over):
     asked = []
-    tour = ModuleType("partita.tour")
-    tour.STUDIES = ("crf", "ode")
-    tour.run = lambda only, out, seed: asked.append((only, out, seed)) or out / "index.html"
-    monkeypatch.setitem(sys.modules, "partita.tour", tour)
+    monkeypatch.setattr(tour_command, "STUDIES", ("crf", "ode"))
+    monkeypatch.setattr(
+        tour_command, "run", lambda only, out, seed: asked.append((only, out, seed)) or out / "index.html"
+    )
     assert run("tour", *arguments) == (0, f"The page is {handed_over[1] / 'index.html'}\n", "")
     assert asked == [handed_over]
 

@@ -6,7 +6,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from partita import backend, doctor
+from partita.backend import choosing
+from partita.cli import doctor
 
 PACKAGES = {
     "scikit-learn": "sklearn",
@@ -58,7 +59,7 @@ def test_an_extra_that_is_missing(monkeypatch):
 def test_without_a_backend(monkeypatch, tmp_path):
     monkeypatch.setenv("KERAS_BACKEND", "")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(backend, "_is_installed", lambda name: False)
+    monkeypatch.setattr(choosing, "_is_installed", lambda name: False)
     assert any(line.startswith("backend     none: pip install 'partita[jax]'") for line in doctor.report())
 
 

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from partita import doctor, tour, training
+from partita import extras, tour, training
 from partita.reactions import Network
 from partita.reactions.simulation import engine
 from partita.reactions.simulation.plot import draw
@@ -106,17 +106,17 @@ def test_what_is_broken_is_not_called_missing(monkeypatch):
     def broken(name):
         raise ModuleNotFoundError("No module named 'numcodecs'", name="numcodecs")
 
-    monkeypatch.setattr(doctor, "import_module", broken)
+    monkeypatch.setattr(extras, "import_module", broken)
     with pytest.raises(ModuleNotFoundError, match="numcodecs"):
-        doctor.need("zarr", "save")
+        extras.need("zarr", "save")
 
 
 @pytest.mark.parametrize(
-    "package", [package for _, packages in doctor.EXTRAS.values() for package in packages]
+    "package", [package for _, packages in extras.EXTRAS.values() for package in packages]
 )
 def test_each_package_has_an_extra(package, monkeypatch):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImportError, match=r"it needs .*: pip install 'partita\[\w+\]'"):
-        doctor.need(package, "it")
+        extras.need(package, "it")
     monkeypatch.setitem(sys.modules, package, SimpleNamespace())
-    doctor.need(package, "it")
+    extras.need(package, "it")

@@ -13,7 +13,7 @@ import pytest
 from partita import crf, tour, training
 from partita.contrast import WordVectors
 from partita.crf.command import _written
-from partita.files import replacing
+from partita.files.whole import replacing
 from partita.reactions import Network
 from partita.tour.page import Study, Words
 

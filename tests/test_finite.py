@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from partita.finite import StopOnNonFinite, as_numbers, check_finite
+from partita.callbacks.finite import StopOnNonFinite
+from partita.data.numbers import as_numbers, check_finite
 
 pandas = pytest.importorskip("pandas")
 NAN, INF = float("nan"), float("inf")
@@ -199,3 +200,28 @@ def test_exact_numbers_are_numbers():
         ValueError, match="x must hold numbers: expected some that fit float64, got a larger one"
     ):
         as_numbers("x", [10**400, 1])
+
+
+@pytest.mark.parametrize(
+    ("logs", "name"),
+    [
+        ({"loss": np.nan}, "loss is nan"),
+        ({"loss": np.inf}, "loss is inf"),
+        ({"loss": 0.5, "val_loss": np.nan}, "val_loss is nan"),
+    ],
+)
+def test_a_validation_loss_stops_a_training_where_it_is_asked_to(logs, name):
+    guard = StopOnNonFinite(restore=False, validation=True, advice="bound G")
+    guard.set_model(model(1e-2))
+    guard.on_epoch_end(0, {"loss": 0.5, "val_loss": np.inf})
+    with pytest.raises(FloatingPointError, match=f"{name} at the end of epoch 2: .*; bound G"):
+        guard.on_epoch_end(1, logs)
+
+
+def test_a_training_may_end_with_a_warning_instead():
+    diverging = model(1e30)
+    with pytest.warns(RuntimeWarning, match="training was stopped: loss is .* are restored; try"):
+        diverging.fit(X, Y, epochs=9, verbose=0, callbacks=[StopOnNonFinite(action="warn")])
+    np.testing.assert_array_equal(diverging.get_weights()[0], np.ones((2, 1)))
+    with pytest.raises(ValueError, match="action 'raise' or 'warn', got 1 and 'stop'"):
+        StopOnNonFinite(action="stop")

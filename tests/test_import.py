@@ -9,6 +9,7 @@ import pytest
 
 import partita
 from partita import backend
+from partita.backend import choosing
 
 KEPT = Path(__file__).parent / "trust" / "kept"
 UNASKED = {
@@ -28,7 +29,7 @@ def loaded_after(statement):
 
 def test_import_is_light():
     assert loaded_after("import partita; dir(partita)").isdisjoint(
-        {"keras", "numba", "numpy", *backend._BACKENDS}
+        {"keras", "numba", "numpy", *choosing._BACKENDS}
     )
 
 
@@ -56,7 +57,7 @@ def installed(monkeypatch, tmp_path):
     monkeypatch.delitem(sys.modules, "keras", raising=False)
     monkeypatch.setenv("KERAS_BACKEND", "")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    monkeypatch.setattr(backend, "_is_installed", names.__contains__)
+    monkeypatch.setattr(choosing, "_is_installed", names.__contains__)
     return names
 
 
@@ -134,7 +135,7 @@ def test_only_a_real_package_counts_as_installed(monkeypatch, tmp_path):
     (tmp_path / "whole").mkdir()
     (tmp_path / "whole" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
-    assert [backend._is_installed(name) for name in ("whole", "left_behind", "absent")] == [
+    assert [choosing._is_installed(name) for name in ("whole", "left_behind", "absent")] == [
         True,
         False,
         False,
@@ -154,7 +155,7 @@ def test_a_part_finds_a_backend_where_keras_left_its_own_default(monkeypatch, tm
         for _ in range(2)
     ]
     assert json.loads((tmp_path / "keras.json").read_text()) == UNASKED
-    assert used == [f"{next(filter(backend._is_installed, backend._BACKENDS))}\n"] * 2
+    assert used == [f"{next(filter(choosing._is_installed, choosing._BACKENDS))}\n"] * 2
 
 
 def said_by(code, **environment):
@@ -185,7 +186,7 @@ def test_keras_knows_our_classes_without_a_part_being_used(first, tmp_path):
 
 def test_keras_after_partita_takes_an_installed_backend(tmp_path):
     code = "import partita, keras; print(keras.backend.backend(), type(keras.__spec__.loader).__name__)"
-    installed = next(filter(backend._is_installed, backend._BACKENDS))
+    installed = next(filter(choosing._is_installed, choosing._BACKENDS))
     assert said_by(code, KERAS_HOME=str(tmp_path)) == [installed, "SourceFileLoader"]
 
 
@@ -201,7 +202,7 @@ del sys.modules["tensorflow"]
 import partita, keras
 print(keras.backend.backend())
 """
-    installed = next(filter(backend._is_installed, backend._BACKENDS))
+    installed = next(filter(choosing._is_installed, choosing._BACKENDS))
     assert said_by(code, KERAS_HOME=str(tmp_path)) == ["failed", installed]
 
 

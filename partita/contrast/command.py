@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
+from partita.cli.options import SEED, FiniteRange, count, say
 from partita.contrast.skipgram import SkipGram
 from partita.contrast.tokens import KINDS
-from partita.options import SEED, FiniteRange, count, say
 
 _COUNT = count()
 

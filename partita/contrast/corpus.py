@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from partita.bounded import LONGEST_LINE, opened
 from partita.contrast.tokens import not_words, tokenizer
+from partita.files.bounded import LONGEST_LINE, opened
 from partita.kernels import njit
 
 END = -1

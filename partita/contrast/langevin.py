@@ -14,7 +14,7 @@ import numpy.typing as npt
 from keras import ops
 
 from partita.backend.derivatives import value_and_gradient
-from partita.finite import check_finite
+from partita.data.numbers import check_finite
 
 BEST = 0.574  # acceptance that goes farthest, in many dimensions
 

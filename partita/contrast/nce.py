@@ -12,7 +12,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.callbacks import joined
+from partita.callbacks.finite import StopOnNonFinite
+from partita.callbacks.given import guards, joined
+from partita.callbacks.keeper import Keeper, refusals, whole
 from partita.contrast import asymptotics, gamma, langevin, objectives, pairing
 from partita.contrast.noise import Noise
 from partita.contrast.pairing import (
@@ -25,8 +27,7 @@ from partita.contrast.pairing import (
     weights_of,
 )
 from partita.convergence import ConvergenceWarning
-from partita.datasets import Keeper, refusals, whole
-from partita.saving import SavedWhole, load_seeds, save_seeds
+from partita.files.saving import SavedWhole, load_seeds, save_seeds
 
 Tensor = Any
 LOSSES = ("nce", "article", "ranking", "negative_sampling")
@@ -242,12 +243,22 @@ class EnergyModel(SavedWhole):
         if self.optimizer.iterations == 0 and not self.conditional and self.loss_name in ("nce", "article"):
             self._balance(x, weight, seed)
         pairs = Pairing(*batches, self.noise, self.num_noise, seed)
+        guard = guards(
+            callbacks,
+            StopOnNonFinite,
+            every=25,
+            validation=True,
+            advice="try a smaller learning rate, or bound G",
+        )
+        follow = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, logs: setattr(pairs, "epoch", epoch)
+        )
         with refusals(keeper := Keeper()), pairing.own_errors(pairs, validation_data):
             history = super().fit(
                 pairs,
                 epochs=epochs,
                 verbose=verbose,
-                callbacks=joined(self, callbacks, keeper, pairing.Follow(pairs), pairing.StopAstray()),
+                callbacks=joined(self, callbacks, keeper, follow, *guard),
                 validation_data=validation_data,
                 shuffle=False,
                 **kwargs,

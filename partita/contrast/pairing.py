@@ -16,7 +16,7 @@ import numpy as np
 from keras import tree
 
 from partita.contrast.noise import Noise
-from partita.finite import as_numbers, check_finite
+from partita.data.numbers import as_numbers, check_finite
 
 BLOCK = 1 << 14  # points of noise drawn at once, at least: a flow is slow to draw few
 
@@ -261,30 +261,6 @@ def own_errors(*pairings: Any) -> Iterator[None]:
             if isinstance(pairing, Pairing) and pairing.failure is not None:
                 raise pairing.failure from None
         raise
-
-
-class Follow(keras.callbacks.Callback):
-    """Tells a `Pairing` which epoch it is: a training that is resumed begins with a later one."""
-
-    def __init__(self, pairing: Pairing):
-        super().__init__()
-        self._pairing = pairing
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._pairing.epoch = epoch
-
-
-class StopAstray(keras.callbacks.Callback):
-    """Callback that stops a training with a `ValueError` on a non-finite loss or a NaN validation loss."""
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        logs = logs or {}
-        if not np.isfinite(logs.get("loss", 0)) or np.isnan(logs.get("val_loss", 0)):
-            name = "val_loss" if np.isfinite(logs.get("loss", 0)) else "loss"
-            raise ValueError(
-                f"energy is no longer finite: the {name} is {logs[name]} after epoch {epoch + 1}; lower the "
-                f"learning rate, or bound G"
-            )
 
 
 def from_arrays(

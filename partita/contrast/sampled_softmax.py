@@ -18,7 +18,8 @@ from keras import ops
 from partita.backend import add_rows, mask_of, set_mask
 from partita.contrast.alias import alias_table
 from partita.contrast.noise import LogUniform
-from partita.losses import Owner, announce, class_ids
+from partita.data.labels import class_ids
+from partita.layer_loss import Owner, announce
 
 Tensor = Any
 LOSSES = ("sampled_softmax", "nce", "negative_sampling")

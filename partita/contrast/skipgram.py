@@ -7,10 +7,7 @@ j runs over the words around i, n over k words of the noise U (Mikolov et al. 20
 """
 
 import math
-import sys
 import threading
-import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, fields
 
@@ -20,6 +17,7 @@ from partita.contrast import windows
 from partita.contrast.alias import alias_table
 from partita.contrast.corpus import Corpus, Stream, read
 from partita.contrast.vectors import WordVectors
+from partita.progress import Progress
 
 STRETCH = 1 << 14  # words trained at one learning rate, by one thread
 LARGEST = float(np.finfo(np.float32).max)  # learning rate
@@ -100,11 +98,9 @@ class SkipGram:
             ValueError: if no word is left, the corpus is not made of lists of words, or the vectors diverge.
             OSError: if a file cannot be read.
         """
-        return self._train(
-            read(corpus, self.min_count, tokens=tokens), _Bar().show if progress else lambda done, total: None
-        )
+        return self._train(read(corpus, self.min_count, tokens=tokens), progress)
 
-    def _train(self, stream: Stream, tick: Callable[[int, int], None]) -> WordVectors:
+    def _train(self, stream: Stream, progress: bool) -> WordVectors:
         shares = stream.counts / stream.counts.sum()
         keep = (
             np.minimum(1, np.sqrt(self.sample / shares) + self.sample / shares)
@@ -122,6 +118,7 @@ class SkipGram:
         lock, halt = threading.Lock(), threading.Event()
         queue = ((epoch, start) for epoch in range(self.epochs) for start in starts)
         done, total = 0, self.epochs * len(stream.ids)
+        told = Progress(total, "words") if progress else None
 
         def worker() -> None:
             nonlocal done
@@ -154,10 +151,13 @@ class SkipGram:
                     finished, pending = wait(pending, timeout=0.2)
                     for future in finished:
                         future.result()
-                    tick(done, total)
+                    if told is not None:
+                        told.tell(done)
             except BaseException:
                 halt.set()
                 raise
+        if told is not None:
+            told.end()
         if not (np.isfinite(vectors).all() and np.isfinite(contexts).all()):
             raise ValueError(
                 f"vectors diverged in epoch {self.epochs}, at its end: lower learning_rate, 0.025 is usual"
@@ -167,30 +167,3 @@ class SkipGram:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float | np.integer | np.floating) and math.isfinite(value)
-
-
-class _Bar:
-    """A line on standard error: how far, and how fast.
-
-    It fills up where that is a terminal, and else comes once in a while.
-    """
-
-    def __init__(self):
-        self._begin = self._shown = time.monotonic()
-
-    def show(self, done: int, total: int) -> None:
-        now, is_terminal = time.monotonic(), sys.stderr.isatty()
-        if done < total and now - self._shown < (0 if is_terminal else 10):
-            return
-        self._shown = now
-        speed = done / max(now - self._begin, 1e-9)
-        left = (total - done) / max(speed, 1e-9)
-        line = (
-            f"[{'#' * (20 * done // total):<20}] {done / total:4.0%}  {speed:,.0f} words/s  {left:.0f} s left"
-        )
-        print(
-            f"\r{line:<79}" if is_terminal else line,
-            end="" if is_terminal and done < total else "\n",
-            file=sys.stderr,
-            flush=True,
-        )

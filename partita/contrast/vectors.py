@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from partita.bounded import arrays
 from partita.contrast import word_files
-from partita.files import reading, replacing
+from partita.files.bounded import arrays
+from partita.files.whole import reading, replacing
 
 Words = Any  # a word, a vector, a pair (either, weight), or a list of these
 

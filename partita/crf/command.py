@@ -7,9 +7,7 @@ tag last; scheme none takes tags that mark no spans, such as parts of speech.
 """
 
 import os
-import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -18,6 +16,8 @@ from typing import IO, Any
 import click
 import keras
 
+from partita.callbacks.progress import Epochs
+from partita.cli.options import SEED, count, say
 from partita.crf.batches import Batches
 from partita.crf.corpus import numbered_columns, read_segmented
 from partita.crf.encoder import bilstm, cnn
@@ -30,8 +30,7 @@ from partita.crf.repair import advise_scheme, describe_break, first_break, name_
 from partita.crf.tagger import Tagger
 from partita.crf.tagging import load_tagger, tag_files, tagged, tagged_text
 from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
-from partita.files import replacing
-from partita.options import SEED, count, say
+from partita.files.whole import replacing
 from partita.quoting import shown
 from partita.waiting import ctrl_c
 
@@ -183,12 +182,12 @@ def train(
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
     try:
         with ctrl_c() as check:
-            tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Progress(check)])
+            tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Epochs(_line, check)])
     except KeyboardInterrupt:
         say("\nstopped", err=True)
-        if held_out.best_epoch < 0:
+        if held_out.best_epoch is None:
             raise
-    if held_out.best_epoch < 0:
+    if held_out.best_epoch is None:
         raise click.ClickException(
             f"the training diverged before a model could be scored: {out} was not written"
         )
@@ -217,41 +216,9 @@ def _check_kind(features: Sequence[str] | str, scheme: str) -> None:
         )
 
 
-class Progress(keras.callbacks.Callback):
-    """Callback that prints one line an epoch on standard error.
-
-    If that is a terminal, the line fills up while the epoch runs. `check` ends the training.
-    """
-
-    def __init__(self, check: Callable[[], None]):
-        super().__init__()
-        self._check = check
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._start, self._shown = epoch + 1, time.monotonic(), 0.0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._check()
-        now = time.monotonic()
-        if sys.stderr.isatty() and now - self._shown > 0.2:
-            self._shown = now
-            bar = "#" * round(20 * (batch + 1) / self.params["steps"])
-            click.echo(f"\r{self._line(logs)}  [{bar:<20}]", err=True, nl=False)
-
-    def on_epoch_end(self, epoch, logs=None):
-        line = self._line(logs)
-        click.echo(f"\r{line:<79}" if sys.stderr.isatty() else line, err=True)
-
-    def _line(self, logs):
-        shown = {"loss": "loss {:.3f}", "accuracy": "accuracy {:.4f}", "val_f1": "F1 {:.4f}"}
-        values = [words.format(float(logs[name])) for name, words in shown.items() if name in logs]
-        return "  ".join(
-            [
-                f"epoch {self._epoch}/{self.params['epochs']}",
-                *values,
-                f"{time.monotonic() - self._start:.0f} s",
-            ]
-        )
+def _line(logs: Mapping[str, float]) -> str:
+    shown = {"loss": "loss {:.3f}", "accuracy": "accuracy {:.4f}", "val_f1": "F1 {:.4f}"}
+    return "  ".join(words.format(float(logs[name])) for name, words in shown.items() if name in logs)
 
 
 @tag.command(

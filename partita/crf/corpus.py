@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from partita.bounded import lines, opened
+from partita.files.bounded import lines, opened
 from partita.quoting import shown
 
 Source = str | os.PathLike[str] | Iterable[str] | Iterable[bytes]  # an open file is its lines
@@ -202,12 +202,9 @@ def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[
         file_of = opened(source) if isinstance(source, str | os.PathLike) else nullcontext(source)
     number, empty = 0, True
     with file_of as file:
-        is_path = isinstance(source, str | os.PathLike) and source != "-"
-        given = (
-            os.fspath(source)
-            if is_path
-            else getattr(file, "name", "<stdin>" if source == "-" else "<stream>")
-        )  # type: ignore[arg-type]
+        given = getattr(file, "name", "<stdin>" if source == "-" else "<stream>")
+        if isinstance(source, str | os.PathLike) and source != "-":
+            given = os.fspath(source)
         name = shown(str(given), 300)
         for number, line in enumerate(_bounded(name, lines(file) if hasattr(file, "readline") else file), 1):
             text = _decode(line, f"{name}:{number}") if isinstance(line, bytes) else line

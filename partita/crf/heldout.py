@@ -4,18 +4,16 @@ import math
 import os
 import warnings
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
+from partita.callbacks.evaluate import Evaluate
 from partita.crf.batches import Batches
 from partita.crf.layer import DivergedError
-from partita.files import replacing
 
 
-class HeldOut(keras.callbacks.Callback):
+class HeldOut(Evaluate):
     """Tag held-out sentences after each epoch, score the tags, keep the best weights.
 
     The score joins the epoch's `logs`, where the progress bar, `History`, `EarlyStopping` and
@@ -32,8 +30,8 @@ class HeldOut(keras.callbacks.Callback):
         path: A `.keras` file for the best model so far, or None.
 
     Attributes:
-        best, best_loss, best_epoch: The best score, its loss, and its epoch, counted from 0; −inf, inf and −1
-            before the first.
+        best, best_loss, best_epoch: The best score, its loss, and its epoch, counted from 0; None before the
+            first.
 
     Raises:
         ValueError: if the batches shuffle, or the score is not a number.
@@ -60,49 +58,33 @@ class HeldOut(keras.callbacks.Callback):
         name: str = "val_f1",
         path: str | os.PathLike[str] | None = None,
     ):
-        super().__init__()
         if batches.shuffle:
             raise ValueError(
                 "batches must keep their order for a score by sentence: Batches(..., shuffle=False)."
             )
-        self.batches, self.score, self.name = batches, score, name
-        self.path = None if path is None else Path(path)
-        self.best, self.best_loss, self.best_epoch = -math.inf, math.inf, -1
-        self._weights: Any = None
+        super().__init__(self._score, name, path=path, note=False)
+        self.batches, self.score = batches, score
 
-    def on_epoch_end(self, epoch, logs=None):
-        logs = {} if logs is None else logs
+    def _score(self, model: keras.Model) -> float:
+        epoch = (self._epoch or 0) + 1
         try:
-            predicted = self.batches.restore(self.model.predict(self.batches, verbose=0))
+            predicted = self.batches.restore(model.predict(self.batches, verbose=0))
         except DivergedError as error:
-            logs[self.name] = math.nan
-            if not self.model.stop_training:
-                self.model.stop_training = True
+            self._has_failed = True
+            if not model.stop_training:
+                model.stop_training = True
                 warnings.warn(
-                    f"training was stopped after epoch {epoch + 1}: {error}", RuntimeWarning, stacklevel=2
+                    f"training was stopped after epoch {epoch}: {error}",
+                    RuntimeWarning,
+                    stacklevel=2,
                 )
-            return
+            return math.nan
         value = float(self.score(predicted))
-        if np.isnan(value):
-            raise ValueError(f"score must give a number, got {value} after epoch {epoch + 1}.")
-        logs[self.name] = value
-        if value < self.best:
-            return
-        loss = self._loss(logs)
-        if value > self.best or loss < self.best_loss:
-            self.best, self.best_loss, self.best_epoch = value, loss, epoch
-            self._weights = self.model.get_weights()
-            if self.path is not None:
-                with replacing(self.path) as beside:
-                    self.model.save(beside)
+        if math.isnan(value):
+            raise ValueError(f"score must give a number, got {value} after epoch {epoch}.")
+        return value
 
     def _loss(self, logs):
-        if self.batches.tags is not None:
-            loss = self.model.evaluate(self.batches, verbose=0, return_dict=True)["loss"]
-        else:
-            loss = logs.get("val_loss", logs.get("loss", math.inf))
-        return math.inf if math.isnan(loss) else float(loss)
-
-    def on_train_end(self, logs=None):
-        if self._weights is not None:
-            self.model.set_weights(self._weights)
+        if self.batches.tags is None:
+            return super()._loss(logs)
+        return "held out", float(self.model.evaluate(self.batches, verbose=0, return_dict=True)["loss"])

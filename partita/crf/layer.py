@@ -13,7 +13,7 @@ from partita.backend import is_known
 from partita.crf import paths, recursion
 from partita.crf.messages import INFINITY, Tensor
 from partita.crf.tags import Constraints
-from partita.losses import LayerLoss, announce
+from partita.layer_loss import LayerLoss, announce
 
 
 @keras.saving.register_keras_serializable(package="partita")

@@ -3,7 +3,6 @@
 loss = −log P(tags | encoder(x)),   prediction = the best path
 """
 
-import math
 import warnings
 from collections.abc import Iterable
 from inspect import signature
@@ -13,13 +12,14 @@ import keras
 import numpy as np
 from keras import ops, tree
 
-from partita.callbacks import joined
+from partita.callbacks.finite import StopOnNonFinite
+from partita.callbacks.given import guards, joined
 from partita.crf.batches import Batches
 from partita.crf.layer import CRF, refuse_undefined
 from partita.crf.lexicon import Lexicon
 from partita.crf.messages import INFINITY
 from partita.crf.repair import describe_break, first_break_of_ids, name_sentences
-from partita.saving import SavedWithSeeds
+from partita.files.saving import SavedWithSeeds
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -127,12 +127,15 @@ class Tagger(SavedWithSeeds):
         if isinstance(given.get("x"), Batches):
             # they are, by themselves: what Keras draws besides would be another in a resumed training
             given.setdefault("shuffle", False)
-            given["callbacks"] = joined(self, given.get("callbacks"), _Follow(given["x"]))
+            given["callbacks"] = joined(self, given.get("callbacks"), _following(given["x"]))
         self._look_for_forbidden(given.get("x"), given.get("y"), "training")
         held_out = given.get("validation_data")
         x, y = held_out[:2] if isinstance(held_out, tuple | list) and len(held_out) > 1 else (held_out, None)
         self._look_for_forbidden(x, y, "validation")
-        given["callbacks"] = joined(self, given.get("callbacks"), _StopWhenDiverged())
+        callbacks = given.get("callbacks")
+        given["callbacks"] = joined(
+            self, callbacks, *guards(callbacks, StopOnNonFinite, every=25, action="warn")
+        )
         return super().fit(**given)
 
     def _look_for_forbidden(self, x, y, which):
@@ -235,43 +238,16 @@ class Tagger(SavedWithSeeds):
         return cls(**{**config, **parts, "lexicon": lexicon})
 
 
-class _Follow(keras.callbacks.Callback):
-    """Callback that keeps the batches in step with the epochs.
+def _following(batches: Batches) -> keras.callbacks.Callback:
+    """Return a callback that keeps the batches in step with the epochs.
 
     Keras itself does not tell the batches the epoch, and in a resumed training the epochs begin later.
     """
+    before = batches.trained
 
-    def __init__(self, batches: Batches):
-        super().__init__()
-        self._batches, self._before = batches, batches.trained
+    def finish(epoch, logs):
+        batches.trained = before + epoch + 1
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._batches.arrange(self._before + epoch)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._batches.trained = self._before + epoch + 1
-
-
-class _StopWhenDiverged(keras.callbacks.Callback):
-    """Ends a training whose loss is no number, with a warning that says what to try."""
-
-    EVERY = 25  # batches from one look to the next: each waits for the loss to be computed
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (batch + 1) % self.EVERY == 0:
-            self._look(logs, f"by batch {batch + 1}")
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._look(logs, f"in epoch {epoch + 1}")
-
-    def _look(self, logs, when):
-        loss = float((logs or {}).get("loss", 0.0))
-        if not math.isfinite(loss) and not self.model.stop_training:
-            self.model.stop_training = True
-            warnings.warn(
-                f"training was stopped: the loss became {loss} {when}. Try a lower learning rate, or "
-                f"`clipnorm` in the optimizer; and see "
-                "that inputs and sample weights are numbers.",
-                RuntimeWarning,
-                stacklevel=2,
-            )
+    return keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: batches.arrange(before + epoch), on_epoch_end=finish
+    )

@@ -24,8 +24,8 @@ from partita.crf.features import columns_needed
 from partita.crf.lexicon import Lexicon
 from partita.crf.tagger import Tagger
 from partita.crf.tags import tags_to_words
-from partita.files import replacing
-from partita.loading import check_is_file, read_model
+from partita.files.loading import check_is_file, read_model
+from partita.files.whole import replacing
 from partita.quoting import shown
 from partita.waiting import ctrl_c
 

@@ -3,7 +3,7 @@
 file → rows → recipe → model file,   model file → samples,   model file and rows → log-densities
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -11,15 +11,17 @@ import click
 import keras
 import numpy as np
 
-from partita.doctor import need
-from partita.files import replacing
+from partita.callbacks.evaluate import Evaluate
+from partita.callbacks.progress import Epochs
+from partita.cli.options import SEED, FiniteRange, count, ending, say
+from partita.extras import need
+from partita.files.loading import read_model
+from partita.files.whole import replacing
 from partita.flows.explore import image_grid, links
 from partita.flows.files import Rows, read_rows
 from partita.flows.flow import Flow
 from partita.flows.ranges import Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
-from partita.loading import read_model
-from partita.options import SEED, FiniteRange, count, ending, say
 from partita.waiting import ctrl_c
 
 _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -102,31 +104,33 @@ def fit(
         )
     )
     say(f"fitting to {len(train)} rows, choosing by {len(validation)} held out", err=True)
-    said = Progress(out)
+    best = Evaluate(None, "val_loss", mode="min", path=out, note=False)
     try:
-        with ctrl_c() as said.check:
+        with ctrl_c() as check:
             model.fit(
                 train,
                 validation_data=validation,
                 batch_size=batch_size,
                 epochs=epochs,
                 verbose=0,
-                callbacks=[said],
+                callbacks=[best, Epochs(_line, check)],
             )
     except KeyboardInterrupt:
         say("\nstopped", err=True)
-        if not np.isfinite(said.best):
+        if best.best_epoch is None:
             raise
     except FloatingPointError as error:
-        if not np.isfinite(said.best):
+        if best.best_epoch is None:
             raise click.ClickException(
                 f"{str(error).partition(';')[0]}: try a smaller --learning-rate"
             ) from None
         say(f"stopped: {str(error).partition(';')[0]}", err=True)
-    if not np.isfinite(said.best):
+    if best.best_epoch is None:
         raise click.ClickException("the loss is no finite number: try a smaller --learning-rate")
+    bits = model.history.history["val_bits_per_dim"][best.best_epoch]
     say(
-        f"held out: {said.best:.4f} nats, {said.bits:.4f} bits per dimension, after epoch {said.epoch}: {out}"
+        f"held out: {best.best:.4f} nats, {bits:.4f} bits per dimension, after epoch "
+        f"{best.best_epoch + 1}: {out}"
     )
 
 
@@ -149,36 +153,11 @@ def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
     return build(shape[0], first=first, dequantize=None, **(nets[recipe] if width else {}))
 
 
-class Progress(keras.callbacks.Callback):
-    """One line an epoch on standard error; the model of the best one goes into the file.
-
-    `check` ends the training.
-    """
-
-    check: Callable[[], None]
-
-    def __init__(self, path: Path):
-        super().__init__()
-        self.path, self.best, self.bits, self.epoch = path, float("inf"), float("nan"), 0
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.check()
-
-    def on_epoch_end(self, epoch, logs=None):
-        better = logs["val_loss"] < self.best
-        if better:
-            self.best, self.bits, self.epoch = (
-                float(logs["val_loss"]),
-                float(logs["val_bits_per_dim"]),
-                epoch + 1,
-            )
-            with replacing(self.path) as beside:
-                self.model.save(beside)
-        say(
-            f"epoch {epoch + 1}: {logs['loss']:.4f} nats, held out {logs['val_loss']:.4f}, "
-            f"{logs['val_bits_per_dim']:.4f} bits per dimension{' *' if better else ''}",
-            err=True,
-        )
+def _line(logs: Mapping[str, float]) -> str:
+    return (
+        f"{logs['loss']:.4f} nats, held out {logs['val_loss']:.4f}, "
+        f"{logs['val_bits_per_dim']:.4f} bits per dimension"
+    )
 
 
 @flow.command(

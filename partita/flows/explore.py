@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from partita.doctor import need
-from partita.files import replacing
+from partita.extras import need
+from partita.files.whole import replacing
 from partita.flows.bijection import Bijection, Chain
 from partita.flows.flow import Flow
 from partita.flows.mixing import Scaling

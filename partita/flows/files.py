@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from partita.bounded import RATIO_OF_NUMBERS, arrays, limit, opened, read, read_array
-from partita.files import reading
-from partita.tables import read_table
+from partita.files.bounded import RATIO_OF_NUMBERS, arrays, limit, opened, read, read_array
+from partita.files.tables import read_table
+from partita.files.whole import reading
 
 _IDX_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MOST_AXES = 8  # NumPy takes 64, and images have 3

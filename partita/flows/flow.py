@@ -13,13 +13,15 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled, is_known
-from partita.callbacks import all_of, joined
-from partita.datasets import Keeper, checked, refusals, whole
-from partita.finite import StopOnNonFinite, as_numbers, check_finite
+from partita.callbacks.finite import StopOnNonFinite
+from partita.callbacks.given import guards, joined
+from partita.callbacks.keeper import Keeper, refusals, whole
+from partita.data.datasets import checked
+from partita.data.numbers import as_numbers, check_finite
+from partita.files.saving import SavedWithSeeds
 from partita.flows.bijection import Bijection, build, in_own_precision, precision, within
 from partita.flows.distributions import Distribution, Normal
 from partita.flows.given import checked_rows, is_data, parts
-from partita.saving import SavedWithSeeds
 
 _LOOKED_AT = 16  # draws, to see whether the inverse is one
 _ALLOWED = 0.05  # of a feature's standard deviation: how far a draw may be from the inverse of its latent
@@ -166,13 +168,8 @@ class Flow(SavedWithSeeds):
         elif validation is not None:
             given["validation_data"] = self._watched(validation)
         callbacks = given.get("callbacks")
-        own = (
-            []
-            if any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks))
-            else [StopOnNonFinite()]
-        )
         with refusals(keeper := Keeper()):
-            given["callbacks"] = joined(self, callbacks, keeper, *own)
+            given["callbacks"] = joined(self, callbacks, keeper, *guards(callbacks, StopOnNonFinite))
             return super().fit(*call.args, **call.kwargs)
 
     @in_own_precision

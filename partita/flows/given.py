@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.finite import as_numbers
+from partita.data.numbers import as_numbers
 
 Limits = tuple[float, float]
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.finite import as_numbers, check_finite
+from partita.data.numbers import as_numbers, check_finite
 from partita.flows.bijection import Bijection, no_change, sum_features, within
 
 _STEPS = 16  # of a dtype's resolution: what the standard deviation of a column must exceed

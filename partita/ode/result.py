@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from partita.backend import double_precision
 from partita.backend.derivatives import value_and_jacobian
-from partita.doctor import need
+from partita.extras import need
 from partita.ode.coordinates import Coordinates
 from partita.ode.observations import numbers, refine
 

@@ -12,8 +12,8 @@ from time import perf_counter
 
 from partita import __version__
 from partita.backend import choose
-from partita.doctor import need
-from partita.files import replacing
+from partita.extras import need
+from partita.files.whole import replacing
 from partita.tour.page import Study, page
 
 STUDIES = (

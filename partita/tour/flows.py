@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from partita import flows
-from partita.doctor import need
+from partita.extras import need
 from partita.tour.page import Block, Formula, Study, Table, Words, picture
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from partita.doctor import need
+from partita.extras import need
 from partita.tour.page import Block, Formula, Study, Table, Words, picture
 from partita.training import CenterLoss, Mixup, SamplePairing, linearity
 

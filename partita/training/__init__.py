@@ -9,7 +9,8 @@ from partita.backend import choose
 
 choose()
 
-from partita.training.callbacks import Evaluate, Lookahead, Trace
+from partita.callbacks.evaluate import Evaluate
+from partita.training.callbacks import Lookahead, Trace
 from partita.training.gap import Linearity, linearity
 from partita.training.layers import CenterLoss, MixHidden, SplitFeatures
 from partita.training.layerwise import LayerwiseLearningRate

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from partita.finite import check_finite
+from partita.data.numbers import check_finite
 from partita.kernels import njit
 
 Batch = tuple[Any, ...]  # (x,), (x, y) or (x, y, sample weights), each an array or a nest of them

@@ -1,205 +1,20 @@
-"""Callbacks that see the model from outside: evaluate it, trace it, and look ahead.
+"""Callbacks that see the model from outside: trace it, and look ahead.
 
 Lookahead:  φ ← φ + α (θ − φ),  θ ← φ     every k steps, and at the end of each epoch
 """
 
-import json
-import math
-import traceback
-import warnings
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from partita.backend.derivatives import gradients_of_loss
-from partita.doctor import need
-from partita.files import replacing
-from partita.training.steps import Steps
+from partita.callbacks.steps import Steps
+from partita.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-MODES = ("max", "min")
-
-
-class Evaluate(keras.callbacks.Callback):
-    """Callback that calls any function of the model while it trains, and puts the value into `logs`.
-
-    It keeps the best weights by that value.
-
-    History, EarlyStopping, ModelCheckpoint and the progress bar see the value under its name if they come
-    after this callback.
-
-    A value that is NaN or infinite is never the best. Of equal values the one with the lower loss is better:
-    `val_loss` where the logs have it, else `loss`; the first, where they have neither.
-
-    Args:
-        function: Model → number.
-        name: Of the value in `logs`.
-        mode: Whether `"max"` or `"min"` is best.
-        restore_best: Whether the model ends with the weights of the best value.
-        path: If given, the model is saved there, `.keras`, whenever it is the best so far; the value is noted
-            beside it, in `.json`, so that a training that `BackupAndRestore` resumes goes on from it.
-        every: `"epoch"`, or a number of steps; the value of an epoch is then the last one.
-        on_error: What happens when the function fails: `"raise"`, or `"warn"` and go on.
-
-    Attributes:
-        best, best_epoch: The best value, and in which epoch, counted from 0, it was found; None before the
-            first.
-        values: All values in turn.
-
-    Raises:
-        ValueError: if an argument does not fit; while training, if the function returns no single number.
-
-    Warns:
-        UserWarning: at the end of a training, if no value was finite: there are no best weights then, and the
-            model keeps its last.
-
-    Example:
-        >>> model = keras.Sequential([keras.layers.Dense(1)])
-        >>> model.compile("sgd", "mse")
-        >>> norm = Evaluate(lambda model: float(np.abs(model.get_weights()[0]).sum()), "norm", mode="min")
-        >>> history = model.fit(np.ones((8, 2)), np.zeros((8, 1)), epochs=3, verbose=0, callbacks=[norm])
-        >>> norm.best == min(history.history["norm"])
-        True
-    """
-
-    def __init__(
-        self,
-        function: Callable[[keras.Model], float],
-        name: str = "score",
-        mode: str = "max",
-        restore_best: bool = True,
-        path: str | Path | None = None,
-        every: int | str = "epoch",
-        on_error: str = "raise",
-    ):
-        super().__init__()
-        if not callable(function):
-            raise ValueError(f"function must be a function of the model, got {function!r}")
-        if mode not in MODES or on_error not in ("raise", "warn"):
-            raise ValueError(
-                f"mode must be 'max' or 'min' and on_error 'raise' or 'warn', got {mode!r} and {on_error!r}"
-            )
-        if every != "epoch" and not (isinstance(every, int) and every > 0):
-            raise ValueError(f"every must be 'epoch' or a number of steps, got {every!r}")
-        if path is not None and Path(path).suffix != ".keras":
-            raise ValueError(f"path must end in .keras, got {path}")
-        self.function, self.name, self.mode, self.restore_best = function, name, mode, restore_best
-        self.path, self.every, self.on_error = None if path is None else Path(path), every, on_error
-        self._period = every if isinstance(every, int) else 0  # 0: at the end of an epoch
-        self.best: float | None = None
-        self.best_epoch: int | None = None
-        self.values: list[float] = []
-        self._weights: list[np.ndarray] | None = None
-        self._loss: tuple[str, float] | None = None  # of the best
-        self._steps = Steps()
-
-    def on_train_begin(self, logs=None):
-        self.best, self.best_epoch, self.values, self._weights, self._epoch, self._loss = (
-            None,
-            None,
-            [],
-            None,
-            None,
-            None,
-        )
-        self._has_failed = False
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if (
-            self._epoch is None and epoch > 0 and self.path is not None and _note(self.path).exists()
-        ):  # resumed
-            noted = json.loads(_note(self.path).read_text(encoding="utf-8"))
-            self.best, self.best_epoch = noted["value"], noted["epoch"]
-            self._loss = None if noted.get("loss") is None else (noted["loss"][0], noted["loss"][1])
-        self._epoch = epoch
-        self._steps.begin_epoch(self.model)
-
-    def on_train_batch_end(self, batch, logs=None):
-        if self._period and self._steps.passed(batch, self._period):
-            self._evaluate(logs)
-            if logs is not None and self.values:
-                logs[self.name] = self.values[-1]
-
-    def on_epoch_end(self, epoch, logs=None):
-        if not self._period:
-            self._evaluate(logs)
-        if logs is not None and self.values:
-            logs[self.name] = self.values[-1]
-
-    def on_train_end(self, logs=None):
-        if self.restore_best and self.best is None and self.values and not self._has_failed:
-            warnings.warn(
-                f"{self.name} was never finite: the model keeps its last weights, for none are the best",
-                stacklevel=2,
-            )
-        if self.restore_best and self.best is not None:
-            if self._weights is not None:
-                self.model.set_weights(self._weights)
-            elif self.path is not None:
-                self.model.set_weights(keras.saving.load_model(self.path, compile=False).get_weights())
-
-    def _evaluate(self, logs):
-        model = self.model
-        try:
-            value = self.function(model)
-        except Exception as error:
-            if self.on_error == "raise":
-                raise
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            warnings.warn(
-                f"{self.name} failed in epoch {self._epoch}: {error!r} ({where.filename}:{where.lineno})",
-                stacklevel=2,
-            )
-            value, self._has_failed = math.nan, True
-        number = np.asarray(keras.ops.convert_to_numpy(value) if hasattr(value, "shape") else value)
-        if number.ndim or number.dtype.kind not in "biuf":
-            raise ValueError(
-                f"the function of {self.name} must return one number, got an array of shape {number.shape}"
-            )
-        self.values.append(float(number))
-        loss = next(
-            ((name, float(logs[name])) for name in ("val_loss", "loss") if name in (logs or {})), None
-        )
-        if self._is_better(self.values[-1], loss):
-            self._loss = loss
-            self.best, self.best_epoch = self.values[-1], self._epoch
-            if self.restore_best:
-                self._weights = model.get_weights()
-            if self.path is not None:
-                with replacing(self.path) as beside:
-                    model.save(beside)
-                with replacing(_note(self.path)) as beside:
-                    noted = {
-                        "name": self.name,
-                        "value": self.best,
-                        "epoch": self.best_epoch,
-                        "loss": self._loss,
-                    }
-                    beside.write_text(json.dumps(noted), encoding="utf-8")
-
-    def _is_better(self, value, loss):
-        if not math.isfinite(value):
-            return False
-        if self.best is None or value != self.best:
-            return self.best is None or (value > self.best) == (self.mode == "max")
-        # Of equals the one of lower loss; losses of two kinds say nothing of each other, and NaN is not
-        # lower.
-        return (
-            loss is not None
-            and self._loss is not None
-            and loss[0] == self._loss[0]
-            and loss[1] < self._loss[1]
-        )
-
-
-def _note(path: Path) -> Path:
-    """Where the value of the best model is noted."""
-    return path.with_suffix(".json")
 
 
 class Lookahead(keras.callbacks.Callback):

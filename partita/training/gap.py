@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from partita.doctor import need
-from partita.finite import check_finite
+from partita.data.numbers import check_finite
+from partita.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -10,8 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.losses import announce, class_ids, not_unknown
-from partita.training.carried import CarriedLoss, Carrier, Tensor
+from partita.data.labels import class_ids, not_unknown
+from partita.layer_loss import CarriedLoss, Carrier, Tensor, announce
 
 
 @keras.saving.register_keras_serializable(package="partita")

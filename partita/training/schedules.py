@@ -13,8 +13,8 @@ import keras
 import numpy as np
 
 from partita.backend.keras_internals import learning_rate_of
+from partita.callbacks.steps import Steps
 from partita.training.layerwise import LayerwiseLearningRate
-from partita.training.steps import Steps
 
 Target = Any  # a variable, a path, or (object, attribute)
 

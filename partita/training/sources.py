@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from partita.finite import as_numbers
+from partita.data.numbers import as_numbers
 from partita.training.blending import Batch, check_batch
 
 Partners = Callable[[Batch], np.ndarray]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from partita.finite import check_finite
+from partita.data.numbers import check_finite
 
 _ROWS_AT_ONCE = 1024
 

@@ -15,8 +15,8 @@ from scipy.cluster.vq import kmeans2
 
 from partita.backend import double_precision
 from partita.convergence import ConvergenceWarning
-from partita.finite import as_numbers, check_finite
-from partita.saving import SavedWhole
+from partita.data.numbers import as_numbers, check_finite
+from partita.files.saving import SavedWhole
 from partita.variational.expectation import Gaussians, Moments, Rows, log_densities, seen_log_densities
 from partita.variational.gaussian import Tensor
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.datasets import checked
+from partita.data.datasets import checked
 
 Shape = tuple[int | None, ...]
 
@@ -120,7 +120,7 @@ def check_rows(x: Any, shape: Shape, what: str) -> None:
 
 
 def checked_validation(data: Any, check: Any, bounds: tuple[float, float]) -> Any:
-    """Return `validation_data` checked like the data of a training; see `partita.datasets.checked`.
+    """Return `validation_data` checked like the data of a training; see `partita.data.datasets.checked`.
 
     Raises:
         ValueError: if a number is refused, or there are targets or weights.

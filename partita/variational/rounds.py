@@ -18,10 +18,11 @@ import numpy as np
 from keras import ops
 
 from partita.backend import engine
-from partita.callbacks import all_of, joined
-from partita.datasets import Keeper, checked, refusals, whole
-from partita.finite import check_finite
-from partita.saving import SavedWithSeeds
+from partita.callbacks.given import guards, joined
+from partita.callbacks.keeper import Keeper, refusals, whole
+from partita.data.datasets import checked
+from partita.data.numbers import check_finite
+from partita.files.saving import SavedWithSeeds
 from partita.variational import nets
 from partita.variational.watchdog import Watchdog
 
@@ -257,13 +258,13 @@ class Rounds(SavedWithSeeds, ABC):
     def fit(self, x=None, y=None, **options):
         nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach a step
         given = options.pop("callbacks", None)
-        own = [] if any(isinstance(callback, Watchdog) for callback in all_of(given)) else [Watchdog()]
         x = checked(x, self._check)
         options["validation_data"] = nets.checked_validation(
             options.get("validation_data"), self._check, _ANYWHERE
         )
         with refusals(keeper := Keeper()):
-            return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
+            callbacks = joined(self, given, keeper, *guards(given, Watchdog))
+            return super().fit(x, y, callbacks=callbacks, **options)
 
     def evaluate(self, x=None, y=None, **options):
         x = checked(x, self._check)

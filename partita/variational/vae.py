@@ -14,10 +14,12 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled
-from partita.callbacks import all_of, joined
-from partita.datasets import Keeper, checked, refusals, whole
-from partita.finite import StopOnNonFinite, as_numbers, check_finite
-from partita.saving import SavedWithSeeds
+from partita.callbacks.finite import StopOnNonFinite
+from partita.callbacks.given import guards, joined
+from partita.callbacks.keeper import Keeper, refusals, whole
+from partita.data.datasets import checked
+from partita.data.numbers import as_numbers, check_finite
+from partita.files.saving import SavedWithSeeds
 from partita.variational import nets
 from partita.variational.gaussian import (
     StandardNormal,
@@ -71,7 +73,7 @@ class VAE(SavedWithSeeds):
         ValueError: if an argument or a shape does not fit, `prior` lacks a method, or data are not finite or
             lie outside the likelihood's range: arrays before the training, batches of a dataset before the
             step that they are for.
-        FloatingPointError: out of `fit`, if the loss is not finite; see `partita.finite.StopOnNonFinite`,
+        FloatingPointError: out of `fit`, if the loss is not finite; see `partita.callbacks.StopOnNonFinite`,
             which comes along.
 
     Source: Kingma, Welling 2014; Burda et al. 2016 (k samples); Higgins et al. 2017 (β); Kingma et al. 2016
@@ -212,17 +214,13 @@ class VAE(SavedWithSeeds):
         # weights without targets do not reach `compute_loss`
         nets.refuse_targets(y, options.get("sample_weight"))
         given = options.pop("callbacks", None)
-        own = (
-            []
-            if any(isinstance(callback, StopOnNonFinite) for callback in all_of(given))
-            else [StopOnNonFinite()]
-        )
         x = checked(x, self._check, bounds=self._bounds)
         options["validation_data"] = nets.checked_validation(
             options.get("validation_data"), self._check, self._bounds
         )
         with refusals(keeper := Keeper()):
-            return super().fit(x, y, callbacks=joined(self, given, keeper, *own), **options)
+            callbacks = joined(self, given, keeper, *guards(given, StopOnNonFinite))
+            return super().fit(x, y, callbacks=callbacks, **options)
 
     def evaluate(self, x=None, y=None, **options):
         x = checked(x, self._check, bounds=self._bounds)

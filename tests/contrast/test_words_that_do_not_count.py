@@ -9,7 +9,7 @@ import pytest
 from keras import ops
 
 from partita.contrast import SampledSoftmax, Unigram
-from partita.losses import LayerLoss
+from partita.layer_loss import LayerLoss
 
 SIZE, WIDTH = 7, 4
 COUNTS = np.array([40, 30, 5, 12, 9, 3, 1])

@@ -240,21 +240,6 @@ def test_ctrl_c_keeps_the_best_model(folder, monkeypatch, epoch, code, said):
     assert out.exists() == (code == 0)
 
 
-def test_progress_on_a_terminal(monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stderr", terminal)
-    progress = command.Progress(lambda: None)
-    progress.set_params({"epochs": 3, "steps": 4})
-    progress.on_epoch_begin(0)
-    progress.on_train_batch_end(1, {"loss": 2.0})
-    progress.on_epoch_end(0, {"loss": 1.0, "val_f1": 0.5})
-    assert (
-        terminal.getvalue()
-        == f"\repoch 1/3  loss 2.000  0 s  [{'#' * 10:<20}]\r{'epoch 1/3  loss 1.000  F1 0.5000  0 s':<79}\n"
-    )
-
-
 def test_sentences_that_break_the_scheme_are_named_with_their_lines(names, folder):
     broken = (folder / "gold.conll").read_text("utf-8").replace("B-PER", "I-PER")
     (folder / "broken.conll").write_text("so X O\nLi NN I-PER\n\n" + broken, "utf-8")

@@ -336,7 +336,7 @@ def test_progress_moves_within_a_chunk(capsys, monkeypatch):
     monkeypatch.setattr(engine, "BUDGET", 20_000)
     said = []
     monkeypatch.setattr(
-        "partita.reactions.simulation.progress.Progress.tell",
+        "partita.progress.Progress.tell",
         lambda self, done, share: said.append((done, share)),
     )
     simulate(NET, [200.0], 40, seed=0, threads=1, progress=True)

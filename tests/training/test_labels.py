@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from partita.losses import class_ids
+from partita.data.labels import class_ids
 from partita.training import CenterLoss, MixHidden
 
 X = np.random.default_rng(0).normal(size=(6, 2)).astype("float32")

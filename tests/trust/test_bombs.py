@@ -16,8 +16,9 @@ import h5py
 import numpy as np
 import pytest
 
-from partita import bounded, crf, loading
+from partita import crf
 from partita.contrast import WordVectors, corpus
+from partita.files import bounded, loading
 from partita.flows.files import read_rows
 
 SMALL = 2_000_000  # bytes of a file

@@ -9,7 +9,7 @@ import pytest
 
 from partita import tour
 from partita.contrast import WordVectors, corpus
-from partita.files import replacing
+from partita.files.whole import replacing
 from partita.reactions import Network
 from partita.reactions.simulation import journal
 

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from partita.doctor import need
-from partita.files import replacing
-from partita.options import SEED, count, ending, say
+from partita.cli.options import SEED, count, ending, say
+from partita.extras import need
+from partita.files.tables import read_table
+from partita.files.whole import replacing
 from partita.reactions.commands.simulate import TextMayBeginWithAnArrow, read_network
 from partita.reactions.network import Network
-from partita.tables import read_table
 
 if TYPE_CHECKING:
     from partita import ode

@@ -15,9 +15,9 @@ from typing import NoReturn
 import click
 import numpy as np
 
-from partita.doctor import need
-from partita.files import replacing
-from partita.options import FiniteRange, count, ending, say
+from partita.cli.options import FiniteRange, count, ending, say
+from partita.extras import need
+from partita.files.whole import replacing
 from partita.quoting import shown
 from partita.reactions.network import Network, read_sbml
 from partita.waiting import is_left_behind

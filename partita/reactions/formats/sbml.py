@@ -7,7 +7,7 @@ import os
 from typing import BinaryIO, NoReturn
 from xml.parsers import expat
 
-from partita.doctor import need
+from partita.extras import need
 from partita.quoting import MESSAGE_LIMIT, shown
 from partita.reactions.model.system import System
 

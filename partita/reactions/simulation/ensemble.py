@@ -17,12 +17,12 @@ import numpy as np
 import numpy.typing as npt
 import xarray as xr
 
+from partita.progress import Progress
 from partita.quoting import got, shown
 from partita.reactions.kernels.state import INTERRUPTED, STATUS
 from partita.reactions.model.system import System
 from partita.reactions.simulation.engine import ENDED, UNLIMITED, Engine, Request, Runs, available_threads
 from partita.reactions.simulation.journal import Journal
-from partita.reactions.simulation.progress import Progress
 from partita.reactions.simulation.summary import REDUCTIONS, Summary
 
 COORDINATES = ("trajectory", "time", "status", "events", "end")
@@ -223,7 +223,7 @@ def _chunks(
         return
     halt = threading.Event()
     done_before = trajectories - sum(min(size, trajectories - first) for first in firsts)
-    told = Progress(trajectories) if progress else None
+    told = Progress(trajectories, "trajectories") if progress else None
     for first in firsts:
         last = min(first + size, trajectories)
 
@@ -242,7 +242,7 @@ def _chunks(
 def _distributed(
     request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool
 ) -> Iterator[Runs]:
-    told = Progress(trajectories) if progress else None
+    told = Progress(trajectories, "trajectories") if progress else None
     futures = [
         client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False)
         for first in firsts

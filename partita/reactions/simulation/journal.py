@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from partita.bounded import arrays
-from partita.doctor import need
-from partita.files import reading
+from partita.extras import need
+from partita.files.bounded import arrays
+from partita.files.whole import reading
 from partita.reactions.simulation.engine import Runs
 
 SUFFIXES = (".zarr", ".nc")

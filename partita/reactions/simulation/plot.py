@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import xarray as xr
 
-from partita.doctor import need
+from partita.extras import need
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from typing import Any
 import h5py  # type: ignore[import-untyped]
 import keras
 
-from partita.bounded import check_members, limit, too_large
+from partita.files.bounded import check_members, limit, too_large
 
 _LONGEST = 300  # characters of a reason: some hold the whole config
 _JSON = 1 << 22  # bytes of a config that may be packed; lists of lists take a hundred times as much memory
@@ -51,8 +51,8 @@ def check_archive(path: str | os.PathLike[str]) -> None:
     Too much is what is out of proportion to its size.
 
     What its members unpack to, and what the arrays in its weights announce, is compared with
-    `partita.bounded.limit`. Keras unpacks assets into a temporary folder and leaves it where one cannot be
-    written: so they are unpacked here first.
+    `partita.files.bounded.limit`. Keras unpacks assets into a temporary folder and leaves it where one
+    cannot be written: so they are unpacked here first.
 
     Raises:
         ValueError: if it holds too many members, or too much, or is no file.

@@ -34,3 +34,17 @@ def joined(model: keras.Model, given: Any, *own: keras.callbacks.Callback) -> An
     return keras.callbacks.CallbackList(
         together, model=model, **(given.params or {})
     )  # which asks anew who may run in a thread
+
+
+def guards(
+    given: Any, guard: type[keras.callbacks.Callback], **settings: Any
+) -> list[keras.callbacks.Callback]:
+    """Return a guard of the training to bring along, unless one of its class was given.
+
+    Example:
+        >>> guards(None, keras.callbacks.TerminateOnNaN)
+        [<...TerminateOnNaN object at ...>]
+        >>> guards([keras.callbacks.TerminateOnNaN()], keras.callbacks.TerminateOnNaN)
+        []
+    """
+    return [] if any(isinstance(callback, guard) for callback in all_of(given)) else [guard(**settings)]

@@ -8,7 +8,6 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from partita.quoting import printable
@@ -25,11 +24,10 @@ PARTS = {
     "simulate": ("partita.reactions.commands.simulate", "Simulate a reaction network exactly."),
     "fit": ("partita.reactions.commands.fit", "Fit a network's rate equation to a table."),
     "embed": ("partita.contrast.command", "Make vectors of the words of a text."),
+    "tour": ("partita.tour.command", "Write a page of short studies."),
 }
-INSIDE = {
-    "tag": ("apply", "score", "train"),
-    "flow": ("fit", "sample", "score"),
-}  # what a shell offers after them, as quickly
+# what a shell offers after them, as quickly
+INSIDE = {"tag": ("apply", "score", "train"), "flow": ("fit", "sample", "score")}
 
 LONGEST = 1200  # characters of a message: fifteen lines of a terminal
 
@@ -118,39 +116,13 @@ def commands() -> "click.Group":
     def partita():
         pass
 
-    @partita.command(
-        short_help="Write a page of short studies.", epilog="Example: partita tour --only crf --out page"
-    )
-    @click.option(
-        "--only", multiple=True, metavar="NAME", help="Run this study only. May be given several times."
-    )
-    @click.option(
-        "--out",
-        type=click.Path(file_okay=False, path_type=Path),
-        default="tour",
-        show_default=True,
-        help="Folder of the page.",
-    )
-    @click.option(
-        "--seed", type=int, default=0, show_default=True, help="The same seed gives the same studies."
-    )
-    def tour(only: tuple[str, ...], out: Path, seed: int) -> None:
-        """Run short studies on real input, and write a page that shows what they found."""
-        from partita.tour import STUDIES, run
-
-        if unknown := [name for name in only if name not in STUDIES]:
-            raise click.UsageError(
-                f"--only must name studies out of {', '.join(STUDIES)}; got '{unknown[0]}'."
-            )
-        click.echo(f"The page is {run(only or None, out, seed)}")
-
     @partita.command(short_help="Say what is installed.", epilog="Example: partita doctor")
     def doctor() -> None:
         """Say what partita finds here, and what an extra would add.
 
         It lists versions, the backend and its devices, and folders of caches.
         """
-        from partita.doctor import report
+        from partita.cli.doctor import report
 
         for line in report():
             click.echo(line)

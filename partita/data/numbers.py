@@ -1,12 +1,6 @@
-"""Checks for NaN and infinity: in what is given to a model, and in the loss while it trains.
+"""Numbers in what is given to a model: as NumPy arrays, and checked for NaN and infinity."""
 
-check_finite("x", x)                                   before the training
-model.fit(x, callbacks=[StopOnNonFinite()])            during the training
-"""
-
-import math
 import numbers
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -88,121 +82,18 @@ def as_numbers(name: str, value: Any) -> np.ndarray:
     return np.stack(parts)
 
 
-class StopOnNonFinite(keras.callbacks.Callback):
-    """Callback that stops `fit` with a `FloatingPointError` on a NaN or infinite loss of the training.
-
-    It puts the last good weights back.
-
-    A copy of the weights and of the optimizer's state is made when the training begins, and after each epoch
-    with finite losses. The error names the loss, the epoch and the batch, and what to try. Looks at the log
-    `loss` and those that end in `_loss`, not at those of the validation. With `steps_per_execution` it sees
-    the logs of the last step of each execution only. On TensorFlow a model without an input shape has no
-    weights to copy before its first batch: build it first.
-
-    Args:
-        restore: Whether to put the weights of the last epoch with finite losses back. Without it no copies
-            are made, and the weights stay as they are.
-
-    Raises:
-        FloatingPointError: out of `fit`, if a loss is not finite, or if a weight is not at the end of an
-            epoch.
+def all_finite(array: np.ndarray) -> bool:
+    """Return whether all numbers of an array are finite.
 
     Example:
-        >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
-        >>> model.compile(keras.optimizers.SGD(1e30), "mse")
-        >>> try:
-        ...     _ = model.fit(
-        ...         np.ones((64, 2)), np.ones((64, 1)), verbose=0, epochs=9, callbacks=[StopOnNonFinite()]
-        ...     )
-        ... except FloatingPointError as error:
-        ...     print("restored" in str(error), np.isfinite(model.get_weights()[0]).all())
-        True True
+        >>> all_finite(np.array([1.0, float("inf")]))
+        False
     """
-
-    async_safe = True  # in a thread of Keras's it only takes notes
-    _broken: str | None
-    _kept: tuple[str, list[tuple[Any, np.ndarray]]] | None
-
-    def __init__(self, *, restore: bool = True):
-        super().__init__()
-        self.restore = restore
-        self._broken: str | None = None
-        self._kept: tuple[str, list[tuple[Any, np.ndarray]]] | None = None
-        self._forget()
-
-    def on_train_begin(self, logs=None):
-        self._forget()
-        self._thread = threading.get_ident()
-        model = self.model
-        if self.restore and model.built:
-            optimizer = getattr(model, "optimizer", None)
-            if optimizer is not None and not optimizer.built:  # on TensorFlow; elsewhere `fit` has done so
-                optimizer.build(model.trainable_variables)
-            self._keep("from before the training")
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self._stop_if_broken()
-
-    def on_train_batch_end(self, batch, logs=None):
-        self._look(logs, f"epoch {self._epoch + 1}, batch {batch + 1}")
-        if threading.get_ident() == self._thread:
-            self._stop_if_broken()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._look(logs, f"the end of epoch {epoch + 1}")
-        self._stop_if_broken()
-        # The last update of an epoch can ruin weights after a loss that was finite.
-        bad = next(
-            (weight for weight in self.model.weights if not _all_finite(ops.convert_to_numpy(weight))), None
-        )
-        if bad is not None:
-            self._broken = f"the weight {bad.path} is not finite at the end of epoch {epoch + 1}"
-            self._stop_if_broken()
-        if self.restore:
-            self._keep(f"of the end of epoch {epoch + 1}")
-
-    def on_train_end(self, logs=None):
-        self._forget()
-
-    def _look(self, logs, when):
-        if self._broken is None:
-            for name, value in (logs or {}).items():
-                if (
-                    (name == "loss" or name.endswith("_loss"))
-                    and not name.startswith("val_")
-                    and not math.isfinite(float(value))
-                ):
-                    self._broken = f"{name} is {float(value)} at {when}"
-                    return
-
-    def _stop_if_broken(self):
-        if self._broken is None:
-            return
-        message = f"{self._broken}: the training diverged, or was given data that are not finite"
-        model = self.model
-        if self._kept is not None:
-            kept_when, values = self._kept
-            for variable, value in values:
-                variable.assign(value)
-            message += f"; the weights {kept_when} are restored"
-        elif self.restore:
-            message += "; no weights are restored, for the model was built by its first batch: make it anew"
-        model.stop_training = True
-        self._forget()
-        raise FloatingPointError(f"{message}; try a smaller learning rate, or clipnorm=1.0 in the optimizer")
-
-    def _keep(self, when):
-        model = self.model
-        optimizer = getattr(model, "optimizer", None)
-        variables = [*model.weights, *(optimizer.variables if optimizer is not None else [])]
-        self._kept = when, [(variable, np.array(ops.convert_to_numpy(variable))) for variable in variables]
-
-    def _forget(self):
-        self._epoch, self._thread = 0, 0
-        self._broken, self._kept = None, None
+    if array.dtype.kind in "biu" or not array.size:
+        return True
+    if array.dtype.kind == "f":  # NaN passes through both, and nothing is allocated
+        return bool(np.isfinite(array.min()) and np.isfinite(array.max()))
+    return bool(np.isfinite(array).all())
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray, list[Any] | None]]:
@@ -230,22 +121,12 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, np.ndarray, list[Any] 
 
 
 def _check(name, array, columns):
-    if _all_finite(array):
+    if all_finite(array):
         return
     where = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
     column = f", column {columns[where[-1]]!r}" if columns is not None else ""
     place = f" at index {where}" if where else ""
     raise ValueError(f"{name} must be finite: expected numbers, got {_written(array[where])}{place}{column}")
-
-
-def _all_finite(array):
-    if array.dtype.kind in "biu" or not array.size:
-        return True
-    if array.dtype.kind == "f":
-        return bool(
-            np.isfinite(array.min()) and np.isfinite(array.max())
-        )  # NaN passes through both, and nothing is allocated
-    return bool(np.isfinite(array).all())
 
 
 def _numbers(name, array):

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.files import replacing
+from partita.files.whole import replacing
 
 
 class SavedWhole(keras.Model):

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from partita.bounded import lines, opened
-from partita.files import reading
+from partita.files.bounded import lines, opened
+from partita.files.whole import reading
 
 _MISSING = ("", "na", "nan")
 
