@@ -18,7 +18,7 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
-Tensor = Any
+from partita.types import Tensor
 
 
 class HasLoss(Protocol):

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from partita.backend.choosing import choice, choose, keras_home, when_keras_is_imported
+from partita.types import Tensor
 
 __all__ = (
     "add_rows",
@@ -84,7 +85,7 @@ def uncompiled(function: Callable) -> Callable:
     return engine().uncompiled(function)
 
 
-def is_known(tensor: Any) -> bool:
+def is_known(tensor: Tensor) -> bool:
     """Return whether the tensor holds numbers now.
 
     A placeholder of something being compiled or differentiated does not.
@@ -129,7 +130,7 @@ def double_precision() -> Iterator[None]:
                 table["float64"] = first
 
 
-def add_rows(variable: Any, rows: Any, values: Any) -> Any:
+def add_rows(variable: Any, rows: Tensor, values: Tensor) -> Tensor:
     """Add to some rows of a variable, in place: the others are neither read nor copied.
 
     A row given twice gets both.
@@ -150,7 +151,7 @@ def add_rows(variable: Any, rows: Any, values: Any) -> Any:
     return keras.ops.take(variable, rows, axis=0)
 
 
-def mask_of(tensor: Any) -> Any:
+def mask_of(tensor: Tensor) -> Any:
     """Return the mask that Keras hands along with a tensor, or None.
 
     Example:
@@ -165,7 +166,7 @@ def mask_of(tensor: Any) -> Any:
     return get_mask(tensor)
 
 
-def set_mask(tensor: Any, mask: Any) -> None:
+def set_mask(tensor: Tensor, mask: Tensor) -> None:
     """Hand a mask along with a tensor, as Keras layers do.
 
     Keras leaves the masked entries of a loss out of its mean.

@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from partita.backend import engine
+from partita.types import Tensor
 
 
-def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
+def derivative(function: Callable[[Tensor], Tensor], at: Tensor, along: Tensor) -> Tensor:
     """Return the derivative of a function of one tensor in a direction, by forward differentiation.
 
     It can be differentiated again.
@@ -60,7 +61,7 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
     return engine().value_and_jacobian(function)
 
 
-def value_and_gradient(function: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
+def value_and_gradient(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """`x` → values `(n,)` and the gradient of each in its own row of x `(n, d)`, compiled.
 
     Example:
@@ -95,7 +96,7 @@ def gradients_of_loss(model: Any, x: Any, y: Any) -> list[Any]:
     return engine().gradients(loss, model.trainable_variables)
 
 
-def gradient_norms(score: Callable[[Any], Any], x: Any) -> Any:
+def gradient_norms(score: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
     """Return ‖∂ score/∂x‖² of each row `(batch,)`, to be differentiated in turn.
 
     A row's score depends on that row alone.

@@ -11,6 +11,8 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+from partita.types import Tensor
+
 
 def devices() -> list[str]:
     return keras.distribution.list_devices()
@@ -32,7 +34,7 @@ def uncompiled(function: Callable) -> Callable:
     return function
 
 
-def is_known(tensor: Any) -> bool:
+def is_known(tensor: Tensor) -> bool:
     return not isinstance(tensor, jax.core.Tracer)
 
 
@@ -40,15 +42,15 @@ def float64() -> AbstractContextManager[None]:
     return jax.enable_x64(True)
 
 
-def add_rows(variable: Any, rows: Any, values: Any) -> None:
+def add_rows(variable: Any, rows: Tensor, values: Tensor) -> None:
     variable.assign(variable.value.at[rows].add(values))
 
 
-def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
+def derivative(function: Callable[[Tensor], Tensor], at: Tensor, along: Tensor) -> Tensor:
     return jax.jvp(function, (at,), (along,))[1]
 
 
-def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     return jax.grad(function)(at)
 
 
@@ -65,7 +67,7 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
     return both
 
 
-def value_and_gradient(function: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
+def value_and_gradient(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     @jax.jit
     def both(x):
         value, pull = jax.vjp(function, x)

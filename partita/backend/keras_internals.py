@@ -8,8 +8,10 @@ from inspect import stack
 from pathlib import Path
 from typing import Any
 
+from partita.types import Tensor
 
-def get_mask(tensor: Any) -> Any:
+
+def get_mask(tensor: Tensor) -> Any:
     """Return the mask that Keras hands along with a tensor, or None.
 
     Every Keras layer reads it; it is exported under no other name.
@@ -19,7 +21,7 @@ def get_mask(tensor: Any) -> Any:
     return get_keras_mask(tensor)
 
 
-def set_mask(tensor: Any, mask: Any) -> None:
+def set_mask(tensor: Tensor, mask: Tensor) -> None:
     """Hand a mask along with a tensor, as Keras layers do."""
     from keras.src.backend import set_keras_mask
 
@@ -33,7 +35,7 @@ def promotion() -> dict[str, str]:
     return dtypes.BIT64_TO_BIT32_DTYPE
 
 
-def is_transformed(tensor: Any) -> bool:
+def is_transformed(tensor: Tensor) -> bool:
     """Return whether a PyTorch tensor stands for another in one of torch.func's transforms.
 
     No public function tells this.

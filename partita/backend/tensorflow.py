@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from partita.types import Tensor
+
 
 def devices() -> list[str]:
     return keras.distribution.list_devices()
@@ -27,7 +29,7 @@ def uncompiled(function: Callable) -> Callable:
     return function
 
 
-def is_known(tensor: Any) -> bool:
+def is_known(tensor: Tensor) -> bool:
     return not hasattr(tensor, "graph") or hasattr(tensor, "numpy")
 
 
@@ -35,17 +37,17 @@ def float64() -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def add_rows(variable: Any, rows: Any, values: Any) -> None:
+def add_rows(variable: Any, rows: Tensor, values: Tensor) -> None:
     variable.value.scatter_add(tf.IndexedSlices(values, rows))
 
 
-def derivative(function: Callable[[Any], Any], at: Any, along: Any) -> Any:
+def derivative(function: Callable[[Tensor], Tensor], at: Tensor, along: Tensor) -> Tensor:
     with tf.autodiff.ForwardAccumulator(at, along) as accumulator:
         value = function(at)
     return accumulator.jvp(value, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
-def gradient(function: Callable[[Any], Any], at: Any) -> Any:
+def gradient(function: Callable[[Tensor], Tensor], at: Tensor) -> Tensor:
     with tf.GradientTape() as tape:
         tape.watch(at)
         value = function(at)
@@ -64,7 +66,7 @@ def value_and_jacobian(function: Callable[..., Any]) -> Callable[..., tuple[Any,
     return lambda *tensors: both(*map(tf.convert_to_tensor, tensors))
 
 
-def value_and_gradient(function: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
+def value_and_gradient(function: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     @tf.function(autograph=False)
     def both(x):
         with tf.GradientTape() as tape:

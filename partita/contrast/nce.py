@@ -28,8 +28,8 @@ from partita.contrast.pairing import (
 )
 from partita.convergence import ConvergenceWarning
 from partita.files.saving import SavedWhole, load_seeds, save_seeds
+from partita.types import Tensor
 
-Tensor = Any
 LOSSES = ("nce", "article", "ranking", "negative_sampling")
 STARTS = 10_000  # points of noise at least, out of which chains begin
 

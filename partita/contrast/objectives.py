@@ -7,11 +7,9 @@ s is how much more likely a point is data than noise, on a logarithmic scale; x'
 drawn for x. c is ν, or 1.
 """
 
-from typing import Any
-
 from keras import ops
 
-Tensor = Any
+from partita.types import Tensor
 
 
 def binary(data: Tensor, noise: Tensor, weight: float) -> Tensor:

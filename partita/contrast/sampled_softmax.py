@@ -20,8 +20,8 @@ from partita.contrast.alias import alias_table
 from partita.contrast.noise import LogUniform
 from partita.data.labels import class_ids
 from partita.layer_loss import Owner, announce
+from partita.types import Tensor
 
-Tensor = Any
 LOSSES = ("sampled_softmax", "nce", "negative_sampling")
 _NOT_GIVEN: Any = object()
 

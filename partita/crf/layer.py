@@ -11,9 +11,10 @@ from keras import ops
 
 from partita.backend import is_known
 from partita.crf import paths, recursion
-from partita.crf.messages import INFINITY, Tensor
+from partita.crf.messages import INFINITY
 from partita.crf.tags import Constraints
 from partita.layer_loss import LayerLoss, announce
+from partita.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -224,7 +225,7 @@ class DivergedError(ValueError):
     """
 
 
-def refuse_undefined(tags: Tensor) -> Tensor:
+def refuse_undefined(tags: Any) -> Any:
     """Return tags as they are.
 
     Raises:

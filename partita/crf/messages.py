@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import keras
 from keras import ops
 
-Tensor = Any
+from partita.types import Tensor
+
 INFINITY = float("inf")
 NAN = float("nan")
 

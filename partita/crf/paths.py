@@ -12,8 +12,9 @@ from keras import ops
 
 from partita.backend import compiled
 from partita.backend.derivatives import differentiable
-from partita.crf.messages import INFINITY, MAX, NAN, Tensor, forward, link, standardize, walk
+from partita.crf.messages import INFINITY, MAX, NAN, forward, link, standardize, walk
 from partita.crf.recursion import log_messages, log_partition
+from partita.types import Tensor
 
 UNDEFINED = -2  # the tag of a step that has none because a score of its sequence is NaN or +inf
 

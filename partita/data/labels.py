@@ -1,14 +1,11 @@
 """Labels as ids that can be looked up, and which of them are known."""
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
 
 from partita.backend import is_known
-
-Tensor = Any
+from partita.types import Tensor
 
 
 def not_unknown(labels: Tensor) -> Tensor:
@@ -25,7 +22,7 @@ def not_unknown(labels: Tensor) -> Tensor:
     return ops.logical_or(known, ops.isnan(labels))
 
 
-def class_ids(labels: Tensor, size: int, mask: Tensor = None) -> tuple[Tensor, Tensor, Tensor]:
+def class_ids(labels: Tensor, size: int, mask: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """Return labels as ids that can be looked up, and which of them are known and which are valid.
 
     A loss is to be 0, and left out of the mean, where a label is not known, and NaN where it is known but not

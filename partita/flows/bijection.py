@@ -14,8 +14,8 @@ import keras
 from keras import ops
 
 from partita.backend import double_precision
+from partita.types import Tensor
 
-Tensor = Any
 Shape = tuple[Any, ...]  # None is a size that is not known yet
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from keras import ops
 
-Tensor = Any
+from partita.types import Tensor
+
 Shape = tuple[Any, ...]  # None is a size that is not known yet
 
 

@@ -10,9 +10,10 @@ import keras
 from keras import ops
 
 from partita.flows import splines
-from partita.flows.bijection import Bijection, Tensor, no_change, sum_features
+from partita.flows.bijection import Bijection, no_change, sum_features
 from partita.flows.context import joined, joined_shape
 from partita.flows.splits import NAMES, split_for
+from partita.types import Tensor
 
 
 class Coupling(Bijection):

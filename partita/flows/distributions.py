@@ -10,7 +10,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.flows.bijection import Shape, Tensor, in_own_precision, precision, sum_features
+from partita.flows.bijection import Shape, in_own_precision, precision, sum_features
+from partita.types import Tensor
 
 _FAR = 1e9  # where 1 + z² is z² in float64, too
 

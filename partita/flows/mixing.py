@@ -13,7 +13,8 @@ import numpy as np
 import scipy.linalg
 from keras import ops
 
-from partita.flows.bijection import Bijection, Tensor, no_change
+from partita.flows.bijection import Bijection, no_change
+from partita.types import Tensor
 
 
 def _for_all(log_det, x):

@@ -16,11 +16,12 @@ times the mean of the bins beside it.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
-Tensor = Any
+from partita.types import Tensor
+
 MAX_BINS = 50
 MIN_BIN = 0.02  # of the domain, and with many bins half of their mean
 MIXED = 0.15  # λ

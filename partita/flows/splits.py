@@ -4,12 +4,12 @@
 """
 
 from abc import ABC, abstractmethod
-from typing import Any
 
 import numpy as np
 from keras import ops
 
-Tensor = Any
+from partita.types import Tensor
+
 NAMES = ("even", "odd", "first", "second", "black", "white")
 
 

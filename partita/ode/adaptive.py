@@ -16,7 +16,8 @@ from keras import ops
 
 from partita.backend.derivatives import trajectory
 from partita.ode.outcome import NOT_FINITE, SOLVED, STEPS_RAN_OUT, STEPS_TOO_SHORT, STOPPED_ALONG
-from partita.ode.steps import EMBEDDED, Field, Tensor
+from partita.ode.steps import EMBEDDED, Field
+from partita.types import Tensor
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
 # an error below the one says nothing more; that of a step that leaves the field's domain is the other

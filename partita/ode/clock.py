@@ -14,7 +14,7 @@ import numpy.typing as npt
 from keras import ops
 
 from partita.backend import double_precision
-from partita.ode.steps import Tensor
+from partita.types import Tensor
 
 FAR = 16  # times beyond so many spans are rounded too far in the precision of the states
 APART = 4  # two times must be so many roundings apart

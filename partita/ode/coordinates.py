@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keras import ops
 from scipy.special import expit
 
-from partita.ode.steps import Tensor
+from partita.types import Tensor
 
 Bound = npt.ArrayLike | None
 Bounds = Mapping[str, tuple[Bound, Bound]]

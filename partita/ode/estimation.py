@@ -16,7 +16,7 @@ from partita.ode.least_squares import Minimum, Problem, minimize
 from partita.ode.multistart import search
 from partita.ode.observations import Observations, refine
 from partita.ode.solver import solve
-from partita.ode.steps import Tensor
+from partita.types import Tensor
 
 FINEST = 6400  # steps; a solution that is not exact by then makes a fit that has not converged
 FINER = 8  # times as many steps where the solution was finite from no start

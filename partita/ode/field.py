@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from partita.ode.clock import Clock
-from partita.ode.steps import Tensor
+from partita.types import Tensor
 
 
 class Driven:

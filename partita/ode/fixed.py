@@ -10,7 +10,8 @@ import numpy as np
 from keras import ops
 
 from partita.ode.clock import APART, Clock
-from partita.ode.steps import Field, Step, Tensor
+from partita.ode.steps import Field, Step
+from partita.types import Tensor
 
 MOST = 100_000_000  # steps
 

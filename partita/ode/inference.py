@@ -20,7 +20,7 @@ from partita.ode.least_squares import SINGULAR
 from partita.ode.observations import NOISES, initial_states, levels_given, observations, start_of_initial
 from partita.ode.result import Fit, IdentifiabilityWarning
 from partita.ode.solver import check_method
-from partita.ode.steps import Tensor
+from partita.types import Tensor
 
 
 def fit(

@@ -14,7 +14,7 @@ from keras import ops
 from partita.backend import uncompiled
 from partita.ode.clock import Clock, check_times, real_array
 from partita.ode.solver import check_method, solve
-from partita.ode.steps import Tensor
+from partita.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="partita")

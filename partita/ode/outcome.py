@@ -1,14 +1,14 @@
 """How a solution ended, and what is said of it."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from keras import ops
 
 from partita.backend import is_known
 from partita.ode.clock import Clock
+from partita.types import Tensor
 
-Tensor = Any
 SOLVED, STEPS_RAN_OUT, STEPS_TOO_SHORT, NOT_FINITE, STOPPED_ALONG = range(5)
 STATUSES = (
     "solved",

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.ode.steps import Tensor
+from partita.types import Tensor
 
 Shape = tuple[int, ...]
 

@@ -27,7 +27,8 @@ from partita.ode.outcome import (
     coarseness,
     raise_unless_solved,
 )
-from partita.ode.steps import EMBEDDED, STEPS, Step, Tensor
+from partita.ode.steps import EMBEDDED, STEPS, Step
+from partita.types import Tensor
 
 RTOL = 1e-6
 PART = 50  # of the time, the longest step by default
@@ -132,8 +133,9 @@ def solve(
     check_layer_sees_time(field, clock)
     if dt is not None or num_steps is not None:
         path = _solve_fixed(seen, y0, driven, STEPS[method], (dt, num_steps), check)
-        solution = _fixed_status(path, clock) if check or not throw else Solution(path, None, None)
-        max_steps = None
+        if throw and not check:  # nobody asks how it ended
+            return ops.cast(path, out_dtype)
+        solution, max_steps = _fixed_status(path, clock), None
     else:
         if max_step is None:
             free = isinstance(field, keras.layers.Layer) and not knows_time(field) and not driven
@@ -212,11 +214,11 @@ def _fixed_status(path: Tensor, clock: Clock) -> Solution:
 
 
 def _warn_if_coarse(path: Tensor, finer: Callable[[], Tensor]) -> None:
-    path = ops.convert_to_numpy(path)
-    if not np.isfinite(path).all():
+    found = ops.convert_to_numpy(path)
+    if not np.isfinite(found).all():
         return
     with np.errstate(all="ignore"):
-        change = coarseness(path, ops.convert_to_numpy(finer()))
+        change = coarseness(found, ops.convert_to_numpy(finer()))
     if not change <= COARSE:
         warnings.warn(
             f"half as long steps change the solution by {change:.2g} of its size: take more (num_steps=, "

@@ -8,13 +8,13 @@ them.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from keras import ops
 
 from partita.backend.derivatives import derivative
+from partita.types import Tensor
 
-Tensor = Any
 Field = Callable[[Tensor, Tensor], Tensor]
 Step = Callable[[Field, Tensor, Tensor, Tensor], Tensor]
 

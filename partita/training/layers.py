@@ -11,7 +11,8 @@ import keras
 from keras import ops
 
 from partita.data.labels import class_ids, not_unknown
-from partita.layer_loss import CarriedLoss, Carrier, Tensor, announce
+from partita.layer_loss import CarriedLoss, Carrier, announce
+from partita.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -95,7 +96,7 @@ class CenterLoss(keras.layers.Layer, Carrier):
             raise ValueError(f"num_classes and weight must be above 0, got {num_classes} and {weight}")
         self.num_classes, self.weight = num_classes, weight
         self.supports_masking = True
-        self._features: Tensor = None
+        self._features: Any = None
         announce(self)
 
     def build(self, input_shape):
@@ -212,8 +213,8 @@ class MixHidden(keras.layers.Layer, Carrier):
         self.alpha, self.per, self.seed = alpha, per, seed
         self.supports_masking = True
         self._generator = keras.random.SeedGenerator(seed)
-        self._pairs: Tensor = None
-        self._masks: Tensor = None
+        self._pairs: Any = None
+        self._masks: Any = None
         announce(self)
 
     def call(self, inputs, training=False, mask=None):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from keras import ops
 
-from partita.variational.gaussian import Tensor
+from partita.types import Tensor
 
 
 class Adversary(NamedTuple):
@@ -18,9 +18,9 @@ class Adversary(NamedTuple):
     """
 
     discriminator: Callable[[Tensor, Tensor], Tensor]
-    generator: Callable[[Tensor, Tensor], Tensor]
+    generator: Callable[[Any, Tensor], Tensor]  # the first None where it needs no scores of data
     certainty: Callable[[Tensor, Tensor], Tensor]
-    in_pairs: bool  # the generator's loss needs the scores of data, too
+    in_pairs: bool  # that loss needs the scores of data, too
     one_centred: bool  # the penalty pulls gradients between data and generated to 1; else those at both to 0
     default_penalty: float
 

@@ -218,11 +218,9 @@ class GAN(Rounds):
     def player_loss(self, name, x, condition, training, before):
         z = self.draw_latents(x)
         inertia = self.inertia if name == "generator" and before is not None else 0.0
-        start = (
-            self.at_start(self.generator, before, z if condition is None else [z, condition])
-            if inertia
-            else None
-        )
+        start: Any = None
+        if inertia:
+            start = self.at_start(self.generator, before, z if condition is None else [z, condition])
         fake = nets.give(self.generator, z, condition, training)
 
         def score(parts, training=training):
@@ -230,11 +228,9 @@ class GAN(Rounds):
 
         if name == "generator":
             loss = self._rule.generator(score([x]) if self._rule.in_pairs else None, score([fake]))
-            return (
-                loss + inertia * ops.mean(nets.sum_rows((widen(fake) - widen(start)) ** 2))
-                if inertia
-                else loss
-            ), None
+            if inertia:
+                loss = loss + inertia * ops.mean(nets.sum_rows((widen(fake) - widen(start)) ** 2))
+            return loss, None
         return discriminator_loss(
             self._rule, self.penalty, score, [x], [ops.stop_gradient(fake)], self._draws
         )

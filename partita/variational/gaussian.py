@@ -10,7 +10,8 @@ import keras
 import numpy as np
 from keras import ops
 
-Tensor = Any
+from partita.types import Tensor
+
 _LOG_2PI = math.log(2 * math.pi)
 _LARGEST_LOG_VARIANCE = 20.0  # beyond it float32 loses the sums that variances enter
 

@@ -11,7 +11,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.variational.gaussian import Tensor, normal_log_prob, widen
+from partita.types import Tensor
+from partita.variational.gaussian import normal_log_prob, widen
 from partita.variational.nets import sum_rows
 
 _SCALES = ("shared", "output")

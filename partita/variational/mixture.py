@@ -17,8 +17,8 @@ from partita.backend import double_precision
 from partita.convergence import ConvergenceWarning
 from partita.data.numbers import as_numbers, check_finite
 from partita.files.saving import SavedWhole
+from partita.types import Tensor
 from partita.variational.expectation import Gaussians, Moments, Rows, log_densities, seen_log_densities
-from partita.variational.gaussian import Tensor
 
 _FORMS = ("full", "diagonal", "tied", "spherical")
 _ROWS_FOR_A_START = 20_000
