@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import keras
 from keras import ops
 
+from partita.backend import uncompiled
 from partita.types import Tensor
 
 
@@ -102,7 +103,7 @@ class LayerLoss:
         self.__name__ = f"{self._owner.name}_loss"
 
     def __call__(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
-        return self._owner.layer._loss(y_true, y_pred)
+        return uncompiled(self._owner.layer._loss)(y_true, y_pred)
 
     def get_config(self) -> dict[str, Any]:
         """The layer's name."""

@@ -38,9 +38,8 @@ def engine() -> ModuleType:
     """Return the file of Keras's backend.
 
     Example:
-        >>> import keras
-        >>> engine().__name__ == f"partita.backend.{keras.backend.backend()}"
-        True
+        >>> engine().__name__
+        'partita.backend...'
     """
     import keras
 
@@ -92,8 +91,9 @@ def is_known(tensor: Tensor) -> bool:
 
     Example:
         >>> import numpy as np
-        >>> is_known(np.ones(3))
-        True
+        >>> import keras
+        >>> is_known(np.ones(3)), is_known(keras.Input((3,)))
+        (True, False)
     """
     import keras
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.backend import is_known
+from partita.backend import is_known, uncompiled
 from partita.crf import paths, recursion
 from partita.crf.messages import INFINITY
 from partita.crf.tags import Constraints
@@ -190,7 +190,7 @@ class CRF(keras.layers.Layer):
         return refuse_undefined(self._best(scores, mask, k))
 
     def _best(self, scores, mask=None, k=1):
-        return paths.viterbi(**self._chain(scores, mask), k=k)[0]
+        return uncompiled(paths.viterbi)(**uncompiled(self._chain)(scores, mask), k=k)[0]
 
     def marginals(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """Probability of each tag at each step, `(batch, time, tags)`."""

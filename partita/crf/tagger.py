@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from keras import ops, tree
 
+from partita.backend import uncompiled
 from partita.callbacks.finite import StopOnNonFinite
 from partita.callbacks.given import guards, joined
 from partita.crf.batches import Batches
@@ -102,6 +103,9 @@ class Tagger(SavedWithSeeds):
         return {"mask": ops.any(ops.reshape(ids, (*ops.shape(ids)[:2], -1)) != self.padding, axis=-1)}
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return uncompiled(self._loss_of)(y, y_pred, sample_weight)
+
+    def _loss_of(self, y, y_pred, sample_weight):
         if y is None or len(y.shape) != 2:
             raise ValueError(
                 f"tags must be integers of the shape (batch, time), got "

@@ -25,8 +25,15 @@ class Distribution(keras.layers.Layer, ABC):
 
     Example:
         >>> import numpy as np
-        >>> issubclass(Normal, Distribution)
-        True
+        >>> class Laplace(Distribution):
+        ...     def log_density(self, z):
+        ...         return -ops.abs(z) - math.log(2)
+        ...
+        ...     def draw(self, shape, seed):
+        ...         u = keras.random.uniform(shape, -0.5, 0.5, seed=seed)
+        ...         return -ops.sign(u) * ops.log1p(-2 * ops.abs(u))
+        >>> ops.convert_to_numpy(Laplace()(np.zeros((1, 2))))
+        array([-1.386], dtype=float32)
     """
 
     def __init__(self, trained_scale: bool = False, dtype: Any = None, **kwargs: Any):

@@ -32,8 +32,8 @@ class LostInverseWarning(RuntimeWarning):
     """A flow does not invert what it computes, in the precision it has: its draws do not follow its density.
 
     Example:
-        >>> issubclass(LostInverseWarning, RuntimeWarning)
-        True
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", LostInverseWarning)  # fail instead
     """
 
 

@@ -40,8 +40,9 @@ class ToleranceWarning(UserWarning):
     """A tolerance is smaller than what the precision of the states can meet, and is raised to that.
 
     Example:
-        >>> issubclass(ToleranceWarning, UserWarning)
-        True
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", ToleranceWarning)  # fail instead
     """
 
 

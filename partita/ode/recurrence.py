@@ -57,8 +57,9 @@ class Recurrent(keras.layers.Layer):
     """The layer that `recurrent` makes, and takes the arguments of.
 
     Example:
-        >>> isinstance(recurrent(lambda x, s: (x, s), (1,)), Recurrent)
-        True
+        >>> layer = recurrent(lambda x, s: (s + x, s + x), (3,))
+        >>> keras.Sequential([keras.Input((5, 3)), layer]).output_shape
+        (None, 3)
     """
 
     def __init__(

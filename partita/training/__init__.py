@@ -1,7 +1,5 @@
 """Training tools for any Keras model: mixtures of samples, callbacks, and layers that carry their loss.
 
-The callbacks can do anything.
-
 No Z here: what is trained may normalise or not.
 """
 
@@ -9,7 +7,7 @@ from partita.backend import choose
 
 choose()
 
-from partita.callbacks.evaluate import Evaluate
+from partita.callbacks import Evaluate, StopOnNonFinite
 from partita.training.callbacks import Lookahead, Trace
 from partita.training.gap import Linearity, linearity
 from partita.training.layers import CenterLoss, MixHidden, SplitFeatures
@@ -28,6 +26,7 @@ __all__ = [
     "SamplePairing",
     "Schedule",
     "SplitFeatures",
+    "StopOnNonFinite",
     "Trace",
     "Warmup",
     "linearity",

@@ -22,8 +22,20 @@ class Likelihood(keras.layers.Layer, ABC):
     """p(x|z) given the decoder's output: the contract of what a `VAE` ends with.
 
     Example:
-        >>> issubclass(BernoulliLikelihood, Likelihood)
-        True
+        >>> class Exponential(Likelihood):  # the decoder gives the logarithm of the rate
+        ...     low = 0.0
+        ...
+        ...     def log_prob(self, x, output):
+        ...         return ops.sum(output - ops.exp(output) * x, axis=-1)
+        ...
+        ...     def mean(self, output):
+        ...         return ops.exp(-output)
+        ...
+        ...     def draw(self, output, seed):
+        ...         u = keras.random.uniform(ops.shape(output), seed=seed)
+        ...         return -ops.log1p(-u) * ops.exp(-output)
+        >>> float(Exponential().log_prob(np.array([[2.0, 3.0]], "float32"), np.zeros((1, 2), "float32"))[0])
+        -5.0
     """
 
     numbers = 1  # of the decoder for each number of x, side by side on its last axis

@@ -131,8 +131,11 @@ class Rounds(SavedWithSeeds, ABC):
 
     Example:
         >>> from partita.variational import GAN
-        >>> issubclass(GAN, Rounds)
-        True
+        >>> nets = [keras.Sequential([keras.Input((2,)), keras.layers.Dense(size)]) for size in (3, 1)]
+        >>> nets[1] = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        >>> gan = GAN(*nets, generator_steps=2)
+        >>> {name: player.steps for name, player in gan.players.items()}
+        {'discriminator': 1, 'generator': 2}
     """
 
     conditional = False

@@ -13,8 +13,8 @@ class TrainingStoppedWarning(RuntimeWarning):
     """Training was stopped before its last epoch; the message says why, and what to try.
 
     Example:
-        >>> issubclass(TrainingStoppedWarning, RuntimeWarning)
-        True
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("error", TrainingStoppedWarning)  # fail instead
     """
 
 
@@ -43,7 +43,14 @@ class Watchdog(StopOnNonFinite):
         >>> import keras
         >>> model = keras.Sequential([keras.layers.Dense(1)])
         >>> model.compile("sgd", "mse")
-        >>> watchdog = Watchdog(patience=1000)
+        >>> watchdog = Watchdog(patience=20)
+        >>> watchdog.set_model(model)
+        >>> watchdog.on_train_begin()
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     watchdog.on_epoch_end(0, {"pinned": 25.0})  # D was sure of everything for 25 rounds
+        >>> model.stop_training
+        True
     """
 
     def __init__(self, patience: int = 500, every: int = 25, *, restore: bool = True):
