@@ -29,9 +29,9 @@ _NOT_GIVEN: Any = object()
 class SampledSoftmax(keras.layers.Layer):
     """Scores of every word of a vocabulary, trained on a few at a time.
 
-    Called when training, it hands its input on; called otherwise, it returns log-probabilities of all words
-    `(..., size)`. Its `loss` takes either. A model that ends in it is thus compiled with `loss=layer.loss`,
-    fitted on ids, and evaluated on the full softmax.
+    Called when training, it hands its input on, with a zero appended to one of width `size`; called
+    otherwise, it returns log-probabilities of all words `(..., size)`. Its `loss` takes either. A model that
+    ends in it is thus compiled with `loss=layer.loss`, fitted on ids, and evaluated on the full softmax.
 
     Args:
         size: Number of words.
@@ -46,10 +46,9 @@ class SampledSoftmax(keras.layers.Layer):
 
     Calling:
         Inputs `(..., width)`; labels for `loss` `(...)`, ids. A mask of the inputs, as
-        `Embedding(mask_zero=True)` sends it along, is
-        handed on. What is masked, or has a negative label (−1, −100: unknown), is neither trained nor scored,
-            and does not count in the
-        mean. A label that is no id makes the loss NaN and leaves the weights as they are.
+        `Embedding(mask_zero=True)` sends it along, is handed on. What is masked, or has a negative label (−1,
+        −100: unknown), is neither trained nor scored, and does not count in the mean. A label that is no id
+        makes the loss NaN and leaves the weights as they are.
 
     Raises:
         ValueError: if an argument does not fit, or the noise cannot draw some word. Of `loss`: if a label is
@@ -120,11 +119,7 @@ class SampledSoftmax(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        if width == self.size:
-            raise ValueError(
-                f"inputs of width {width} could not be told from scores of {self.size} words: take another "
-                f"width"
-            )
+        self._training_width = self._marked(width)
         owned = self.learning_rate is None
         settings = {"dtype": "float32", "autocast": False, "trainable": owned}
         self.table = self.add_weight(
@@ -141,11 +136,20 @@ class SampledSoftmax(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, training=None):
-        # A cast within the loss would lose the mask.
-        return ops.cast(inputs, "float32") if training else self.log_prob(inputs)
+        if not training:
+            return self.log_prob(inputs)
+        inputs = ops.cast(inputs, "float32")  # a cast within the loss would lose the mask
+        if self._training_width > inputs.shape[-1]:
+            return ops.pad(inputs, [(0, 0)] * (len(inputs.shape) - 1) + [(0, 1)])
+        return inputs
 
     def compute_output_spec(self, inputs, training=None):
-        return keras.KerasTensor((*inputs.shape[:-1], inputs.shape[-1] if training else self.size), "float32")
+        width = self._marked(inputs.shape[-1]) if training else self.size
+        return keras.KerasTensor((*inputs.shape[:-1], width), "float32")
+
+    def _marked(self, width):
+        """Return the width of an output in training, never `size`: so the loss knows log-probabilities."""
+        return width + 1 if width == self.size else width
 
     def log_prob(self, inputs: Tensor) -> Tensor:
         """Log-probabilities of all words, `(..., size)`."""
@@ -174,12 +178,19 @@ class SampledSoftmax(keras.layers.Layer):
         if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
             y_true = y_true[..., 0]
         ids, known, valid = class_ids(y_true, self.size, mask)
-        if y_pred.shape[-1] == self.size:
+        if y_pred.shape[-1] not in (self.size, self._training_width):
+            raise ValueError(
+                f"expected the layer's output, (..., {self._training_width}) in training or "
+                f"(..., {self.size}) otherwise, got the shape {tuple(y_pred.shape)}"
+            )
+        if y_pred.shape[-1] == self.size:  # no output in training is as wide, see `_marked`
             losses = -ops.take_along_axis(y_pred, ids[..., None], axis=-1)[..., 0]
         else:
             weight = ops.cast(ops.logical_and(known, valid), "float32")
             # what is masked may be anything, NaN too
             inputs = ops.where(known[..., None], ops.cast(y_pred, "float32"), 0.0)
+            if self._training_width > (width := self.table.shape[1]):
+                inputs = inputs[..., :width]
             losses = self._sampled(inputs, ids, weight if sample_weight is None else weight * sample_weight)
         losses = ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
         set_mask(losses, known)
