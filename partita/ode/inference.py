@@ -23,7 +23,7 @@ from partita.ode.solver import check_method
 from partita.ode.steps import Tensor
 
 
-def fit(
+def fit(  # noqa: PLR0913 - options, each by its name
     field: Callable[..., Tensor],
     parameters: Mapping[str, npt.ArrayLike],
     times: npt.ArrayLike | Sequence[npt.ArrayLike],
@@ -113,25 +113,17 @@ def fit(
     _check(noise, steps, starts, spread, warmup, max_iterations, step, initial_time)
     seen = observations(times, observed, initial_time)
     y0, taken = initial_states(initial, seen)
-    start: dict[str, Any] = {name: np.asarray(value, "float64") for name, value in parameters.items()}
-    if "initial" in start:
-        raise ValueError(
-            "a parameter must not be called 'initial': that is the name of the fitted initial state"
-        )
-    limits: dict[str, Any] = {
-        **dict.fromkeys(start, (0.0, None) if positive else (None, None)),
-        **(bounds or {}),
-    }
     sought = (
         np.full(y0.shape, bool(fit_initial))
         if fit_initial is not None
         else taken & ((y0 > 0) | (noise != "lognormal"))
     )
-    if unknown := [name for name in limits if name not in start and not (name == "initial" and sought.any())]:
-        raise ValueError(f"bounds must name parameters ({', '.join(start)}), got {unknown[0]!r}")
+    start, limits = _start(parameters, bounds, positive)
     if sought.any():
         start["initial"], lowest = start_of_initial(y0, seen, positive)
         limits.setdefault("initial", (lowest, None))
+    if unknown := [name for name in limits if name not in start]:
+        raise ValueError(f"bounds must name parameters ({', '.join(parameters)}), got {unknown[0]!r}")
     coordinates = Coordinates.of(start, limits)
     shown = np.isfinite(seen.data)
     shown[:, 0] &= sought  # what is given or taken as exact says nothing about the parameters
@@ -160,6 +152,18 @@ def fit(
         work.search(x, reach, starts, warmup, seed)
         work.refine()
     return _result(work, [*parameters, *(["initial"] if fit_initial else [])], _origin(sought, taken))
+
+
+def _start(
+    parameters: Mapping[str, npt.ArrayLike], bounds: Bounds | None, positive: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where the parameters start, and the lowest and highest value of each."""
+    if "initial" in parameters:
+        raise ValueError(
+            "a parameter must not be called 'initial': that is the name of the fitted initial state"
+        )
+    start = {name: np.asarray(value, "float64") for name, value in parameters.items()}
+    return start, {**dict.fromkeys(start, (0.0 if positive else None, None)), **(bounds or {})}
 
 
 def _origin(sought: np.ndarray, taken: np.ndarray) -> str:

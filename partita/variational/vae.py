@@ -125,15 +125,7 @@ class VAE(SavedWithSeeds):
             nets.input_shapes(decoder, "decoder") if getattr(decoder, "inputs", None) else []
         )[1:]
         self.conditional = bool(condition or decoder_condition)
-        parameters = encoder.output_shape
-        is_pair = isinstance(parameters[0], (list, tuple))
-        width = parameters[0][-1] if is_pair else parameters[-1]
-        if not is_pair and (len(parameters) != 2 or width % 2):
-            raise ValueError(
-                f"encoder must end in (batch, 2 latent), means and then log-variances, got "
-                f"{tuple(parameters)}"
-            )
-        self.latent: int = width if is_pair else width // 2
+        self.latent = _latent_width(encoder)
         takes: list[nets.Shape] = [(self.latent,), *decoder_condition]
         nets.build(decoder, takes, "decoder")
         wanted = (*self._x_shape[:-1], self.likelihood.numbers * (self._x_shape[-1] or 1))
@@ -360,3 +352,15 @@ class VAE(SavedWithSeeds):
             for name in _PARTS
         }
         return cls(**{**config, **parts})
+
+
+def _latent_width(encoder: keras.Model) -> int:
+    """Return the latent width of an encoder that ends in means and log-variances, side by side or as a pair."""
+    parameters = encoder.output_shape
+    if isinstance(parameters[0], (list, tuple)):
+        return parameters[0][-1]
+    if len(parameters) != 2 or parameters[-1] % 2:
+        raise ValueError(
+            f"encoder must end in (batch, 2 latent), means and then log-variances, got {tuple(parameters)}"
+        )
+    return parameters[-1] // 2
