@@ -45,8 +45,8 @@ class TaggedCorpus(NamedTuple):
     ) -> Score:
         """Compare predicted tags with those of the text: words, spans, or single tags."""
         if scheme == "bmes":
-            words = (map(tags_to_words, self.sentences, tags) for tags in (self.tags, predicted))
-            return segmentation_f1(*words, known_words)
+            gold = map(tags_to_words, self.sentences, self.tags)
+            return segmentation_f1(gold, map(tags_to_words, self.sentences, predicted), known_words)
         return tag_accuracy(self.tags, predicted) if scheme is None else span_f1(self.tags, predicted)
 
 

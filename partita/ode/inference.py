@@ -23,7 +23,7 @@ from partita.ode.solver import check_method
 from partita.ode.steps import Tensor
 
 
-def fit(  # noqa: PLR0913 - options, each by its name
+def fit(  # noqa: PLR0913 - options, each given by its name
     field: Callable[..., Tensor],
     parameters: Mapping[str, npt.ArrayLike],
     times: npt.ArrayLike | Sequence[npt.ArrayLike],
@@ -113,11 +113,9 @@ def fit(  # noqa: PLR0913 - options, each by its name
     _check(noise, steps, starts, spread, warmup, max_iterations, step, initial_time)
     seen = observations(times, observed, initial_time)
     y0, taken = initial_states(initial, seen)
-    sought = (
-        np.full(y0.shape, bool(fit_initial))
-        if fit_initial is not None
-        else taken & ((y0 > 0) | (noise != "lognormal"))
-    )
+    sought = taken & ((y0 > 0) | (noise != "lognormal"))
+    if fit_initial is not None:
+        sought = np.full(y0.shape, bool(fit_initial))
     start, limits = _start(parameters, bounds, positive)
     if sought.any():
         start["initial"], lowest = start_of_initial(y0, seen, positive)
@@ -132,23 +130,13 @@ def fit(  # noqa: PLR0913 - options, each by its name
     reach = np.full(len(x), float(spread))
     if sought.any():
         states = slice(len(x) - y0.size, None)
-        x[states], moving[states], reach[states] = (
-            np.where(sought, start["initial"], y0).ravel(),
-            sought.ravel(),
-            0.2 * spread,
-        )
+        x[states] = np.where(sought, start["initial"], y0).ravel()
+        moving[states], reach[states] = sought.ravel(), 0.2 * spread
     model = Model(as_field(field), coordinates, y0, seen, noise, step)
 
     with double_precision(), np.errstate(all="ignore"):
-        work = Estimation(
-            model,
-            shown,
-            moving,
-            levels_given(sigma, y0.shape[-1]),
-            isinstance(sigma, str),
-            steps,
-            max_iterations,
-        )
+        known = levels_given(sigma, y0.shape[-1])
+        work = Estimation(model, shown, moving, known, isinstance(sigma, str), steps, max_iterations)
         work.search(x, reach, starts, warmup, seed)
         work.refine()
     return _result(work, [*parameters, *(["initial"] if fit_initial else [])], _origin(sought, taken))

@@ -355,7 +355,7 @@ class VAE(SavedWithSeeds):
 
 
 def _latent_width(encoder: keras.Model) -> int:
-    """Return the latent width of an encoder that ends in means and log-variances, side by side or as a pair."""
+    """Return the latent width of an encoder: it ends in means and log-variances, in one array or two."""
     parameters = encoder.output_shape
     if isinstance(parameters[0], (list, tuple)):
         return parameters[0][-1]
