@@ -5,7 +5,6 @@
 x is told from ν points of a known noise U (Gutmann and Hyvärinen 2012).
 """
 
-import warnings
 from typing import Any
 
 import keras
@@ -14,16 +13,18 @@ from keras import ops
 
 from partita.callbacks import joined
 from partita.contrast import asymptotics, gamma, langevin, objectives, pairing
-from partita.contrast.energy import Energy
-from partita.contrast.pairing import Pairing, as_array, finite_arrays, log_noise, points_of, weights_of
-from partita.convergence import ConvergenceWarning
+from partita.contrast.noise import Noise, check_saveable, load_noise, save_noise
+from partita.contrast.pairing import Pairing, as_array, as_arrays, finite_arrays, points_of, weights_of
 from partita.datasets import Keeper, refusals, whole
+from partita.saving import SavedWithSeeds
 
-STARTS = 10_000  # points of noise at least, out of which chains begin
+Tensor = Any
+
+_PARTS = ("energy", "noise", "normalizer")  # which are saved as objects
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class EnergyModel(Energy):
+class EnergyModel(SavedWithSeeds):
     """Energy-based density exp(G(x)) / Z, fitted by noise-contrastive estimation.
 
     `energy` gives G. `compile`, `fit` and `evaluate` work as in any Keras model; `predict` gives G.
@@ -70,6 +71,78 @@ class EnergyModel(Energy):
         ((500,), (3, 2))
     """
 
+    def __init__(
+        self,
+        energy: keras.layers.Layer,
+        noise: Noise,
+        num_noise: int = 10,
+        loss: str = "nce",
+        learning_rate_factor: float = 1.0,
+        normalizer: keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        _check_settings(energy, noise, num_noise, loss, learning_rate_factor, normalizer)
+        self.energy, self.num_noise, self.loss_name = energy, num_noise, loss
+        # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
+        self._noise = lambda: noise
+        self.learning_rate_factor, self.normalizer = learning_rate_factor, normalizer
+        self.conditional = False
+        trained = loss in ("nce", "article")
+        self._gamma = self.add_weight(
+            name="gamma", shape=(), initializer="zeros", dtype="float32", autocast=False, trainable=trained
+        )
+
+    def build(self, input_shape):
+        shapes = input_shape if isinstance(input_shape[0], list | tuple) else [input_shape]
+        inputs = [keras.KerasTensor((None, *shape[1:])) for shape in shapes]
+        self.conditional = len(inputs) > 1
+        if not self.energy.built:
+            self.energy(inputs if len(inputs) > 1 else inputs[0])
+        if self.normalizer is not None and not self.normalizer.built:
+            self.normalizer(inputs[0])
+        self.built = True
+
+    def call(self, x, training=None):
+        return self._flat(
+            self.energy([*x] if isinstance(x, list | tuple) else x, training=training), "energy"
+        )
+
+    def _flat(self, values, name):
+        if len(values.shape) == 2 and values.shape[1] == 1:
+            values = values[:, 0]
+        if len(values.shape) != 1:
+            raise ValueError(f"{name} must give (batch,), got the shape {tuple(values.shape)}")
+        return ops.cast(values, "float32")
+
+    @property
+    def noise(self) -> Noise:
+        """What data is told from."""
+        return self._noise()
+
+    @property
+    def gamma(self) -> Tensor:
+        """γ, a number."""
+        weight = ops.convert_to_tensor(self._gamma)
+        # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times
+        # its size.
+        return weight + ops.stop_gradient((self.learning_rate_factor - 1.0) * weight)
+
+    def _logits(self, energies, log_noise, contexts):
+        """How much more likely data is than noise, `(batch, ...)`."""
+        if self.loss_name == "negative_sampling":
+            return energies
+        if self.loss_name == "ranking":
+            return energies - log_noise
+        logits = energies - self._shift(contexts, len(energies.shape))
+        return logits if self.loss_name == "article" else logits - log_noise - float(np.log(self.num_noise))
+
+    def _shift(self, contexts, rank):
+        if self.normalizer is None:
+            return self.gamma
+        local = self._flat(self.normalizer(contexts), "normalizer")
+        return self.gamma + ops.reshape(local, (-1,) + (1,) * (rank - 1))
+
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         if not isinstance(y, dict):
             raise ValueError("an EnergyModel draws its noise itself: fit(x), without targets")
@@ -85,6 +158,10 @@ class EnergyModel(Energy):
         if sample_weight is not None:
             loss = loss * ops.cast(sample_weight, loss.dtype)
         return ops.mean(loss) + sum(self.losses)
+
+    @property
+    def _noise_weight(self) -> float:
+        return 1.0 if self.loss_name == "article" else float(self.num_noise)
 
     def _energies_of_noise(self, contexts, points, training):
         shape = ops.shape(points)
@@ -135,9 +212,9 @@ class EnergyModel(Energy):
         else:
             batches = pairing.from_dataset(x)
             x, weight = gamma.some_of(batches[0](0), batches[1])
-        self._check(x)
+        pairing.check_start(x, self.noise, self, is_uniform=self.loss_name == "article")
         if validation_data is not None:
-            validation_data = self._paired(validation_data, batch_size, "validation_data")
+            validation_data = self._frozen(validation_data, batch_size, "validation_data")
         if self.optimizer.iterations == 0 and not self.conditional and self.loss_name in ("nce", "article"):
             self._balance(x, weight, seed)
         pairs = Pairing(*batches, self.noise, self.num_noise, seed)
@@ -157,7 +234,7 @@ class EnergyModel(Energy):
 
     def evaluate(self, x: Any = None, y: None = None, batch_size: int | None = None, **kwargs: Any) -> Any:
         """The loss, as `keras.Model.evaluate`; the same noise every time."""
-        pairs = x if isinstance(x, Pairing) else self._paired(x, batch_size)
+        pairs = x if isinstance(x, Pairing) else self._frozen(x, batch_size)
         with whole(self, kwargs), pairing.own_errors(pairs):
             return super().evaluate(pairs, **kwargs)
 
@@ -169,37 +246,15 @@ class EnergyModel(Energy):
         """The loss of a batch, as `keras.Model.test_on_batch`."""
         return super().test_on_batch(*self._paired_once(x), sample_weight=sample_weight, **kwargs)
 
-    def _paired(self, x, batch_size, name="x"):
-        weight = None
-        if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
-            x, _, weight = keras.utils.unpack_x_y_sample_weight(x)
-        if pairing.is_arrays(x):
-            batches = pairing.from_arrays(
-                finite_arrays(x, name), weights_of(weight), batch_size or 32, False, 0
-            )
-        else:
-            batches = pairing.from_dataset(x)
-        return Pairing(*batches, self.noise, self.num_noise, 0, frozen=True)
+    def _frozen(self, x, batch_size, name="x"):
+        return Pairing(
+            *pairing.in_order(x, batch_size or 32, name), self.noise, self.num_noise, 0, frozen=True
+        )
 
     def _paired_once(self, x):
-        x = finite_arrays(x)
+        batches = pairing.from_arrays(x := finite_arrays(x), None, 1, False, 0)
         seed = int(np.random.randint(2**31 - 1))
-        return x, Pairing(
-            *pairing.from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, seed
-        ).contrast(x)
-
-    def _check(self, x: Any) -> None:
-        log_noise(self.noise, x)
-        some = keras.tree.map_structure(lambda part: part[:256], x)
-        energies = ops.convert_to_numpy(self(some))
-        if not np.isfinite(energies).all():
-            where = int(np.flatnonzero(~np.isfinite(energies))[0])
-            raise ValueError(
-                f"energy must be finite where there is data, got {energies[where]} at x[{where}] = "
-                f"{points_of(some)[where]}"
-            )
-        if self.loss_name == "article":
-            pairing.check_uniform(self.noise)
+        return x, Pairing(*batches, self.noise, self.num_noise, seed).contrast(x)
 
     def _balance(self, x: np.ndarray, weight: np.ndarray | None, seed: int) -> None:
         """Set γ for the energy as it is.
@@ -207,6 +262,43 @@ class EnergyModel(Energy):
         This is a start where γ is trained, the answer where the loss leaves it open.
         """
         self._gamma.assign(gamma.balanced(self, x, weight, seed) / self.learning_rate_factor)
+
+    @property
+    def log_partition(self) -> float:
+        """log Z of exp(G).
+
+        Raises:
+            ValueError: where the density is one of points given contexts: it has a Z for each.
+        """
+        if self.conditional:
+            raise ValueError(
+                "log_partition is of a density without contexts; log_prob([contexts, points]) is normalised "
+                "for each"
+            )
+        value = float(ops.convert_to_numpy(self.gamma))
+        if self.loss_name == "article":
+            value -= float(as_array(self.noise.log_prob(self.noise.sample(1, seed=0)))[0])
+        return value
+
+    def log_prob(self, x: Any) -> np.ndarray:
+        """Normalised log-density `(n,)` of points, or of points given contexts, in nats.
+
+        Raises:
+            ValueError: for the losses without γ, if there are contexts.
+        """
+        x = as_arrays(x)
+        energies = ops.convert_to_numpy(self(x))
+        if self.loss_name in ("article", "negative_sampling"):
+            energies = energies + as_array(self.noise.log_prob(points_of(x)))
+        if self.loss_name == "negative_sampling":
+            energies = energies + np.log(self.num_noise)
+        if self.conditional and self.loss_name in ("ranking", "negative_sampling"):
+            raise ValueError(
+                f"the loss {self.loss_name!r} leaves the Z of each context open: take 'nce' with a normalizer"
+            )
+        return (energies - ops.convert_to_numpy(self._shift(x[0] if self.conditional else None, 1))).astype(
+            np.float32
+        )
 
     def sample(self, n: int, seed: int | None = None, steps: int = 500) -> np.ndarray:
         """Draw `n` points `(n, d)` of the density by Markov chains that start at resampled noise.
@@ -228,21 +320,7 @@ class EnergyModel(Energy):
                 f"sample draws from exp(G), but this model learned {what}: partita.contrast.mala takes any "
                 f"function"
             )
-        seeds = [int(number) for number in np.random.default_rng(seed).integers(2**31 - 1, size=3)]
-        some, log_u = pairing.draw(self.noise, max(STARTS, 20 * n), seeds[0])
-        start = langevin.chosen(some, ops.convert_to_numpy(self(some)).astype(float) - log_u, n, seeds[1])
-
-        def log_support(points):
-            return as_array(self.noise.log_prob(points))
-
-        points, accepted = langevin.mala(self, start, steps=steps, seed=seeds[2], log_support=log_support)
-        if accepted == 0 and n * steps >= 200:
-            warnings.warn(
-                "no Langevin step was accepted: the points are noise, drawn by weight",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        return points
+        return langevin.sample(self, self.noise, n, seed=seed, steps=steps)
 
     def estimate(self, x: Any, seed: int = 0, refine: bool = False) -> asymptotics.Estimate:
         """Return the trained weights of a parametric energy and log Z, with asymptotic standard errors.
@@ -270,13 +348,48 @@ class EnergyModel(Energy):
                 f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}"
             )
         x = finite_arrays(x)
-        self._check(x)
-        found = asymptotics.estimate(self, x, seed, refine)
-        if not found.converged:
-            advice = (
-                "start from other weights"
-                if refine
-                else "fit longer, at a falling learning rate, or take refine=True"
-            )
-            warnings.warn(f"{found.told}: {advice}", ConvergenceWarning, stacklevel=2)
-        return found
+        pairing.check_start(x, self.noise, self, is_uniform=self.loss_name == "article")
+        return asymptotics.estimate(self, x, seed, refine)
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        save_noise(self.noise, store)
+
+    def load_own_variables(self, store):
+        super().load_own_variables(load_noise(self.noise, store))
+
+    def get_config(self):
+        check_saveable(self.noise)
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
+        return {
+            **super().get_config(),
+            **parts,
+            "num_noise": self.num_noise,
+            "loss": self.loss_name,
+            "learning_rate_factor": self.learning_rate_factor,
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in _PARTS
+        }
+        return cls(**{**config, **parts})
+
+
+def _check_settings(energy, noise, num_noise, loss, learning_rate_factor, normalizer):
+    if not callable(energy):
+        raise ValueError(f"energy must be a Keras layer or model, got {energy!r}")
+    if missing := [name for name in ("sample", "log_prob") if not callable(getattr(noise, name, None))]:
+        raise ValueError(
+            f"noise must have sample(n, seed) and log_prob(x), got {noise!r} without {' and '.join(missing)}"
+        )
+    if num_noise < 1:
+        raise ValueError(f"num_noise must be at least 1, got {num_noise}")
+    if loss not in objectives.LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(objectives.LOSSES)}, got {loss!r}")
+    if not learning_rate_factor > 0:
+        raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}")
+    if normalizer is not None and loss in ("ranking", "negative_sampling"):
+        raise ValueError(f"normalizer is for the losses with γ, got loss={loss!r}")

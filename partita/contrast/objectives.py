@@ -12,6 +12,7 @@ from typing import Any
 from keras import ops
 
 Tensor = Any
+LOSSES = ("nce", "article", "ranking", "negative_sampling")  # all but one are `binary`
 
 
 def binary(data: Tensor, noise: Tensor, weight: float) -> Tensor:
