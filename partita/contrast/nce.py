@@ -371,11 +371,7 @@ class EnergyModel(SavedWithSeeds):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in _PARTS
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
 def _check_settings(energy, noise, num_noise, loss, learning_rate_factor, normalizer):

@@ -87,12 +87,8 @@ class SampledSoftmax(keras.layers.Layer):
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
         if learning_rate is not None and not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
-        self.size, self.num_sampled, self.loss_name, self.learning_rate = (
-            size,
-            num_sampled,
-            loss,
-            learning_rate,
-        )
+        self.size, self.num_sampled = size, num_sampled
+        self.loss_name, self.learning_rate = loss, learning_rate
         log_q = np.asarray(
             (LogUniform(size) if noise is None else noise).log_prob(np.arange(size)), np.float64
         )
@@ -198,11 +194,7 @@ class SampledSoftmax(keras.layers.Layer):
 
     def _sampled(self, inputs, ids, weight):
         # (rows, width)
-        shape, inputs, labels = (
-            ops.shape(ids),
-            ops.reshape(inputs, (-1, inputs.shape[-1])),
-            ops.reshape(ids, (-1,)),
-        )
+        inputs, labels = ops.reshape(inputs, (-1, inputs.shape[-1])), ops.reshape(ids, (-1,))
         drawn = self.sample(self.num_sampled)  # (k,)
         # (rows, width), (k, width)
         right, wrong = (ops.take(self.table, labels, axis=0), ops.take(self.table, drawn, axis=0))
@@ -216,19 +208,15 @@ class SampledSoftmax(keras.layers.Layer):
         if self.loss_name == "sampled_softmax":
             s_wrong = ops.where(drawn == labels[:, None], -1e9, s_wrong)
             total = ops.logaddexp(s_right, ops.logsumexp(s_wrong, axis=-1))
-            losses, at_right, at_wrong = (
-                total - s_right,
-                ops.exp(s_right - total) - 1,
-                ops.exp(s_wrong - total[:, None]),
-            )
+            losses = total - s_right
+            at_right, at_wrong = ops.exp(-losses) - 1, ops.exp(s_wrong - total[:, None])
         else:
             losses = ops.softplus(-s_right) + ops.sum(ops.softplus(s_wrong), axis=-1)
             at_right, at_wrong = ops.sigmoid(s_right) - 1, ops.sigmoid(s_wrong)  # the slopes of the loss
         if self.learning_rate is not None:
-            self._learn(
-                inputs, labels, drawn, at_right, at_wrong, ops.reshape(weight, (-1,)), ops.isfinite(losses)
-            )
-        return ops.reshape(losses, shape)
+            weight = ops.reshape(weight, (-1,))
+            self._learn(inputs, labels, drawn, at_right, at_wrong, weight, ops.isfinite(losses))
+        return ops.reshape(losses, ops.shape(ids))
 
     def _learn(self, inputs, labels, drawn, at_right, at_wrong, weight, finite):
         """Adagrad on the rows of this batch; the squares of a row's gradient are added up as their mean."""
@@ -245,14 +233,13 @@ class SampledSoftmax(keras.layers.Layer):
         add_rows(self.bias, rows, -rates * bias_slopes)
 
     def get_config(self):
-        # The noise is in the weights.
-        config = {
-            "size": self.size,
-            "num_sampled": self.num_sampled,
+        sizes = {"size": self.size, "num_sampled": self.num_sampled}  # the noise is in the weights
+        return {
+            **super().get_config(),
+            **sizes,
             "loss": self.loss_name,
             "learning_rate": self.learning_rate,
         }
-        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="partita")

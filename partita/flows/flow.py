@@ -82,23 +82,20 @@ class Flow(SavedWithSeeds):
         super().__init__(dtype=bijection.compute_dtype if dtype is None else dtype, **kwargs)
         self.bijection = bijection
         self.base = Normal(dtype=bijection.compute_dtype) if base is None else base
-        self.dequantize = (
-            dequantize if dequantize is None or isinstance(dequantize, int) else tuple(dequantize)
-        )
-        if isinstance(self.dequantize, int):
-            fits = self.dequantize >= 2
+        self.levels = 1.0
+        if dequantize is None or isinstance(dequantize, int):
+            self.dequantize: int | tuple[float, ...] | None = dequantize
+            fits = dequantize is None or dequantize >= 2
+            self.levels = dequantize or 1.0
         else:
-            fits = self.dequantize is None or (
-                len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1]
-            )
+            self.dequantize = tuple(dequantize)
+            if fits := len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1]:
+                self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
         if not fits:
             raise ValueError(
                 f"dequantize must be a number of levels, at least 2, or a pair of rising numbers, got "
                 f"{dequantize}"
             )
-        self.levels = self.dequantize if isinstance(self.dequantize, int) else 1.0
-        if isinstance(self.dequantize, tuple):
-            self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
         self._noise = keras.random.SeedGenerator()
         self._bits = keras.metrics.Mean(name="bits_per_dim")
         self._rows = OverRows(
@@ -151,17 +148,12 @@ class Flow(SavedWithSeeds):
                 zip(("x", "y", "sample_weight"), (validation,) if rows else validation, strict=False)
             )
             self._check_given(names, "validation_data")
-            given["validation_data"] = tuple(
-                names.get(name) for name in ("x", "y", "sample_weight")[: 3 if "y" in names else 1]
-            )
+            given["validation_data"] = (names["x"], names.get("y"), names.get("sample_weight"))
         elif validation is not None:
             given["validation_data"] = self._watched(validation)
         callbacks = given.get("callbacks")
-        own = (
-            []
-            if any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks))
-            else [StopOnNonFinite()]
-        )
+        is_stopped = any(isinstance(callback, StopOnNonFinite) for callback in all_of(callbacks))
+        own = [] if is_stopped else [StopOnNonFinite()]
         with refusals(keeper := Keeper()):
             given["callbacks"] = joined(self, callbacks, keeper, *own)
             return super().fit(*call.args, **call.kwargs)
@@ -339,15 +331,9 @@ class Flow(SavedWithSeeds):
             **super().get_config(),
             "bijection": keras.saving.serialize_keras_object(self.bijection),
             "base": keras.saving.serialize_keras_object(self.base),
-            "dequantize": self.dequantize
-            if self.dequantize is None or isinstance(self.dequantize, int)
-            else list(self.dequantize),
+            "dequantize": [*self.dequantize] if isinstance(self.dequantize, tuple) else self.dequantize,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
-            for part in ("bijection", "base")
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

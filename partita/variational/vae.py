@@ -204,11 +204,8 @@ class VAE(SavedWithSeeds):
         # weights without targets do not reach `compute_loss`
         nets.refuse_targets(y, options.get("sample_weight"))
         given = options.pop("callbacks", None)
-        own = (
-            []
-            if any(isinstance(callback, StopOnNonFinite) for callback in all_of(given))
-            else [StopOnNonFinite()]
-        )
+        is_stopped = any(isinstance(callback, StopOnNonFinite) for callback in all_of(given))
+        own = [] if is_stopped else [StopOnNonFinite()]
         x = checked(x, self._check, bounds=self._bounds)
         options["validation_data"] = nets.checked_validation(
             options.get("validation_data"), self._check, self._bounds
@@ -347,11 +344,7 @@ class VAE(SavedWithSeeds):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in _PARTS
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
 def _latent_width(encoder: keras.Model) -> int:
