@@ -262,15 +262,17 @@ def _parts(value: Any, seen: set[int]) -> Iterator[str]:
             yield from _function_parts(value, seen)
     elif isinstance(value, ModuleType):
         yield f"module {value.__name__}"
-    elif getattr(value, "__module__", None) is not None and str(value.__module__).startswith("partita."):
-        source = getattr(
-            sys.modules.get(value.__module__), "__file__", None
-        )  # of an intrinsic, say: all of its module counts
-        yield (
-            f"of {value.__module__} {hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ''}"
-        )
     else:
-        yield f"{type(value).__name__} {getattr(value, '__qualname__', value)!r}"
+        yield _description(value)
+
+
+def _description(value: Any) -> str:
+    """Return the text of a constant, or of an intrinsic, say, for which all of its module counts."""
+    module = str(getattr(value, "__module__", None))
+    if not module.startswith("partita."):
+        return f"{type(value).__name__} {getattr(value, '__qualname__', value)!r}"
+    source = getattr(sys.modules.get(module), "__file__", None)
+    return f"of {module} {hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else ''}"
 
 
 def _function_parts(function: FunctionType, seen: set[int]) -> Iterator[str]:

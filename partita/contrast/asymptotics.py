@@ -8,6 +8,7 @@ optimum the gradient s of the loss is 0; how far off the weights are, in standar
 θ̂)ᵀ Cov(θ̂)⁻¹ (θ − θ̂), of χ² where chance alone is at work (Rao 1948).
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from partita.backend import compiled
 from partita.backend.derivatives import derivative
 from partita.contrast import gamma
 from partita.contrast.pairing import draw, log_noise
+from partita.convergence import ConvergenceWarning
 
 CHUNK = 1 << 15  # points differentiated at a time
 MOST = 1000  # weights: the covariance has as many rows
@@ -192,7 +194,7 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
     errors = np.sqrt(np.maximum(np.diag(covariance), 0))
     distance = _distance(scores[0].mean(axis=0) + scores[1].mean(axis=0), meat / len(x))
     limit = CLOSE**2 if refine else chi2.ppf(BY_CHANCE, len(flat)) / len(flat)
-    return Estimate(
+    found = Estimate(
         energy.by_name(flat),
         energy.by_name(errors),
         model.log_partition,
@@ -201,6 +203,14 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
         converged=bool(distance**2 <= limit),
         distance=distance,
     )
+    if not found.converged:
+        advice = (
+            "start from other weights"
+            if refine
+            else "fit longer, at a falling learning rate, or take refine=True"
+        )
+        warnings.warn(f"{found.told}: {advice}", ConvergenceWarning, stacklevel=3)
+    return found
 
 
 def _refined(

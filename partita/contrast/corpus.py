@@ -14,7 +14,7 @@ import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -66,35 +66,12 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
     sentences = lines(Path(corpus), tokens) if isinstance(corpus, str | os.PathLike) else corpus
     numbers = _Numbers()
     with tempfile.TemporaryFile(prefix="partita-") as file:  # it lives on as long as it is mapped
-        pending = array("i")
-        for sentence in sentences:
-            if isinstance(sentence, str | bytes):
-                raise ValueError(
-                    f"corpus must hold sentences that are lists of words, got {sentence[:40]!r}: split it"
-                )
-            if not isinstance(sentence, Iterable):
-                raise ValueError(f"corpus must hold sentences that are lists of words, got {sentence!r}")
-            words = sentence if isinstance(sentence, list) else [*sentence]
-            for start in range(0, len(words), LONGEST):
-                try:
-                    pending.extend(map(numbers.__getitem__, words[start : start + LONGEST]))
-                except TypeError:
-                    stray = next(word for word in words if not isinstance(word, str))
-                    raise ValueError(
-                        f"corpus must hold sentences that are lists of words, got the word {stray!r}"
-                    ) from None
-                pending.append(END)
-            if len(pending) >= PIECE:
-                pending.tofile(file)
-                del pending[:]
-        pending.tofile(file)
+        _write_numbers(sentences, numbers, file)
         file.flush()
         if not numbers:
             raise ValueError("corpus holds no words")
         ids = np.memmap(file, np.int32, "r+")
-    if not all(isinstance(word, str) for word in numbers):
-        stray = next(word for word in numbers if not isinstance(word, str))
-        raise ValueError(f"corpus must hold sentences that are lists of words, got the word {stray!r}")
+    _refuse_strays(numbers)
     counts = np.zeros(len(numbers), np.int64)
     for start in range(0, len(ids), PIECE):
         counts += np.bincount(ids[start : start + PIECE] + 1, minlength=len(numbers) + 1)[1:]
@@ -113,6 +90,33 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
     final[order] = np.arange(len(order), dtype=np.int32)
     vocabulary = [*numbers]
     return Stream([vocabulary[i] for i in order], counts[order], ids[: _renumber(ids, final)])
+
+
+def _write_numbers(sentences: Iterable[Sequence[str]], numbers: "_Numbers", file: Any) -> None:
+    """Write the numbers of the words, int32, `END` after each sentence."""
+    pending = array("i")
+    for sentence in sentences:
+        if isinstance(sentence, str | bytes) or not isinstance(sentence, Iterable):
+            got = f"{sentence[:40]!r}: split it" if isinstance(sentence, str | bytes) else repr(sentence)
+            raise ValueError(f"corpus must hold sentences that are lists of words, got {got}")
+        words = sentence if isinstance(sentence, list) else [*sentence]
+        for start in range(0, len(words), LONGEST):
+            try:
+                pending.extend(map(numbers.__getitem__, words[start : start + LONGEST]))
+            except TypeError:
+                _refuse_strays(words)
+            pending.append(END)
+        if len(pending) >= PIECE:
+            pending.tofile(file)
+            del pending[:]
+    pending.tofile(file)
+
+
+def _refuse_strays(words: Iterable[Any]) -> None:
+    """Raise if a word is no text."""
+    for word in words:
+        if not isinstance(word, str):
+            raise ValueError(f"corpus must hold sentences that are lists of words, got the word {word!r}")
 
 
 class _Numbers(dict):

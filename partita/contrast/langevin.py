@@ -6,6 +6,7 @@ s is the spread of the starting points in each dimension, ε follows the accepta
 lead farther than ε s (Roberts and Tweedie 1996; Roberts and Rosenthal 1998).
 """
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,8 +15,12 @@ import numpy.typing as npt
 from keras import ops
 
 from partita.backend.derivatives import value_and_gradient
+from partita.contrast.noise import Noise
+from partita.contrast.pairing import as_array, draw
+from partita.convergence import ConvergenceWarning
 from partita.data.numbers import check_finite
 
+STARTS = 10_000  # points of noise at least, out of which chains begin
 BEST = 0.574  # acceptance that goes farthest, in many dimensions
 
 
@@ -99,6 +104,34 @@ def mala(
         else:
             accepted.append(taken.mean())
     return x, float(np.mean(accepted))
+
+
+def sample(energy: Callable[[Any], Any], noise: Noise, n: int, *, seed: int | None, steps: int) -> np.ndarray:
+    """Draw `n` points of exp(G) / Z by chains that begin at noise, drawn by its weight exp(G) / U.
+
+    Args:
+        energy: As in `mala`.
+        noise: U; where it has no density, no chain goes.
+        n, seed, steps: How many points, their seed, and the steps to each.
+
+    Warns:
+        ConvergenceWarning: if no step was accepted.
+    """
+    seeds = [int(number) for number in np.random.default_rng(seed).integers(2**31 - 1, size=3)]
+    some, log_u = draw(noise, max(STARTS, 20 * n), seeds[0])
+    start = chosen(some, ops.convert_to_numpy(energy(some)).astype(float) - log_u, n, seeds[1])
+
+    def log_support(points):
+        return as_array(noise.log_prob(points))
+
+    points, accepted = mala(energy, start, steps=steps, seed=seeds[2], log_support=log_support)
+    if accepted == 0 and n * steps >= 200:
+        warnings.warn(
+            "no Langevin step was accepted: the points are noise, drawn by weight",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+    return points
 
 
 def chosen(points: np.ndarray, log_weights: np.ndarray, n: int, seed: int) -> np.ndarray:

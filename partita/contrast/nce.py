@@ -5,7 +5,6 @@
 x is told from ν points of a known noise U (Gutmann and Hyvärinen 2012).
 """
 
-import warnings
 from typing import Any
 
 import keras
@@ -16,26 +15,16 @@ from partita.callbacks.finite import StopOnNonFinite
 from partita.callbacks.given import guards, joined
 from partita.callbacks.keeper import Keeper, refusals, whole
 from partita.contrast import asymptotics, gamma, langevin, objectives, pairing
-from partita.contrast.noise import Noise
-from partita.contrast.pairing import (
-    Pairing,
-    as_array,
-    as_arrays,
-    finite_arrays,
-    log_noise,
-    points_of,
-    weights_of,
-)
-from partita.convergence import ConvergenceWarning
-from partita.files.saving import SavedWhole, load_seeds, save_seeds
+from partita.contrast.noise import Noise, check_saveable, load_noise, save_noise
+from partita.contrast.pairing import Pairing, as_array, as_arrays, finite_arrays, points_of, weights_of
+from partita.files.saving import SavedWithSeeds
 from partita.types import Tensor
 
-LOSSES = ("nce", "article", "ranking", "negative_sampling")
-STARTS = 10_000  # points of noise at least, out of which chains begin
+_PARTS = ("energy", "noise", "normalizer")  # which are saved as objects
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class EnergyModel(SavedWhole):
+class EnergyModel(SavedWithSeeds):
     """Energy-based density exp(G(x)) / Z, fitted by noise-contrastive estimation.
 
     `energy` gives G. `compile`, `fit` and `evaluate` work as in any Keras model; `predict` gives G.
@@ -93,21 +82,7 @@ class EnergyModel(SavedWhole):
         **kwargs: Any,
     ):
         super().__init__(**kwargs)
-        if not callable(energy):
-            raise ValueError(f"energy must be a Keras layer or model, got {energy!r}")
-        if missing := [name for name in ("sample", "log_prob") if not callable(getattr(noise, name, None))]:
-            raise ValueError(
-                f"noise must have sample(n, seed) and log_prob(x), got {noise!r} without "
-                f"{' and '.join(missing)}"
-            )
-        if num_noise < 1:
-            raise ValueError(f"num_noise must be at least 1, got {num_noise}")
-        if loss not in LOSSES:
-            raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
-        if not learning_rate_factor > 0:
-            raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}")
-        if normalizer is not None and loss in ("ranking", "negative_sampling"):
-            raise ValueError(f"normalizer is for the losses with γ, got loss={loss!r}")
+        _check_settings(energy, noise, num_noise, loss, learning_rate_factor, normalizer)
         self.energy, self.num_noise, self.loss_name = energy, num_noise, loss
         # out of Keras's sight: it would train a model, and on JAX take its weights away while it fits
         self._noise = lambda: noise
@@ -237,9 +212,9 @@ class EnergyModel(SavedWhole):
         else:
             batches = pairing.from_dataset(x)
             x, weight = gamma.some_of(batches[0](0), batches[1])
-        self._check(x)
+        pairing.check_start(x, self.noise, self, is_uniform=self.loss_name == "article")
         if validation_data is not None:
-            validation_data = self._paired(validation_data, batch_size, "validation_data")
+            validation_data = self._frozen(validation_data, batch_size, "validation_data")
         if self.optimizer.iterations == 0 and not self.conditional and self.loss_name in ("nce", "article"):
             self._balance(x, weight, seed)
         pairs = Pairing(*batches, self.noise, self.num_noise, seed)
@@ -269,7 +244,7 @@ class EnergyModel(SavedWhole):
 
     def evaluate(self, x: Any = None, y: None = None, batch_size: int | None = None, **kwargs: Any) -> Any:
         """The loss, as `keras.Model.evaluate`; the same noise every time."""
-        pairs = x if isinstance(x, Pairing) else self._paired(x, batch_size)
+        pairs = x if isinstance(x, Pairing) else self._frozen(x, batch_size)
         with whole(self, kwargs), pairing.own_errors(pairs):
             return super().evaluate(pairs, **kwargs)
 
@@ -281,37 +256,15 @@ class EnergyModel(SavedWhole):
         """The loss of a batch, as `keras.Model.test_on_batch`."""
         return super().test_on_batch(*self._paired_once(x), sample_weight=sample_weight, **kwargs)
 
-    def _paired(self, x, batch_size, name="x"):
-        weight = None
-        if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
-            x, _, weight = keras.utils.unpack_x_y_sample_weight(x)
-        if pairing.is_arrays(x):
-            batches = pairing.from_arrays(
-                finite_arrays(x, name), weights_of(weight), batch_size or 32, False, 0
-            )
-        else:
-            batches = pairing.from_dataset(x)
-        return Pairing(*batches, self.noise, self.num_noise, 0, frozen=True)
+    def _frozen(self, x, batch_size, name="x"):
+        return Pairing(
+            *pairing.in_order(x, batch_size or 32, name), self.noise, self.num_noise, 0, frozen=True
+        )
 
     def _paired_once(self, x):
-        x = finite_arrays(x)
+        batches = pairing.from_arrays(x := finite_arrays(x), None, 1, False, 0)
         seed = int(np.random.randint(2**31 - 1))
-        return x, Pairing(
-            *pairing.from_arrays(x, None, 1, False, 0), self.noise, self.num_noise, seed
-        ).contrast(x)
-
-    def _check(self, x: Any) -> None:
-        log_noise(self.noise, x)
-        some = keras.tree.map_structure(lambda part: part[:256], x)
-        energies = ops.convert_to_numpy(self(some))
-        if not np.isfinite(energies).all():
-            where = int(np.flatnonzero(~np.isfinite(energies))[0])
-            raise ValueError(
-                f"energy must be finite where there is data, got {energies[where]} at x[{where}] = "
-                f"{points_of(some)[where]}"
-            )
-        if self.loss_name == "article":
-            pairing.check_uniform(self.noise)
+        return x, Pairing(*batches, self.noise, self.num_noise, seed).contrast(x)
 
     def _balance(self, x: np.ndarray, weight: np.ndarray | None, seed: int) -> None:
         """Set γ for the energy as it is.
@@ -377,21 +330,7 @@ class EnergyModel(SavedWhole):
                 f"sample draws from exp(G), but this model learned {what}: partita.contrast.mala takes any "
                 f"function"
             )
-        seeds = [int(number) for number in np.random.default_rng(seed).integers(2**31 - 1, size=3)]
-        some, log_u = pairing.draw(self.noise, max(STARTS, 20 * n), seeds[0])
-        start = langevin.chosen(some, ops.convert_to_numpy(self(some)).astype(float) - log_u, n, seeds[1])
-
-        def log_support(points):
-            return as_array(self.noise.log_prob(points))
-
-        points, accepted = langevin.mala(self, start, steps=steps, seed=seeds[2], log_support=log_support)
-        if accepted == 0 and n * steps >= 200:
-            warnings.warn(
-                "no Langevin step was accepted: the points are noise, drawn by weight",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
-        return points
+        return langevin.sample(self, self.noise, n, seed=seed, steps=steps)
 
     def estimate(self, x: Any, seed: int = 0, refine: bool = False) -> asymptotics.Estimate:
         """Return the trained weights of a parametric energy and log Z, with asymptotic standard errors.
@@ -419,57 +358,44 @@ class EnergyModel(SavedWhole):
                 f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}"
             )
         x = finite_arrays(x)
-        self._check(x)
-        found = asymptotics.estimate(self, x, seed, refine)
-        if not found.converged:
-            advice = (
-                "start from other weights"
-                if refine
-                else "fit longer, at a falling learning rate, or take refine=True"
-            )
-            warnings.warn(f"{found.told}: {advice}", ConvergenceWarning, stacklevel=2)
-        return found
+        pairing.check_start(x, self.noise, self, is_uniform=self.loss_name == "article")
+        return asymptotics.estimate(self, x, seed, refine)
 
     def save_own_variables(self, store):
         super().save_own_variables(store)
-        save_seeds(self, store)
-        for i, weight in enumerate(self._weights_of_noise()):
-            store[f"noise_{i}"] = ops.convert_to_numpy(weight)
+        save_noise(self.noise, store)
 
     def load_own_variables(self, store):
-        own = {name: store[name] for name in [*store.keys()] if not name.startswith("noise_")}
-        super().load_own_variables(load_seeds(self, own))
-        for i, weight in enumerate(self._weights_of_noise()):
-            weight.assign(store[f"noise_{i}"])
-
-    def _weights_of_noise(self):
-        return self.noise.weights if isinstance(self.noise, keras.layers.Layer) else []
+        super().load_own_variables(load_noise(self.noise, store))
 
     def get_config(self):
-        registered = keras.saving.get_registered_object(keras.saving.get_registered_name(type(self.noise)))
-        if registered is None and not isinstance(self.noise, keras.layers.Layer):
-            raise ValueError(
-                f"noise must be a Keras model or a class registered with "
-                f"keras.saving.register_keras_serializable to be saved, "
-                f"got {self.noise!r}"
-            )
-        serialize = keras.saving.serialize_keras_object
+        check_saveable(self.noise)
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
         return {
             **super().get_config(),
-            "energy": serialize(self.energy),
-            "noise": serialize(self.noise),
+            **parts,
             "num_noise": self.num_noise,
             "loss": self.loss_name,
             "learning_rate_factor": self.learning_rate_factor,
-            "normalizer": None if self.normalizer is None else serialize(self.normalizer),
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: None
-            if config[name] is None
-            else keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in ("energy", "noise", "normalizer")
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def _check_settings(energy, noise, num_noise, loss, learning_rate_factor, normalizer):
+    if not callable(energy):
+        raise ValueError(f"energy must be a Keras layer or model, got {energy!r}")
+    if missing := [name for name in ("sample", "log_prob") if not callable(getattr(noise, name, None))]:
+        raise ValueError(
+            f"noise must have sample(n, seed) and log_prob(x), got {noise!r} without {' and '.join(missing)}"
+        )
+    if num_noise < 1:
+        raise ValueError(f"num_noise must be at least 1, got {num_noise}")
+    if loss not in objectives.LOSSES:
+        raise ValueError(f"loss must be one of {', '.join(objectives.LOSSES)}, got {loss!r}")
+    if not learning_rate_factor > 0:
+        raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}")
+    if normalizer is not None and loss in ("ranking", "negative_sampling"):
+        raise ValueError(f"normalizer is for the losses with γ, got loss={loss!r}")

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 import numpy.typing as npt
+from keras import ops
 from scipy.linalg import solve_triangular
 
 from partita.contrast.alias import alias_table
@@ -279,3 +280,35 @@ def _log_of_words(probabilities, x):
     known = (x >= 0) & (x < len(probabilities))
     with np.errstate(divide="ignore"):
         return np.where(known, np.log(probabilities[np.where(known, x, 0)]), -np.inf)
+
+
+def check_saveable(noise: Noise) -> None:
+    """Raise unless Keras can save the noise with a model.
+
+    Raises:
+        ValueError: if it is neither a Keras model nor of a registered class.
+    """
+    registered = keras.saving.get_registered_object(keras.saving.get_registered_name(type(noise)))
+    if registered is None and not isinstance(noise, keras.layers.Layer):
+        raise ValueError(
+            f"noise must be a Keras model or a class registered with "
+            f"keras.saving.register_keras_serializable to be saved, "
+            f"got {noise!r}"
+        )
+
+
+def save_noise(noise: Noise, store: Any) -> None:
+    """Put the weights of the noise beside a model's own variables."""
+    for i, weight in enumerate(_weights(noise)):
+        store[f"noise_{i}"] = ops.convert_to_numpy(weight)
+
+
+def load_noise(noise: Noise, store: Any) -> dict[str, Any]:
+    """Take them out again; return what else there is, for `load_own_variables`."""
+    for i, weight in enumerate(_weights(noise)):
+        weight.assign(store[f"noise_{i}"])
+    return {name: store[name] for name in [*store.keys()] if not name.startswith("noise_")}
+
+
+def _weights(noise: Noise) -> list[keras.Variable]:
+    return noise.weights if isinstance(noise, keras.layers.Layer) else []

@@ -11,6 +11,8 @@ from keras import ops
 
 from partita.types import Tensor
 
+LOSSES = ("nce", "article", "ranking", "negative_sampling")  # all but one are `binary`
+
 
 def binary(data: Tensor, noise: Tensor, weight: float) -> Tensor:
     """Compute the logistic loss `(batch,)` of telling data from noise.

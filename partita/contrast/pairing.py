@@ -219,6 +219,31 @@ def draw(noise: Noise, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return points, logs
 
 
+def check_start(x: Any, noise: Noise, energy: Callable[[Any], Any], *, is_uniform: bool) -> None:
+    """Raise unless the noise reaches all data, and the energy of the first is finite.
+
+    Args:
+        x: All points, perhaps with contexts.
+        noise: What they are told from.
+        energy: G of points, perhaps with contexts.
+        is_uniform: Whether the noise has to be uniform.
+
+    Raises:
+        ValueError: if they do not fit.
+    """
+    log_noise(noise, x)
+    some = tree.map_structure(lambda part: part[:256], x)
+    energies = keras.ops.convert_to_numpy(energy(some))
+    if not np.isfinite(energies).all():
+        where = int(np.flatnonzero(~np.isfinite(energies))[0])
+        raise ValueError(
+            f"energy must be finite where there is data, got {energies[where]} at x[{where}] = "
+            f"{points_of(some)[where]}"
+        )
+    if is_uniform:
+        check_uniform(noise)
+
+
 def check_uniform(noise: Noise) -> None:
     """Raise unless log U is the same everywhere, as far as 100 points tell.
 
@@ -308,6 +333,16 @@ def from_dataset(dataset: Any) -> tuple[Callable, int]:
             dataset.on_epoch_end()
 
     return batches, length
+
+
+def in_order(x: Any, batch_size: int, name: str) -> tuple[Callable, int]:
+    """What `Pairing` takes, from data for validation: arrays, a tuple (x, None, weights), or a dataset."""
+    weight = None
+    if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
+        x, _, weight = keras.utils.unpack_x_y_sample_weight(x)
+    if not is_arrays(x):
+        return from_dataset(x)
+    return from_arrays(finite_arrays(x, name), weights_of(weight), batch_size, False, 0)
 
 
 def is_arrays(x: Any) -> bool:

@@ -30,9 +30,9 @@ _NOT_GIVEN: Any = object()
 class SampledSoftmax(keras.layers.Layer):
     """Scores of every word of a vocabulary, trained on a few at a time.
 
-    Called when training, it hands its input on; called otherwise, it returns log-probabilities of all words
-    `(..., size)`. Its `loss` takes either. A model that ends in it is thus compiled with `loss=layer.loss`,
-    fitted on ids, and evaluated on the full softmax.
+    Called when training, it hands its input on, with a zero appended to one of width `size`; called
+    otherwise, it returns log-probabilities of all words `(..., size)`. Its `loss` takes either. A model that
+    ends in it is thus compiled with `loss=layer.loss`, fitted on ids, and evaluated on the full softmax.
 
     Args:
         size: Number of words.
@@ -47,10 +47,9 @@ class SampledSoftmax(keras.layers.Layer):
 
     Calling:
         Inputs `(..., width)`; labels for `loss` `(...)`, ids. A mask of the inputs, as
-        `Embedding(mask_zero=True)` sends it along, is
-        handed on. What is masked, or has a negative label (−1, −100: unknown), is neither trained nor scored,
-            and does not count in the
-        mean. A label that is no id makes the loss NaN and leaves the weights as they are.
+        `Embedding(mask_zero=True)` sends it along, is handed on. What is masked, or has a negative label (−1,
+        −100: unknown), is neither trained nor scored, and does not count in the mean. A label that is no id
+        makes the loss NaN and leaves the weights as they are.
 
     Raises:
         ValueError: if an argument does not fit, or the noise cannot draw some word. Of `loss`: if a label is
@@ -89,12 +88,8 @@ class SampledSoftmax(keras.layers.Layer):
             raise ValueError(f"loss must be one of {', '.join(LOSSES)}, got {loss!r}")
         if learning_rate is not None and not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
-        self.size, self.num_sampled, self.loss_name, self.learning_rate = (
-            size,
-            num_sampled,
-            loss,
-            learning_rate,
-        )
+        self.size, self.num_sampled = size, num_sampled
+        self.loss_name, self.learning_rate = loss, learning_rate
         log_q = np.asarray(
             (LogUniform(size) if noise is None else noise).log_prob(np.arange(size)), np.float64
         )
@@ -121,11 +116,7 @@ class SampledSoftmax(keras.layers.Layer):
 
     def build(self, input_shape):
         width = input_shape[-1]
-        if width == self.size:
-            raise ValueError(
-                f"inputs of width {width} could not be told from scores of {self.size} words: take another "
-                f"width"
-            )
+        self._training_width = self._marked(width)
         owned = self.learning_rate is None
         settings = {"dtype": "float32", "autocast": False, "trainable": owned}
         self.table = self.add_weight(
@@ -142,11 +133,20 @@ class SampledSoftmax(keras.layers.Layer):
         self.built = True
 
     def call(self, inputs, training=None):
-        # A cast within the loss would lose the mask.
-        return ops.cast(inputs, "float32") if training else self.log_prob(inputs)
+        if not training:
+            return self.log_prob(inputs)
+        inputs = ops.cast(inputs, "float32")  # a cast within the loss would lose the mask
+        if self._training_width > inputs.shape[-1]:
+            return ops.pad(inputs, [(0, 0)] * (len(inputs.shape) - 1) + [(0, 1)])
+        return inputs
 
     def compute_output_spec(self, inputs, training=None):
-        return keras.KerasTensor((*inputs.shape[:-1], inputs.shape[-1] if training else self.size), "float32")
+        width = self._marked(inputs.shape[-1]) if training else self.size
+        return keras.KerasTensor((*inputs.shape[:-1], width), "float32")
+
+    def _marked(self, width):
+        """Return the width of an output in training, never `size`: so the loss knows log-probabilities."""
+        return width + 1 if width == self.size else width
 
     def log_prob(self, inputs: Tensor) -> Tensor:
         """Log-probabilities of all words, `(..., size)`."""
@@ -175,12 +175,19 @@ class SampledSoftmax(keras.layers.Layer):
         if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
             y_true = y_true[..., 0]
         ids, known, valid = class_ids(y_true, self.size, mask)
-        if y_pred.shape[-1] == self.size:
+        if y_pred.shape[-1] not in (self.size, self._training_width):
+            raise ValueError(
+                f"expected the layer's output, (..., {self._training_width}) in training or "
+                f"(..., {self.size}) otherwise, got the shape {tuple(y_pred.shape)}"
+            )
+        if y_pred.shape[-1] == self.size:  # no output in training is as wide, see `_marked`
             losses = -ops.take_along_axis(y_pred, ids[..., None], axis=-1)[..., 0]
         else:
             weight = ops.cast(ops.logical_and(known, valid), "float32")
             # what is masked may be anything, NaN too
             inputs = ops.where(known[..., None], ops.cast(y_pred, "float32"), 0.0)
+            if self._training_width > (width := self.table.shape[1]):
+                inputs = inputs[..., :width]
             losses = self._sampled(inputs, ids, weight if sample_weight is None else weight * sample_weight)
         losses = ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
         set_mask(losses, known)
@@ -188,11 +195,7 @@ class SampledSoftmax(keras.layers.Layer):
 
     def _sampled(self, inputs, ids, weight):
         # (rows, width)
-        shape, inputs, labels = (
-            ops.shape(ids),
-            ops.reshape(inputs, (-1, inputs.shape[-1])),
-            ops.reshape(ids, (-1,)),
-        )
+        inputs, labels = ops.reshape(inputs, (-1, inputs.shape[-1])), ops.reshape(ids, (-1,))
         drawn = self.sample(self.num_sampled)  # (k,)
         # (rows, width), (k, width)
         right, wrong = (ops.take(self.table, labels, axis=0), ops.take(self.table, drawn, axis=0))
@@ -206,19 +209,15 @@ class SampledSoftmax(keras.layers.Layer):
         if self.loss_name == "sampled_softmax":
             s_wrong = ops.where(drawn == labels[:, None], -1e9, s_wrong)
             total = ops.logaddexp(s_right, ops.logsumexp(s_wrong, axis=-1))
-            losses, at_right, at_wrong = (
-                total - s_right,
-                ops.exp(s_right - total) - 1,
-                ops.exp(s_wrong - total[:, None]),
-            )
+            losses = total - s_right
+            at_right, at_wrong = ops.exp(-losses) - 1, ops.exp(s_wrong - total[:, None])
         else:
             losses = ops.softplus(-s_right) + ops.sum(ops.softplus(s_wrong), axis=-1)
             at_right, at_wrong = ops.sigmoid(s_right) - 1, ops.sigmoid(s_wrong)  # the slopes of the loss
         if self.learning_rate is not None:
-            self._learn(
-                inputs, labels, drawn, at_right, at_wrong, ops.reshape(weight, (-1,)), ops.isfinite(losses)
-            )
-        return ops.reshape(losses, shape)
+            weight = ops.reshape(weight, (-1,))
+            self._learn(inputs, labels, drawn, at_right, at_wrong, weight, ops.isfinite(losses))
+        return ops.reshape(losses, ops.shape(ids))
 
     def _learn(self, inputs, labels, drawn, at_right, at_wrong, weight, finite):
         """Adagrad on the rows of this batch; the squares of a row's gradient are added up as their mean."""
@@ -235,14 +234,13 @@ class SampledSoftmax(keras.layers.Layer):
         add_rows(self.bias, rows, -rates * bias_slopes)
 
     def get_config(self):
-        # The noise is in the weights.
-        config = {
-            "size": self.size,
-            "num_sampled": self.num_sampled,
+        sizes = {"size": self.size, "num_sampled": self.num_sampled}  # the noise is in the weights
+        return {
+            **super().get_config(),
+            **sizes,
             "loss": self.loss_name,
             "learning_rate": self.learning_rate,
         }
-        return {**super().get_config(), **config}
 
 
 @keras.saving.register_keras_serializable(package="partita")

@@ -21,6 +21,8 @@ SIGMOID = (1 / (1 + np.exp(REACH - (np.arange(STEPS) + 0.5) * 2 * REACH / STEPS)
 # Sums may be taken in any order, which vectorises them; but NaN and infinity are what they are, for they are
 # looked for.
 _inner = njit(nogil=True, fastmath={"reassoc", "contract", "nsz", "arcp", "afn"})
+# Parts that are taken into `train` before it is compiled: Numba would count their arrays at each call.
+_part = njit(inline="always")
 
 
 @_inner
@@ -41,71 +43,103 @@ def train(ids, first, last, keep, thresholds, others, vectors, contexts, window,
     Returns:
         Whether the vectors have diverged: a score is NaN or larger than `LARGEST`, and no more is done.
     """
-    dim, size = vectors.shape[1], np.uint64(vectors.shape[0])
-    num_targets = negatives + 1
-    num_rows = -(-num_targets // TILE) * TILE
+    dim = vectors.shape[1]
+    num_rows = -(-(negatives + 1) // TILE) * TILE
     rows = np.zeros((num_rows, dim), np.float32)  # the contexts of the targets as they are, and zeros
     changes = np.zeros((num_rows, dim), np.float32)
-    targets = np.zeros(num_targets, np.int32)
+    targets = np.zeros(negatives + 1, np.int32)
     scores, errors = np.zeros(num_rows, np.float32), np.zeros(num_rows, np.float32)
     sentence = np.zeros(LONGEST, np.int32)
-    scale, top = np.float32(STEPS / (2 * REACH)), np.float32(STEPS - 1)
-    place = first
-    while place > 0 and place < last and ids[place - 1] != END:
-        place += 1  # a sentence belongs to the stretch it begins in
+    place = _next_sentence(ids, first, last)
     while place < last:
-        length = 0
-        while place < ids.size and ids[place] != END:
-            if _unit(_next(state)) < keep[ids[place]]:
-                sentence[length] = ids[place]
-                length += 1
-            place += 1
-        place += 1
+        length, place = _read_sentence(ids, place, keep, sentence, state)
         for middle in range(length):
             # near words are in more windows
             reach = 1 + np.int64((_next(state) >> np.uint64(33)) % np.uint64(window))
             low = middle - reach if middle > reach else 0
             high = middle + reach + 1 if middle + reach < length else length
-            if high - low < 2:
-                continue
             for begin, end in ((low, middle), (middle + 1, high)):
                 if begin == end:
                     continue
                 targets[0] = sentence[middle]
-                for t in range(1, num_targets):
-                    targets[t] = targets[0]
-                    while targets[t] == targets[0] and size > 1:
-                        bits = _next(state)
-                        drawn = np.int64(((bits >> np.uint64(32)) * size) >> np.uint64(32))
-                        targets[t] = (
-                            drawn if _unit(bits << np.uint64(32)) < thresholds[drawn] else others[drawn]
-                        )
-                for t in range(num_targets):
-                    context, row, change = contexts[targets[t]], rows[t], changes[t]
-                    for d in range(dim):
-                        row[d] = context[d]
-                        change[d] = np.float32(0)
+                _draw_negatives(targets, thresholds, others, state)
+                _load(contexts, targets, rows, changes)
                 for c in range(begin, end):
                     vector = vectors[sentence[c]]
                     for t in range(0, num_rows, TILE):
                         _score(vector, rows, scores, t)
-                    for t in range(num_targets):
-                        if not abs(scores[t]) < LARGEST:
-                            return True
-                        step = np.int64(min(max((scores[t] + np.float32(REACH)) * scale, np.float32(0)), top))
-                        errors[t] = rate * (np.float32(t == 0) - SIGMOID[step])
+                    if not _rate_errors(scores, errors, targets.size, rate):
+                        return True
                     for t in range(0, num_rows, TILE):
                         _change_contexts(vector, changes, errors, t)
                     for t in range(0, num_rows, TILE):
                         _change_vector(vector, rows, errors, t)
-                for t in range(num_targets):
-                    context, change = contexts[targets[t]], changes[t]
-                    for d in range(dim):
-                        context[d] += change[d]
+                _store(contexts, targets, changes)
     return False
 
 
-@njit(inline="always")
+@_part
+def _next_sentence(ids, place, last):
+    """Return where the first sentence begins: one belongs to the stretch it begins in."""
+    while place > 0 and place < last and ids[place - 1] != END:
+        place += 1
+    return place
+
+
+@_part
+def _read_sentence(ids, place, keep, sentence, state):
+    """Copy the sentence at a place without words left out; return its length, and where the next begins."""
+    length = 0
+    while place < ids.size and ids[place] != END:
+        if _unit(_next(state)) < keep[ids[place]]:
+            sentence[length] = ids[place]
+            length += 1
+        place += 1
+    return length, place + 1
+
+
+@_part
+def _draw_negatives(targets, thresholds, others, state):
+    """Draw all targets but the first, others than it."""
+    size = np.uint64(thresholds.size)
+    for t in range(1, targets.size):
+        targets[t] = targets[0]
+        while targets[t] == targets[0] and size > 1:
+            bits = _next(state)
+            drawn = np.int64(((bits >> np.uint64(32)) * size) >> np.uint64(32))
+            targets[t] = drawn if _unit(bits << np.uint64(32)) < thresholds[drawn] else others[drawn]
+
+
+@_part
+def _load(contexts, targets, rows, changes):
+    for t in range(targets.size):
+        context, row, change = contexts[targets[t]], rows[t], changes[t]
+        for d in range(context.size):
+            row[d] = context[d]
+            change[d] = np.float32(0)
+
+
+@_part
+def _store(contexts, targets, changes):
+    for t in range(targets.size):
+        context, change = contexts[targets[t]], changes[t]
+        for d in range(context.size):
+            context[d] += change[d]
+
+
+@_part
+def _rate_errors(scores, errors, num_targets, rate):
+    """Set the errors of the scores, times the rate; return whether the scores are below `LARGEST`."""
+    for t in range(num_targets):
+        if not abs(scores[t]) < LARGEST:
+            return False
+        place = (scores[t] + np.float32(REACH)) * np.float32(STEPS / (2 * REACH))
+        step = np.int64(min(max(place, np.float32(0)), np.float32(STEPS - 1)))
+        errors[t] = rate * (np.float32(t == 0) - SIGMOID[step])
+    return True
+
+
+@_part
 def _next(state):
     """64 random bits: xorshift64* (Vigna 2016)."""
     x = state[0]
@@ -116,7 +150,7 @@ def _next(state):
     return x * np.uint64(0x2545F4914F6CDD1D)
 
 
-@njit(inline="always")
+@_part
 def _unit(bits):
     return np.float32(np.int64(bits >> np.uint64(40))) * np.float32(2.0**-24)
 

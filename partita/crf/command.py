@@ -7,7 +7,7 @@ tag last; scheme none takes tags that mark no spans, such as parts of speech.
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
@@ -19,17 +19,16 @@ import keras
 from partita.callbacks.progress import Epochs
 from partita.cli.options import SEED, count, say
 from partita.crf.batches import Batches
-from partita.crf.corpus import numbered_columns, read_segmented
+from partita.crf.corpus import read_segmented
 from partita.crf.encoder import bilstm, cnn
-from partita.crf.features import CHARACTER_FEATURES, FEATURE_SETS, check_features, columns_needed
+from partita.crf.features import CHARACTER_FEATURES, FEATURE_SETS, check_features
 from partita.crf.heldout import HeldOut
 from partita.crf.layer import CRF
 from partita.crf.lexicon import Lexicon
-from partita.crf.metrics import Score, segmentation_f1, span_f1, tag_accuracy
-from partita.crf.repair import advise_scheme, describe_break, first_break, name_sentences, repair_tags
+from partita.crf.tagged_corpus import TaggedCorpus, read_tagged
 from partita.crf.tagger import Tagger
 from partita.crf.tagging import load_tagger, tag_files, tagged, tagged_text
-from partita.crf.tags import SCHEMES, split_tag, tags_to_words, words_to_tags
+from partita.crf.tags import SCHEMES, split_tag
 from partita.files.whole import replacing
 from partita.quoting import shown
 from partita.waiting import ctrl_c
@@ -127,62 +126,41 @@ def train(
     file: Ctrl-C stops and keeps it.
     """
     keras.utils.set_random_seed(seed)
-    given = (
-        [name.strip() for name in features.split(",")]
-        if features
-        else ["characters" if scheme == "bmes" else "words"]
-    )
-    names: Any = given[0] if len(given) == 1 and given[0] in FEATURE_SETS else given
     kind = None if scheme == "none" else scheme
-    _check_kind(names, scheme)
-    sentences, tags, notes = _read_tagged(
-        corpus, kind, names, None if kind is None else lambda name: split_tag(name, scheme)
-    )
+    names = _features(features, scheme)
+    check = None if kind is None else lambda name: split_tag(name, scheme)
+    text = read_tagged(corpus, kind, names, check)
     if dev is None:
-        if len(sentences) < 2:
+        if len(text.sentences) < 2:
             raise click.ClickException(
                 f"{corpus} holds one sentence: want another to score, there or with --dev"
             )
-        end = len(sentences) - max(1, len(sentences) // 10)
-        (sentences, dev_sentences), (tags, dev_tags) = (
-            (sentences[:end], sentences[end:]),
-            (tags[:end], tags[end:]),
-        )
-    lexicon = Lexicon.fit(sentences, tags, kind, names)
+        text, dev_text = text.split()
+    lexicon = Lexicon.fit(text.sentences, text.tags, kind, names)
     if dev is not None:
-        dev_sentences, dev_tags, more = _read_tagged(dev, kind, names, lexicon.tag_id)
-        notes += more
+        dev_text = read_tagged(dev, kind, names, lexicon.tag_id)
     # to compile one takes as long as that many tokens
-    num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, tags)) // 2**20)
+    num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, text.tags)) // 2**20)
     batches = Batches(
-        [*map(lexicon.encode, sentences, tags)],
-        [*map(lexicon.encode_tags, tags)],
+        [*map(lexicon.encode, text.sentences, text.tags)],
+        [*map(lexicon.encode_tags, text.tags)],
         batch_size,
         num_shapes,
         seed=seed,
     )
-    # else there is no loss of what is held out
-    known = all(name in lexicon.tag_names for name in {*chain.from_iterable(dev_tags)})
-    dev_ids = [*map(lexicon.encode_tags, dev_tags)] if known else None
-    dev_batches = Batches(
-        [*map(lexicon.encode, dev_sentences)], dev_ids, batch_size, num_shapes, shuffle=False
-    )
-    held_out = HeldOut(
-        dev_batches,
-        lambda ids: _score(kind, dev_sentences, dev_tags, map(lexicon.decode_tags, ids)).f1,
-        path=out,
-    )
-    scored = f"{len(dev_sentences)} {'held out' if dev is None else 'of ' + dev}"
-    for note in notes:
+    held_out = _held_out(dev_text, lexicon, batch_size, num_shapes, out)
+    scored = f"{len(dev_text.sentences)} {'held out' if dev is None else 'of ' + dev}"
+    for note in text.notes + dev_text.notes:
         say(note, err=True)
     say(
-        f"training on {len(sentences)} sentences, scoring on {scored}; batch shapes: {len(batches.shapes)}",
+        f"training on {len(text.sentences)} sentences, scoring on {scored}; "
+        f"batch shapes: {len(batches.shapes)}",
         err=True,
     )
     tagger = recipe(lexicon, encoder, width, epochs * len(batches))
     try:
-        with ctrl_c() as check:
-            tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Epochs(_line, check)])
+        with ctrl_c() as check_ctrl_c:
+            tagger.fit(batches, epochs=epochs, verbose=0, callbacks=[held_out, Epochs(_line, check_ctrl_c)])
     except KeyboardInterrupt:
         say("\nstopped", err=True)
         if held_out.best_epoch is None:
@@ -191,29 +169,47 @@ def train(
         raise click.ClickException(
             f"the training diverged before a model could be scored: {out} was not written"
         )
-    say(f"best {_measure(kind)} {held_out.best:.4f} after epoch {held_out.best_epoch + 1}: {out}", err=True)
+    measure = "accuracy" if kind is None else "F1"
+    say(f"best {measure} {held_out.best:.4f} after epoch {held_out.best_epoch + 1}: {out}", err=True)
 
 
-def _measure(scheme: str | None) -> str:
-    return "accuracy" if scheme is None else "F1"
-
-
-def _check_kind(features: Sequence[str] | str, scheme: str) -> None:
-    """Refuse features of words for text that is tagged by characters, and the other way round."""
-    if not isinstance(features, str):
-        check_features(features)
-    characters = features == "characters" or bool(
-        CHARACTER_FEATURES.intersection([] if isinstance(features, str) else features)
+def _held_out(text: TaggedCorpus, lexicon: Lexicon, batch_size: int, num_shapes: int, path: Path) -> HeldOut:
+    known = all(name in lexicon.tag_names for name in {*chain.from_iterable(text.tags)})
+    batches = Batches(
+        [*map(lexicon.encode, text.sentences)],
+        [*map(lexicon.encode_tags, text.tags)] if known else None,  # without, there is no loss of them
+        batch_size,
+        num_shapes,
+        shuffle=False,
     )
-    names = features if isinstance(features, str) else ",".join(features)
+    return HeldOut(
+        batches, lambda ids: text.score(map(lexicon.decode_tags, ids), lexicon.scheme).f1, path=path
+    )
+
+
+def _features(given: str | None, scheme: str) -> list[str] | str:
+    """Return the features asked for, or the name of a set of them.
+
+    Features of words do not fit text that is tagged by characters, nor the other way round.
+    """
+    names = [name.strip() for name in given.split(",")] if given else []
+    if not given:
+        names = ["characters" if scheme == "bmes" else "words"]
+    is_set = len(names) == 1 and names[0] in FEATURE_SETS
+    if not is_set:
+        check_features(names)
+    characters = names == ["characters"] or (not is_set and not CHARACTER_FEATURES.isdisjoint(names))
     if characters and scheme != "bmes":
         raise click.UsageError(
-            f"--features '{names}' are of characters, which only --scheme bmes tags: take features of words."
+            f"--features '{','.join(names)}' are of characters, which only --scheme bmes tags: "
+            "take features of words."
         )
     if not characters and scheme == "bmes":
         raise click.UsageError(
-            f"--features '{names}' are of words, but --scheme bmes tags characters: add 'character'."
+            f"--features '{','.join(names)}' are of words, but --scheme bmes tags characters: "
+            "add 'character'."
         )
+    return names[0] if is_set else names
 
 
 def _line(logs: Mapping[str, float]) -> str:
@@ -321,13 +317,11 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     if known is not None and lexicon.scheme != "bmes":
         raise click.UsageError("--known is for models that cut text into words.")
     known_words = None if known is None else {word for words in read_segmented(known) for word in words}
-    sentences, tags, notes = _read_tagged(gold, lexicon.scheme, lexicon.features, lexicon.tag_id)
-    for note in notes:
+    text = read_tagged(gold, lexicon.scheme, lexicon.features, lexicon.tag_id)
+    for note in text.notes:
         say(note, err=True)
-    found = tagged(tagger, lexicon, ((tokens, "") for tokens in sentences), batch_size)
-    result = _score(
-        lexicon.scheme, sentences, tags, (lexicon.decode_tags(ids) for _, ids, _ in found), known_words
-    )
+    found = tagged(tagger, lexicon, ((tokens, "") for tokens in text.sentences), batch_size)
+    result = text.score((lexicon.decode_tags(ids) for _, ids, _ in found), lexicon.scheme, known_words)
     shares = {
         "precision": result.precision,
         "recall": result.recall,
@@ -339,50 +333,7 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
     for name, share in shares.items():
         if share is not None:
             say(f"{name:<24}{share:.4f}")
-    say(f"{'sentences':<24}{len(sentences)}")
-
-
-def _read_tagged(
-    source: str, scheme: str | None, features: Sequence[str] | str, check: Callable[[str], object] | None
-) -> tuple[list, list, list[str]]:
-    """Sentences, their tags, repaired where they break the scheme, and a line to be shown if some did."""
-    if scheme == "bmes":
-        lines = [words for words in read_segmented(source) if words]
-        if len(lines) > 1 and all(len(words) == 1 for words in lines):
-            raise click.ClickException(
-                f"{source}: no line holds two words: expected sentences, their words parted by white space"
-            )
-        return ["".join(words) for words in lines], [words_to_tags(words) for words in lines], []
-    sentences, tags, broken = [], [], {}
-    for name, line, rows in numbered_columns(source, min_columns=columns_needed(features) + 1, check=check):
-        sentences.append([row[:-1] for row in rows])
-        tags.append([row[-1] for row in rows])
-        if scheme is not None and (place := first_break(tags[-1], scheme)) is not None:
-            broken[len(tags) - 1] = (
-                f"{name}:{line + min(place, len(rows) - 1)}",
-                describe_break(tags[-1], place),
-            )
-    if not broken or scheme is None:
-        return sentences, tags, []
-    what = name_sentences(broken.values(), len(sentences), f"break scheme {scheme}")
-    repaired = [
-        repair_tags(names, scheme) if number in broken else names for number, names in enumerate(tags)
-    ]
-    return sentences, repaired, [f"partita: {what}. {advise_scheme(tags, scheme)}"]
-
-
-def _score(
-    scheme: str | None,
-    sentences: list,
-    gold: list,
-    predicted: Iterable[Sequence[str]],
-    known_words: set[str] | None = None,
-) -> Score:
-    if scheme == "bmes":
-        return segmentation_f1(
-            map(tags_to_words, sentences, gold), map(tags_to_words, sentences, predicted), known_words
-        )
-    return tag_accuracy(gold, predicted) if scheme is None else span_f1(gold, predicted)
+    say(f"{'sentences':<24}{len(text.sentences)}")
 
 
 @contextmanager

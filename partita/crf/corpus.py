@@ -74,8 +74,7 @@ def numbered_columns(
         row = tuple([known.setdefault(column, column) for column in columns])
         place = f"{name}:{number}"
         if row:
-            if len(row) != (width or max(len(row), min_columns)):
-                wanted = width or min_columns
+            if len(row) != (wanted := width or max(len(row), min_columns)):
                 raise CorpusError(
                     f"{place}: want {wanted} columns, got {len(row)}: "
                     f"{shown(' '.join(row))}{_hint(row, rows)}"
@@ -84,10 +83,7 @@ def numbered_columns(
             if width == 1:
                 kind.see(place, kind.split(row[0]))
             if check:
-                try:
-                    check(row[-1])
-                except ValueError as error:
-                    raise CorpusError(f"{place}: {error}") from error
+                _run_check(check, row[-1], place)
             first = first if rows else number
             rows.append(row)
             if len(rows) > LONGEST_SENTENCE:
@@ -103,6 +99,13 @@ def numbered_columns(
     kind.decide()
     if rows:
         yield name, first, rows
+
+
+def _run_check(check: Callable[[str], object], tag: str, place: str) -> None:
+    try:
+        check(tag)
+    except ValueError as error:
+        raise CorpusError(f"{place}: {error}") from error
 
 
 def _hint(row: tuple[str, ...], before: list[tuple[str, ...]]) -> str:
@@ -202,9 +205,10 @@ def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[
         file_of = opened(source) if isinstance(source, str | os.PathLike) else nullcontext(source)
     number, empty = 0, True
     with file_of as file:
-        given = getattr(file, "name", "<stdin>" if source == "-" else "<stream>")
         if isinstance(source, str | os.PathLike) and source != "-":
             given = os.fspath(source)
+        else:
+            given = getattr(file, "name", "<stdin>" if source == "-" else "<stream>")
         name = shown(str(given), 300)
         for number, line in enumerate(_bounded(name, lines(file) if hasattr(file, "readline") else file), 1):
             text = _decode(line, f"{name}:{number}") if isinstance(line, bytes) else line

@@ -12,11 +12,12 @@ from partita.flows.bijection import Bijection, Chain, Inverse
 from partita.flows.coupling import AdditiveCoupling, AffineCoupling, Coupling, SplineCoupling
 from partita.flows.distributions import Distribution, Logistic, Normal, StudentT
 from partita.flows.explore import Importance, image_grid, importance, interpolate
-from partita.flows.flow import Flow, LostInverseWarning
+from partita.flows.flow import Flow
 from partita.flows.mixing import ActNorm, InvertibleConv1x1, InvertibleDense, Permutation, Reverse, Scaling
 from partita.flows.ranges import Logit, Sigmoid, Standardize
 from partita.flows.recipes import glow, neural_spline, nice, real_nvp
 from partita.flows.reshape import FactorOut, Flatten, Squeeze
+from partita.flows.rows import LostInverseWarning
 
 __all__ = [
     "ActNorm",

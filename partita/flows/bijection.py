@@ -224,11 +224,7 @@ class Chain(Bijection):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        links = [
-            keras.saving.deserialize_keras_object(link, custom_objects=custom_objects)
-            for link in config["bijections"]
-        ]
-        return cls(**{**config, "bijections": links})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -274,5 +270,4 @@ class Inverse(Bijection):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        inner = keras.saving.deserialize_keras_object(config["bijection"], custom_objects=custom_objects)
-        return cls(**{**config, "bijection": inner})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

@@ -101,12 +101,7 @@ class Coupling(Bijection):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        return cls(
-            **{
-                **config,
-                "net": keras.saving.deserialize_keras_object(config["net"], custom_objects=custom_objects),
-            }
-        )
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
 
 
 @keras.saving.register_keras_serializable(package="partita")

@@ -4,7 +4,6 @@ log q(x) = log p(f(x)) + log|det ∂f/∂x|,   x = f⁻¹(z) with z drawn from p
 """
 
 import math
-import warnings
 from inspect import signature
 from typing import Any
 
@@ -12,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.backend import compiled, is_known
+from partita.backend import is_known
 from partita.callbacks.finite import StopOnNonFinite
 from partita.callbacks.given import guards, joined
 from partita.callbacks.keeper import Keeper, refusals, whole
@@ -21,20 +20,8 @@ from partita.data.numbers import as_numbers, check_finite
 from partita.files.saving import SavedWithSeeds
 from partita.flows.bijection import Bijection, build, in_own_precision, precision, within
 from partita.flows.distributions import Distribution, Normal
-from partita.flows.given import checked_rows, is_data, parts
-
-_LOOKED_AT = 16  # draws, to see whether the inverse is one
-_ALLOWED = 0.05  # of a feature's standard deviation: how far a draw may be from the inverse of its latent
-_NUMBERS_AT_ONCE = 2**18  # of data in a batch, where the methods cut many rows into batches
-
-
-class LostInverseWarning(RuntimeWarning):
-    """A flow does not invert what it computes, in the precision it has: its draws do not follow its density.
-
-    Example:
-        >>> with warnings.catch_warnings():
-        ...     warnings.simplefilter("error", LostInverseWarning)  # fail instead
-    """
+from partita.flows.given import check_shapes, checked_context, checked_rows, is_data, parts
+from partita.flows.rows import OverRows
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -97,27 +84,25 @@ class Flow(SavedWithSeeds):
         super().__init__(dtype=bijection.compute_dtype if dtype is None else dtype, **kwargs)
         self.bijection = bijection
         self.base = Normal(dtype=bijection.compute_dtype) if base is None else base
-        self.dequantize = (
-            dequantize if dequantize is None or isinstance(dequantize, int) else tuple(dequantize)
-        )
-        if isinstance(self.dequantize, int):
-            fits = self.dequantize >= 2
+        self.levels = 1.0
+        if dequantize is None or isinstance(dequantize, int):
+            self.dequantize: int | tuple[float, ...] | None = dequantize
+            fits = dequantize is None or dequantize >= 2
+            self.levels = dequantize or 1.0
         else:
-            fits = self.dequantize is None or (
-                len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1]
-            )
+            self.dequantize = tuple(dequantize)
+            if fits := len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1]:
+                self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
         if not fits:
             raise ValueError(
                 f"dequantize must be a number of levels, at least 2, or a pair of rising numbers, got "
                 f"{dequantize}"
             )
-        self.levels = self.dequantize if isinstance(self.dequantize, int) else 1.0
-        if isinstance(self.dequantize, tuple):
-            self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
         self._noise = keras.random.SeedGenerator()
         self._bits = keras.metrics.Mean(name="bits_per_dim")
-        self._pieces: dict[str, Any] = {}
-        self._looked_at: float | None = None
+        self._rows = OverRows(
+            self, bijection.compute_dtype, log_prob=self._log_prob, encode=self._encode, decode=self._decode
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with precision(self.compute_dtype):
@@ -141,7 +126,9 @@ class Flow(SavedWithSeeds):
         return self.base.log_prob(z) + log_det  # (batch,)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        if y is not None and y.shape[-1]:
+        if isinstance(y, dict) and [*y] == ["sample_weight"]:  # of arrays, see `_check_given`
+            sample_weight = y["sample_weight"]
+        elif y is not None and y.shape[-1]:
             raise ValueError(
                 f"fit takes no targets, got some of the shape {tuple(y.shape)}: a context goes in as "
                 f"fit((x, context))"
@@ -154,17 +141,16 @@ class Flow(SavedWithSeeds):
     def fit(self, x=None, y=None, *arguments, **options):
         call = signature(super().fit).bind(x, y, *arguments, **options)
         given = call.arguments
-        self._look_at(given)
+        self._check_given(given)
         validation = given.get("validation_data")
         if validation is not None and is_data(validation):
-            rows = parts(validation)[0] is validation  # bare rows, and no tuple of x, y and weights
+            # bare rows, and no tuple of x, y and weights
+            rows = not isinstance(validation, tuple) and parts(validation)[0] is validation
             names = dict(
                 zip(("x", "y", "sample_weight"), (validation,) if rows else validation, strict=False)
             )
-            self._look_at(names, "validation_data")
-            given["validation_data"] = tuple(
-                names.get(name) for name in ("x", "y", "sample_weight")[: 3 if "y" in names else 1]
-            )
+            self._check_given(names, "validation_data")
+            given["validation_data"] = (names["x"], names.get("y"), names.get("sample_weight"))
         elif validation is not None:
             given["validation_data"] = self._watched(validation)
         callbacks = given.get("callbacks")
@@ -176,14 +162,14 @@ class Flow(SavedWithSeeds):
     def evaluate(self, x=None, y=None, *arguments, **options):
         call = signature(super().evaluate).bind(x, y, *arguments, **options)
         given = call.arguments
-        self._look_at(given)
+        self._check_given(given)
         with whole(self, given):
             return super().evaluate(*call.args, **call.kwargs)
 
     @in_own_precision
     def train_on_batch(self, x, *arguments, **options):
         call = signature(super().train_on_batch).bind(x, *arguments, **options)
-        self._look_at(call.arguments)
+        self._check_given(call.arguments)
         return super().train_on_batch(*call.args, **call.kwargs)
 
     def log_prob(self, x: Any, context: Any = None) -> Any:
@@ -275,102 +261,32 @@ class Flow(SavedWithSeeds):
 
     @in_own_precision
     def _run(self, name, x, context, limits):
-        if not self.built:
-            x = x if ops.is_tensor(x) else as_numbers("x", x)
-            self.build(
-                (None, *x.shape[1:])
-                if context is None
-                else ((None, *x.shape[1:]), (None, *np.shape(context)[1:]))
-            )
+        x = x if self.built or ops.is_tensor(x) else as_numbers("x", x)
+        self._build_for(x, context)
         if ops.is_tensor(x) and not is_known(x):
             return getattr(self, f"_{name}")(x, context)
         shape = self._latent_shape if name == "decode" else self.data_shape
         if ops.is_tensor(x):
-            self._check_shapes(x, context, shape)
-            return self._piece(name)(x, context, [weight.value for weight in self.weights])
+            check_shapes(x, context, shape, self._context_shape)
+            return self._rows.tensors(name, x, context)
         x = checked_rows("z" if name == "decode" else "x", x, self.bijection.compute_dtype, limits)
-        context = self._checked_context(context)
-        self._check_shapes(x, context, shape)
-        if name == "decode":
-            self._look_at_inverse(context)
-        return self._all(name, x, context)
+        context = checked_context(context, self.bijection.compute_dtype)
+        check_shapes(x, context, shape, self._context_shape)
+        if name == "decode" and self.bijection.image == (-math.inf, math.inf):
+            self._rows.check_inverse(lambda n: self.base.sample((n, *self._latent_shape), 0), context)
+        return self._rows.arrays(name, x, context)
 
-    def _piece(self, name):
-        if name not in self._pieces:
-            function = getattr(self, f"_{name}")
-
-            # weights as arguments: what is compiled would otherwise keep today's
-            def piece(x, context, values):
-                with keras.StatelessScope([*zip(self.weights, values, strict=True)]):
-                    return function(x, context)
-
-            self._pieces[name] = compiled(piece)
-        return self._pieces[name]
-
-    def _all(self, name, x, context):
-        values = [weight.value for weight in self.weights]
-        return np.concatenate([*self._in_batches(self._piece(name), x, context, values)])
-
-    def _look_at_inverse(self, context):
-        """Warn if draws do not come back from their latents; once for the same weights."""
-        if "weights" not in self._pieces:
-            self._pieces["weights"] = compiled(
-                lambda values: sum(ops.sum(ops.cast(value, "float32")) for value in values)
-            )
-        numbers = [
-            weight.value
-            for weight in self.weights
-            if "float" in keras.backend.standardize_dtype(weight.dtype)
-        ]
-        found = float(ops.convert_to_numpy(self._pieces["weights"](numbers))) if numbers else 0.0
-        if found == self._looked_at or self.bijection.image != (-math.inf, math.inf):
-            return
-        self._looked_at = found
-        z = ops.convert_to_numpy(self.base.sample((_LOOKED_AT, *self._latent_shape), 0))
-        context = None if context is None else np.resize(context, (_LOOKED_AT, *context.shape[1:]))
-        x = self._all("decode", z, context)
-        again = self._all("decode", self._all("encode", x, context), context)
-        with np.errstate(all="ignore"):
-            resolution = 64 * np.finfo(x.dtype).eps * np.abs(x).max(axis=0)
-            lost = np.abs(again - x) / (x.std(axis=0) + resolution + np.finfo(x.dtype).tiny)
-        if not (lost <= _ALLOWED).all():
-            worst = (
-                "beyond all numbers"
-                if np.isnan(lost).any()
-                else f"by up to {lost.max():.2g} standard deviations"
-            )
-            warnings.warn(
-                f"this flow has lost its inverse in {x.dtype}: decode(encode(x)) is off {worst}, so draws "
-                f"do not follow log_prob. "
-                "Try fewer couplings, a smaller max_log_scale, a lower learning rate, or dtype='float64'",
-                LostInverseWarning,
-                stacklevel=2,
-            )
-
-    def _in_batches(self, piece, x, context, values):
-        size = 1 << max(6, (_NUMBERS_AT_ONCE // math.prod(x.shape[1:])).bit_length() - 1)
-        for start in range(0, len(x), size):
-            count = min(size, len(x) - start)
-            # few shapes to compile for, whatever the number of rows
-            padding = min(size, 1 << (count - 1).bit_length()) - count
-            rows = (
-                None if part is None else self._padded(part[start : start + size], padding)
-                for part in (x, context)
-            )
-            yield ops.convert_to_numpy(piece(*rows, values))[:count]
-
-    def _padded(self, rows, padding):
-        return ops.convert_to_tensor(
-            np.pad(rows, [(0, padding)] + [(0, 0)] * (rows.ndim - 1), mode="edge"),
-            self.bijection.compute_dtype,
-        )
+    def _build_for(self, x, context):
+        if not self.built:
+            shapes = [(None, *np.shape(part)[1:]) for part in (x, context) if part is not None]
+            self.build(shapes[0] if context is None else tuple(shapes))
 
     def _check_built(self):
         if not self.built:
             raise ValueError("this flow knows no shape yet: fit it, or build((None, features)) it")
 
-    def _look_at(self, given, name="x"):
-        """Check the arguments of `fit`, and put arrays in their place.
+    def _check_given(self, given, name="x"):
+        """Check the arguments of `fit` by name, and put arrays in their place.
 
         An error that is raised later leaves a model without weights on JAX.
         """
@@ -382,23 +298,19 @@ class Flow(SavedWithSeeds):
             return
         rows, context = parts(x)
         rows = checked_rows(name, rows, self.bijection.compute_dtype, self._limits())
-        context = self._checked_context(context)
-        if not self.built:
-            self.build(
-                (None, *rows.shape[1:])
-                if context is None
-                else ((None, *rows.shape[1:]), (None, *context.shape[1:]))
-            )
-        self._check_shapes(rows, context, self.data_shape)
+        context = checked_context(context, self.bijection.compute_dtype)
+        self._build_for(rows, context)
+        check_shapes(rows, context, self.data_shape, self._context_shape)
         given["x"] = rows if context is None else (rows, context)
         if weight is not None:
             check_finite("sample_weight", weight)
             given["sample_weight"] = as_numbers("sample_weight", weight)
             if given.get("y") is None:
-                given["y"] = np.zeros((len(rows), 0))  # Keras forgets weights that come without targets
+                # Keras packs arrays without targets as x alone (`pack_x_y_sample_weight`), without weights.
+                given["y"] = {"sample_weight": given.pop("sample_weight")}
 
     def _watched(self, dataset):
-        """Return a dataset whose batches are looked at before they are trained on."""
+        """Return a dataset whose batches are checked before they are trained on."""
 
         def check(inputs):
             rows, context = parts(inputs)
@@ -407,12 +319,6 @@ class Flow(SavedWithSeeds):
 
         return checked(dataset, check, bounds=self._limits())
 
-    def _checked_context(self, context):
-        if context is None:
-            return None
-        check_finite("context", context)
-        return as_numbers("context", context).astype(self.bijection.compute_dtype)
-
     def _limits(self):
         """Between which numbers data must lie to be in the bijection's domain once they have their noise."""
         if isinstance(self.dequantize, int):
@@ -420,38 +326,14 @@ class Flow(SavedWithSeeds):
         low, high = self.dequantize or (0.0, 0.0)
         return self.bijection.domain[0] - low, self.bijection.domain[1] - high
 
-    def _check_shapes(self, x, context, shape):
-        if tuple(x.shape[1:]) != tuple(shape):
-            raise ValueError(
-                f"rows must have the shape {tuple(shape)} that this flow was built for, got "
-                f"{tuple(x.shape[1:])}"
-            )
-        if context is None and self._context_shape is not None:
-            raise ValueError(
-                f"context is missing: this flow was built with one of the shape {self._context_shape}"
-            )
-        if context is not None and (
-            self._context_shape is None or tuple(context.shape) != (x.shape[0], *self._context_shape)
-        ):
-            wanted = "none" if self._context_shape is None else f"{(x.shape[0], *self._context_shape)}"
-            raise ValueError(
-                f"context must have the shape {wanted} beside {x.shape[0]} rows, got {tuple(context.shape)}"
-            )
-
     def get_config(self):
         return {
             **super().get_config(),
             "bijection": keras.saving.serialize_keras_object(self.bijection),
             "base": keras.saving.serialize_keras_object(self.base),
-            "dequantize": self.dequantize
-            if self.dequantize is None or isinstance(self.dequantize, int)
-            else list(self.dequantize),
+            "dequantize": [*self.dequantize] if isinstance(self.dequantize, tuple) else self.dequantize,
         }
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
-            for part in ("bijection", "base")
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

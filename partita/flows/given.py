@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.data.numbers import as_numbers
+from partita.data.numbers import as_numbers, check_finite
 
 Limits = tuple[float, float]
 
@@ -106,3 +106,42 @@ def checked_rows(name: str, x: Any, dtype: str, limits: Limits = (-math.inf, mat
             f"{', '.join(map(str, place))}{beyond}"
         )
     return x
+
+
+def checked_context(context: Any, dtype: str) -> np.ndarray | None:
+    """Return a context as an array of that dtype, or None where there is none.
+
+    Raises:
+        ValueError: if it holds no numbers, or one that is not finite.
+    """
+    if context is None:
+        return None
+    check_finite("context", context)
+    return as_numbers("context", context).astype(dtype)
+
+
+def check_shapes(x: Any, context: Any, shape: tuple, context_shape: tuple | None) -> None:
+    """Raise unless rows and their context have the shapes that a flow was built for.
+
+    Args:
+        x: Rows, with a first axis of rows.
+        context: The same, or None.
+        shape: Of a row.
+        context_shape: Of a row of the context; None for a flow without.
+
+    Raises:
+        ValueError: if they do not.
+    """
+    if tuple(x.shape[1:]) != tuple(shape):
+        raise ValueError(
+            f"rows must have the shape {tuple(shape)} that this flow was built for, got {tuple(x.shape[1:])}"
+        )
+    if context is None and context_shape is not None:
+        raise ValueError(f"context is missing: this flow was built with one of the shape {context_shape}")
+    if context is not None and (
+        context_shape is None or tuple(context.shape) != (x.shape[0], *context_shape)
+    ):
+        wanted = "none" if context_shape is None else f"{(x.shape[0], *context_shape)}"
+        raise ValueError(
+            f"context must have the shape {wanted} beside {x.shape[0]} rows, got {tuple(context.shape)}"
+        )

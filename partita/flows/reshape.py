@@ -141,5 +141,4 @@ class FactorOut(Bijection):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        inner = keras.saving.deserialize_keras_object(config["bijection"], custom_objects=custom_objects)
-        return cls(**{**config, "bijection": inner})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

@@ -113,25 +113,15 @@ def fit(
     _check(noise, steps, starts, spread, warmup, max_iterations, step, initial_time)
     seen = observations(times, observed, initial_time)
     y0, taken = initial_states(initial, seen)
-    start: dict[str, Any] = {name: np.asarray(value, "float64") for name, value in parameters.items()}
-    if "initial" in start:
-        raise ValueError(
-            "a parameter must not be called 'initial': that is the name of the fitted initial state"
-        )
-    limits: dict[str, Any] = {
-        **dict.fromkeys(start, (0.0, None) if positive else (None, None)),
-        **(bounds or {}),
-    }
-    sought = (
-        np.full(y0.shape, bool(fit_initial))
-        if fit_initial is not None
-        else taken & ((y0 > 0) | (noise != "lognormal"))
-    )
-    if unknown := [name for name in limits if name not in start and not (name == "initial" and sought.any())]:
-        raise ValueError(f"bounds must name parameters ({', '.join(start)}), got {unknown[0]!r}")
+    sought = taken & ((y0 > 0) | (noise != "lognormal"))
+    if fit_initial is not None:
+        sought = np.full(y0.shape, bool(fit_initial))
+    start, limits = _start(parameters, bounds, positive)
     if sought.any():
         start["initial"], lowest = start_of_initial(y0, seen, positive)
         limits.setdefault("initial", (lowest, None))
+    if unknown := [name for name in limits if name not in start]:
+        raise ValueError(f"bounds must name parameters ({', '.join(parameters)}), got {unknown[0]!r}")
     coordinates = Coordinates.of(start, limits)
     shown = np.isfinite(seen.data)
     shown[:, 0] &= sought  # what is given or taken as exact says nothing about the parameters
@@ -140,26 +130,28 @@ def fit(
     reach = np.full(len(x), float(spread))
     if sought.any():
         states = slice(len(x) - y0.size, None)
-        x[states], moving[states], reach[states] = (
-            np.where(sought, start["initial"], y0).ravel(),
-            sought.ravel(),
-            0.2 * spread,
-        )
+        x[states] = np.where(sought, start["initial"], y0).ravel()
+        moving[states], reach[states] = sought.ravel(), 0.2 * spread
     model = Model(as_field(field), coordinates, y0, seen, noise, step)
 
     with double_precision(), np.errstate(all="ignore"):
-        work = Estimation(
-            model,
-            shown,
-            moving,
-            levels_given(sigma, y0.shape[-1]),
-            isinstance(sigma, str),
-            steps,
-            max_iterations,
-        )
+        known = levels_given(sigma, y0.shape[-1])
+        work = Estimation(model, shown, moving, known, isinstance(sigma, str), steps, max_iterations)
         work.search(x, reach, starts, warmup, seed)
         work.refine()
     return _result(work, [*parameters, *(["initial"] if fit_initial else [])], _origin(sought, taken))
+
+
+def _start(
+    parameters: Mapping[str, npt.ArrayLike], bounds: Bounds | None, positive: bool
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Where the parameters start, and the lowest and highest value of each."""
+    if "initial" in parameters:
+        raise ValueError(
+            "a parameter must not be called 'initial': that is the name of the fitted initial state"
+        )
+    start = {name: np.asarray(value, "float64") for name, value in parameters.items()}
+    return start, {**dict.fromkeys(start, (0.0 if positive else None, None)), **(bounds or {})}
 
 
 def _origin(sought: np.ndarray, taken: np.ndarray) -> str:

@@ -175,8 +175,4 @@ class ALI(Rounds):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in _NETS
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

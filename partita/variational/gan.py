@@ -266,9 +266,4 @@ class GAN(Rounds):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        names = ("generator", "discriminator", "prior")
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in names
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

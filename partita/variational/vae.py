@@ -127,15 +127,7 @@ class VAE(SavedWithSeeds):
             nets.input_shapes(decoder, "decoder") if getattr(decoder, "inputs", None) else []
         )[1:]
         self.conditional = bool(condition or decoder_condition)
-        parameters = encoder.output_shape
-        is_pair = isinstance(parameters[0], (list, tuple))
-        width = parameters[0][-1] if is_pair else parameters[-1]
-        if not is_pair and (len(parameters) != 2 or width % 2):
-            raise ValueError(
-                f"encoder must end in (batch, 2 latent), means and then log-variances, got "
-                f"{tuple(parameters)}"
-            )
-        self.latent: int = width if is_pair else width // 2
+        self.latent = _latent_width(encoder)
         takes: list[nets.Shape] = [(self.latent,), *decoder_condition]
         nets.build(decoder, takes, "decoder")
         wanted = (*self._x_shape[:-1], self.likelihood.numbers * (self._x_shape[-1] or 1))
@@ -353,8 +345,16 @@ class VAE(SavedWithSeeds):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
-            for name in _PARTS
-        }
-        return cls(**{**config, **parts})
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+def _latent_width(encoder: keras.Model) -> int:
+    """Return the latent width of an encoder: it ends in means and log-variances, in one array or two."""
+    parameters = encoder.output_shape
+    if isinstance(parameters[0], (list, tuple)):
+        return parameters[0][-1]
+    if len(parameters) != 2 or parameters[-1] % 2:
+        raise ValueError(
+            f"encoder must end in (batch, 2 latent), means and then log-variances, got {tuple(parameters)}"
+        )
+    return parameters[-1] // 2

@@ -124,6 +124,22 @@ def test_a_step_of_its_own_goes_down_the_gradient(loss, monkeypatch):
     assert (np.diff(losses) < 0).all()
 
 
+@pytest.mark.parametrize("rate", [None, 0.3])
+def test_inputs_as_wide_as_the_vocabulary_are_no_scores(rate):
+    output = SampledSoftmax(6, 2000, learning_rate=rate)
+    model = keras.Sequential([keras.Input((5,), dtype="int32"), keras.layers.Embedding(6, 6), output])
+    model.compile(keras.optimizers.Adam(0.05), loss=output.loss)
+    x = np.arange(60).reshape(12, 5) % 6
+    losses = model.fit(x, x, epochs=30, verbose=0).history["loss"]
+    assert losses[0] > 1 > losses[-1]
+    h = np.random.default_rng(0).normal(size=(4, 6)).astype("float32")
+    full, sampled = (  # the loss in training changes the table
+        ops.convert_to_numpy(output.loss(np.arange(4), output(h, training=training)))
+        for training in (False, True)
+    )
+    np.testing.assert_allclose(sampled, full, rtol=0.2)
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -132,7 +148,7 @@ def test_a_step_of_its_own_goes_down_the_gradient(loss, monkeypatch):
         (lambda: SampledSoftmax(5, learning_rate=0), "learning_rate must be above 0"),
         (lambda: SampledSoftmax(2, noise=Unigram([1, 0])), "noise must be able to draw all 2 words"),
         (lambda: SampledSoftmax(9, noise=LogUniform(8)), "noise must be able to draw all 9 words"),
-        (lambda: SampledSoftmax(4).build((None, 4)), "take another width"),
+        (lambda: layer()[0].loss([0, 1], np.zeros((2, 5))), "expected the layer's output"),
     ],
 )
 def test_bad_input_is_named(make, message):

@@ -189,6 +189,20 @@ def test_sample_weights():
     )  # Keras divides by all rows
 
 
+@pytest.mark.parametrize("context", [None, 1])
+def test_weights_of_arrays_reach_training_and_validation(context):
+    x = MOONS[:64] if context is None else (MOONS[:64], MOONS[:64, :1])
+    flow = small(context=context)
+    flow.compile(keras.optimizers.SGD(0.0))
+    weight = np.repeat([1.0, 0.0], 32)
+    history = flow.fit(
+        x, sample_weight=weight, validation_data=(x, None, weight), batch_size=64, verbose=0
+    ).history
+    log_prob = flow.log_prob(x) if context is None else flow.log_prob(*x)
+    for loss in (history["loss"][0], history["val_loss"][0], flow.train_on_batch(x, sample_weight=weight)[0]):
+        np.testing.assert_allclose(loss, -log_prob[:32].sum() / 64, rtol=1e-4)
+
+
 def test_mixed_precision_keeps_log_determinants_in_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
