@@ -54,7 +54,8 @@ class EnergyModel(SavedWithSeeds):
 
     Raises:
         ValueError: if an argument does not fit. When fitting: if data, weights or noise are not finite, log U
-            of a point is −inf, or the energy is not finite.
+            of a point is −inf, or the energy is not finite at first.
+        FloatingPointError: out of `fit`, where a loss is no longer finite.
 
     Source: Gutmann and Hyvärinen 2012; ranking: Ma and Collins 2018.
 
@@ -197,7 +198,8 @@ class EnergyModel(SavedWithSeeds):
             **kwargs: Others of `keras.Model.fit`.
 
         Raises:
-            ValueError: if log U of a point is −inf, an energy is not finite, or there are targets.
+            ValueError: if log U of a point is −inf, an energy is not finite at first, or there are targets.
+            FloatingPointError: if a loss is no longer finite; the last good weights are back then.
         """
         if y is not None:
             raise ValueError(
@@ -218,16 +220,9 @@ class EnergyModel(SavedWithSeeds):
         if self.optimizer.iterations == 0 and not self.conditional and self.loss_name in ("nce", "article"):
             self._balance(x, weight, seed)
         pairs = Pairing(*batches, self.noise, self.num_noise, seed)
-        guard = guards(
-            callbacks,
-            StopOnNonFinite,
-            every=25,
-            validation=True,
-            advice="try a smaller learning rate, or bound G",
-        )
-        follow = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, logs: setattr(pairs, "epoch", epoch)
-        )
+        advice = "try a smaller learning rate, or bound G"
+        guard = guards(callbacks, StopOnNonFinite, every=25, validation=True, advice=advice)
+        follow = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: pairs.begin(epoch))
         with refusals(keeper := Keeper()), pairing.own_errors(pairs, validation_data):
             history = super().fit(
                 pairs,

@@ -148,6 +148,10 @@ class Pairing(keras.utils.PyDataset):
     def __len__(self) -> int:
         return self._length
 
+    def begin(self, epoch: int) -> None:
+        """Draw the noise of this epoch next: a training that is resumed begins with a later one."""
+        self.epoch = epoch
+
     def on_epoch_end(self) -> None:
         if self._next == self._length:
             next(self._iterator, None)  # a dataset hears that its epoch is over
