@@ -166,8 +166,7 @@ def blend_inputs(x: Any, others: Any, rows: np.ndarray, share: np.ndarray) -> An
         if a.dtype.kind in "iu" and a.dtype != np.uint8:
             raise ValueError(
                 f"x holds whole numbers ({a.dtype}): ids cannot be mixed. Mix their embeddings, with "
-                f"MixHidden after the Embedding layer; "
-                "or make measurements floats, x.astype('float32')"
+                "MixHidden after the Embedding layer; or make measurements floats, x.astype('float32')"
             )
         return a | b[rows] if a.dtype == bool else _blend(a, b, rows, share)
 
@@ -191,8 +190,7 @@ def _blend_targets(
     if a.dtype.kind in "iub" and num_classes is None:
         raise ValueError(
             f"y holds whole numbers ({a.dtype}): give num_classes if they are classes, for a loss that "
-            f"takes probabilities "
-            "('categorical_crossentropy'), or make them floats"
+            "takes probabilities ('categorical_crossentropy'), or make them floats"
         )
     if a.dtype.kind in "OUST":
         raise ValueError(

@@ -7,6 +7,7 @@ Neither is augmentation: f(εx_a + (1 − ε)x_b) = εf(x_a) + (1 − ε)f(x_b) 
 prefer, among the models that fit, the one nearest to linear.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -300,21 +301,18 @@ class SamplePairing(_Pairs):
         **kwargs: Any,
     ):
         on, off = cycle
-        if begin < 0 or on < 1 or off < 0 or (end is not None and end < begin):
+        last = math.inf if end is None else end
+        if begin < 0 or on < 1 or off < 0 or last < begin:
             raise ValueError(
                 f"begin, cycle and end must be epochs, in this order, got {begin}, {cycle} and {end}"
             )
         super().__init__(data, batch_size, shuffle, steps, seed, **kwargs)
-        self._share, self._begin, self._cycle, self._end = _checked_share(share), begin, (on, off), end
+        self._share, self._begin, self._cycle, self._end = _checked_share(share), begin, (on, off), last
 
     def mixes(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is mixed."""
         on, off = self._cycle
-        return (
-            epoch >= self._begin
-            and (self._end is None or epoch < self._end)
-            and (epoch - self._begin) % (on + off) < on
-        )
+        return self._begin <= epoch < self._end and (epoch - self._begin) % (on + off) < on
 
     def _mix(self, batch, others, rows, rng, epoch):
         if not self.mixes(epoch):

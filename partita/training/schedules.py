@@ -72,15 +72,11 @@ class Schedule(keras.callbacks.Callback):
 
     def _set(self, moment):
         value = np.asarray(self.function(moment))
-        if value.shape != tuple(self._found.shape):
-            raise ValueError(
-                f"the value for {self._found.path} must have the shape {tuple(self._found.shape)}, got "
-                f"{value.shape}"
-            )
+        shape, subject = tuple(self._found.shape), f"the value for {self._found.path}"
+        if value.shape != shape:
+            raise ValueError(f"{subject} must have the shape {shape}, got {value.shape}")
         if value.dtype.kind == "f" and np.isnan(value).any():
-            raise ValueError(
-                f"the value for {self._found.path} must be a number, got nan for {self.on} {moment}"
-            )
+            raise ValueError(f"{subject} must be a number, got nan for {self.on} {moment}")
         _ = self.model  # on JAX the state of the step is attached to the model again
         self._found.assign(value.astype(keras.backend.standardize_dtype(self._found.dtype)))
 
@@ -114,27 +110,22 @@ def find(model: keras.Model, target: Target) -> keras.Variable:
     if not isinstance(value, keras.Variable):
         raise ValueError(
             f"{target!r} is {value!r}, a plain {type(value).__name__}, which is compiled into the training "
-            f"step: changing it changes "
-            f"nothing. Make it a weight of its layer, self.{names[-1]} = self.add_weight(shape=(), "
-            f"initializer=..., trainable=False), "
-            "and use that weight where the number was used"
+            f"step: changing it changes nothing. Make it a weight of its layer, self.{names[-1]} = "
+            "self.add_weight(shape=(), initializer=..., trainable=False), and use that weight where the "
+            "number was used"
         )
     return value
 
 
 def _attribute(owner: Any, name: str, target: Target) -> Any:
-    try:
+    if hasattr(owner, name):
         return getattr(owner, name)
-    except AttributeError:
-        hint = ""
-        if hasattr(owner, "optimizers") and name == "learning_rate":
-            hint = (
-                ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], "
-                "'learning_rate')"
-            )
-        raise ValueError(
-            f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}"
-        ) from None
+    hint = ""
+    if hasattr(owner, "optimizers") and name == "learning_rate":
+        hint = (
+            ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], 'learning_rate')"
+        )
+    raise ValueError(f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}")
 
 
 def _learning_rate(owner: Any, target: Target) -> Any:
