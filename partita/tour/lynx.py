@@ -39,13 +39,6 @@ def pelts() -> tuple[np.ndarray, np.ndarray] | None:
     return year, np.stack([hare, lynx], axis=-1)
 
 
-def fitted(years: np.ndarray, counts: np.ndarray, seed: int) -> ode.Fit:
-    """The four rates and the first two numbers."""
-    return ode.fit(
-        predation, START, years, counts, noise="lognormal", fit_initial=True, sigma="species", seed=seed
-    )
-
-
 def draw_fit(
     axes: Axes, found: ode.Fit, *, until: float, level: float, colors: dict[str, str], noise: bool = False
 ) -> None:
@@ -70,7 +63,9 @@ def blocks(seed: int = 0) -> tuple[list[Block], dict[str, Any]]:
         )
         return [Words(missing, title)], {}
     years, counts = record
-    found = fitted(years, counts, seed)
+    found = ode.fit(
+        predation, START, years, counts, noise="lognormal", fit_initial=True, sigma="species", seed=seed
+    )
     rates = {name: float(found.parameters[name]) for name in START}
     errors = {name: float(found.errors[name]) for name in START}
     hares, lynxes = np.exp(found.sigma)

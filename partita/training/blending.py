@@ -215,8 +215,7 @@ def _probabilities(y: np.ndarray, num_classes: int, alone: bool) -> np.ndarray:
     if not (y == np.floor(y)).all():
         raise ValueError(
             f"y must hold class ids from 0 to {num_classes - 1}, or probabilities with {num_classes} "
-            f"columns, where num_classes is given; "
-            f"got fractions in the shape {y.shape}"
+            f"columns, where num_classes is given; got fractions in the shape {y.shape}"
         )
     return _one_hot(y.astype(int), num_classes)
 

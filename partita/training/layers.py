@@ -123,18 +123,13 @@ class CenterLoss(keras.layers.Layer, Carrier):
         if self._is_one_hot(targets):
             known = valid = self._known(targets, ignored)
             shares = ops.cast(targets, "float32")
-            total = ops.sum(shares, axis=-1, keepdims=True)
-            mean = ops.matmul(shares, centers) / ops.where(total == 0, 1.0, total)
-            spread = ops.matmul(shares, ops.sum(ops.square(centers), axis=-1)) - total[:, 0] * ops.sum(
-                ops.square(mean), axis=-1
-            )
-            distance = total[:, 0] * ops.sum(ops.square(features - mean), axis=-1) + spread
+            total = ops.sum(shares, axis=-1)
+            mean = ops.matmul(shares, centers) / ops.where(total == 0, 1.0, total)[:, None]
+            spread = ops.matmul(shares, _squared_norm(centers)) - total * _squared_norm(mean)
+            distance = total * _squared_norm(features - mean) + spread  # (batch,)
         else:
-            classes = self._classes(targets)
-            ids, known, valid = class_ids(
-                classes if ignored is None else ops.where(classes == ignored, -1, classes), self.num_classes
-            )
-            distance = ops.sum(ops.square(features - ops.take(centers, ids, axis=0)), axis=-1)  # (batch,)
+            ids, known, valid = class_ids(self._classes(targets, ignored), self.num_classes)
+            distance = _squared_norm(features - ops.take(centers, ids, axis=0))
             targets = ops.cast(ops.reshape(ids, ops.shape(targets)), targets.dtype)
         losses = inner(targets, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
         return ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
@@ -146,22 +141,21 @@ class CenterLoss(keras.layers.Layer, Carrier):
     def _is_one_hot(self, targets):
         return targets.ndim == 2 and targets.shape[-1] == self.num_classes and self.num_classes > 1
 
-    def _classes(self, targets):
+    def _classes(self, targets, ignored):
+        """The class of each sample, −1 for the ignored one."""
         classes = targets[:, 0] if targets.ndim == 2 and targets.shape[-1] == 1 else targets
         if classes.ndim != 1:
             raise ValueError(
                 f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got "
                 f"{tuple(targets.shape)}"
             )
-        return classes
+        return classes if ignored is None else ops.where(classes == ignored, -1, classes)
 
     def _known(self, targets, ignored):
         """Whether the class of each sample is known; NaN is no word for one that is not."""
         if self._is_one_hot(targets):
             return ops.any(targets != 0, axis=-1)
-        classes = self._classes(targets)
-        known = not_unknown(classes)
-        return known if ignored is None else ops.logical_and(known, classes != ignored)
+        return not_unknown(self._classes(targets, ignored))
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "weight": self.weight}
@@ -212,10 +206,8 @@ class MixHidden(keras.layers.Layer, Carrier):
         announce(self)
 
     def call(self, inputs, training=False, mask=None):
-        self._pairs = self._masks = None
+        self._pairs, self._masks = None, None if mask is None else (mask, mask)
         if not training:
-            if mask is not None:
-                self._masks = mask, mask
             return inputs
         size = ops.shape(inputs)[0]
         # A shift of 1 to size − 1: nobody is mixed with itself.
@@ -271,6 +263,10 @@ class MixHidden(keras.layers.Layer, Carrier):
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "per": self.per, "seed": self.seed}
+
+
+def _squared_norm(x: Tensor) -> Tensor:
+    return ops.sum(ops.square(x), axis=-1)
 
 
 def _as_deep_as(leading: Tensor, tensor: Tensor) -> Tensor:
