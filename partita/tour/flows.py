@@ -15,7 +15,7 @@ from partita.tour.page import BLUE, Block, Formula, Study, Table, Words, picture
 LEVELS = 17  # a pixel counts dark dots, 0 to 16
 PIXELS = 64
 ARTICLE, WIDE = "NICE, five hidden layers of 80", "NICE, two of 400, with dropout"
-# The article has five layers of 1000 for twelve times the pixels; what is drawn comes from the last net.
+# Dinh et al. (2014) take five layers of 1000 for twelve times the pixels. What is drawn comes from the last.
 NETS: dict[str, dict[str, Any]] = {
     ARTICLE: {"width": 80, "depth": 5, "dropout": 0.0},
     WIDE: {"width": 400, "depth": 2, "dropout": 0.3},
