@@ -1,6 +1,10 @@
 """The extras that partita is installed with, and the error for a package that is missing."""
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 # Extra → what it is for, and the packages it brings, by the names they are imported under.
 EXTRAS = {
@@ -53,3 +57,19 @@ def need(package: str, what: str) -> None:
         raise ImportError(
             f"{what} needs {INSTALLED_AS.get(package, package)}: pip install 'partita[{extra}]'"
         ) from None
+
+
+def current_axes() -> "Axes":
+    """Return Matplotlib's current axes, for a method `plot` that was not given any.
+
+    Raises:
+        ImportError: if Matplotlib is missing.
+
+    Example:
+        >>> current_axes() is current_axes()
+        True
+    """
+    need("matplotlib", "plot")
+    import matplotlib.pyplot as plt
+
+    return plt.gca()

@@ -12,6 +12,7 @@ The private names of Numba in this module, `Dispatcher._cache`, `Dispatcher._com
 functions are compiled in each process.
 """
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -62,13 +63,9 @@ def keep(function: Callable) -> Callable:
         >>> keep(numba.njit(lambda x: 2 * x))(21)
         42
     """
-    private = [
-        (function, "_cache"),
-        (function, "_compile_for_args"),
-        (CompileResult, "_reduce"),
-        (CompileResult, "_rebuild"),
-    ]
-    if hasattr(function, "py_func") and all(hasattr(owner, name) for owner, name in private):
+    private = {function: ("_cache", "_compile_for_args"), CompileResult: ("_reduce", "_rebuild")}
+    has_private = all(hasattr(owner, name) for owner, names in private.items() for name in names)
+    if hasattr(function, "py_func") and has_private:
         function._cache = Cache(function)  # type: ignore[attr-defined]
         # What a call of a function not yet compiled goes to, from whichever module: without it Ctrl-C would
         # be lost in the compiler.
@@ -106,8 +103,7 @@ def folder() -> Path | None:
     if not all(map(is_private, found)):
         warnings.warn(
             f"the kernel cache {path} belongs to another user, or others can write it: nothing is kept "
-            f"there. "
-            "Take away their permission (chmod 700), or name another folder by PARTITA_CACHE",
+            "there. Take away their permission (chmod 700), or name another folder by PARTITA_CACHE",
             stacklevel=2,
         )
         return None
@@ -126,10 +122,9 @@ def is_private(found: os.stat_result) -> bool:
     """
     if not hasattr(os, "geteuid"):
         return True
-    closed = stat.S_ISLNK(found.st_mode) or not found.st_mode & (
-        stat.S_IWGRP | stat.S_IWOTH
-    )  # a link has no permissions of its own
-    return found.st_uid == os.geteuid() and closed
+    writable_by_others = found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    is_link = stat.S_ISLNK(found.st_mode)  # which has no permissions of its own
+    return found.st_uid == os.geteuid() and (is_link or not writable_by_others)
 
 
 class Cache:
@@ -168,12 +163,10 @@ class Cache:
     def path(self, key: str) -> Path | None:
         """Return the file of an entry, or None where there is no folder."""
         home = folder()
-        return (
-            None
-            if home is None
-            else home
-            / f"{self.function.py_func.__name__}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
-        )
+        if home is None:
+            return None
+        digest = hashlib.sha256(key.encode()).hexdigest()[:32]
+        return home / f"{self.function.py_func.__name__}-{digest}.kernel"
 
     def load_overload(self, types: Any, target_context: Any) -> Any:
         """Return what was compiled for these argument types, or None if it has to be compiled."""
@@ -225,19 +218,15 @@ def _read(path: Path) -> bytes | None:
 
 def _write(path: Path, content: bytes) -> None:
     """Put a file in its place, whole, whoever else does so at the same time."""
-    partial = None
-    try:
+    # A full disk, a folder that is gone or cannot be written: the function is there all the same.
+    with contextlib.suppress(OSError):
         descriptor, partial = tempfile.mkstemp(dir=path.parent, suffix=".partial")
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        os.replace(partial, path)
-    except (
-        OSError
-    ):  # a full disk, a folder that is gone or cannot be written: the function is there all the same
-        pass
-    finally:
-        if partial is not None and os.path.exists(partial):
-            os.unlink(partial)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            os.replace(partial, path)
+        finally:
+            Path(partial).unlink(missing_ok=True)
 
 
 def _parts(value: Any, seen: set[int]) -> Iterator[str]:
@@ -276,10 +265,9 @@ def _description(value: Any) -> str:
 
 
 def _function_parts(function: FunctionType, seen: set[int]) -> Iterator[str]:
-    yield from _parts(function.__code__, seen)
-    yield from _parts(function.__defaults__ or (), seen)
-    yield from _parts(tuple(sorted((function.__kwdefaults__ or {}).items())), seen)
-    yield from _parts(tuple(cell.cell_contents for cell in function.__closure__ or ()), seen)
+    keywords = sorted((function.__kwdefaults__ or {}).items())
+    cells = [cell.cell_contents for cell in function.__closure__ or ()]
+    yield from _parts((function.__code__, function.__defaults__ or (), keywords, cells), seen)
     names = [*_names(function.__code__)]
     for name in names:
         if name in function.__globals__:

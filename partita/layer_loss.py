@@ -120,6 +120,10 @@ class Carrier(ABC):
 
     name: str
 
+    def loss(self, inner: Any) -> keras.losses.Loss:
+        """The inner loss, a Keras loss or its name, as this layer carries it; for `compile`."""
+        return CarriedLoss(self, inner)
+
     @abstractmethod
     def carry(
         self,

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter
+from typing import Any
 
 from partita import __version__
 from partita.backend import choose
@@ -61,10 +62,9 @@ def run(
     unknown = [name for name in only or () if name not in STUDIES]
     if unknown:
         raise ValueError(f"only must name studies out of {', '.join(STUDIES)}; got {', '.join(unknown)}")
-    for package in ("matplotlib", "jinja2"):
+    needs_digits = not {"flows", "training"}.isdisjoint(only or STUDIES)
+    for package in ("matplotlib", "jinja2", *(["sklearn"] if needs_digits else [])):
         need(package, "the tour")
-    if {"flows", "training"} & {*(only or STUDIES)}:
-        need("sklearn", "the tour")
     choose()
     out = Path(out)
     is_new = not out.exists()
@@ -79,29 +79,23 @@ def run(
 
 def _run(only: Sequence[str] | None, out: Path, seed: int, report: Callable[[str], None]) -> Path:
     studies: dict[str, tuple[Study, float]] = {}
-    for name in (name for name in STUDIES if name in (only or STUDIES)):
+    numbers: dict[str, dict[str, Any]] = {}
+    for name in STUDIES:
+        if only and name not in only:
+            continue
         report(f"{name}: started")
         began = perf_counter()
         study = import_module(f"partita.tour.{name}").study(seed)
-        studies[name] = study, perf_counter() - began
-        report(f"{name}: {study.title}, {studies[name][1]:.0f} s")
-    made_by = {
-        "partita": __version__,
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
-    numbers = {
-        name: {"seconds": round(seconds, 1), **study.numbers} for name, (study, seconds) in studies.items()
-    }
-    footer = (
-        f"Made by partita {__version__} with seed {seed}, on Python {made_by['python']}, "
-        f"{made_by['machine']}."
-    )
-    figures = json.dumps({**made_by, "seed": seed, "studies": numbers}, indent=1, allow_nan=False) + "\n"
-    for name, text in {
-        "numbers.json": figures,
-        "index.html": page(TITLE, INTRODUCTION, studies, footer),
-    }.items():
+        seconds = perf_counter() - began
+        studies[name] = study, seconds
+        numbers[name] = {"seconds": round(seconds, 1), **study.numbers}
+        report(f"{name}: {study.title}, {seconds:.0f} s")
+    python, machine = platform.python_version(), f"{platform.system()} {platform.machine()}"
+    made_by = {"partita": __version__, "python": python, "machine": machine, "seed": seed}
+    figures = json.dumps({**made_by, "studies": numbers}, indent=1, allow_nan=False) + "\n"
+    footer = f"Made by partita {__version__} with seed {seed}, on Python {python}, {machine}."
+    html = page(TITLE, INTRODUCTION, studies, footer)
+    for name, text in (("numbers.json", figures), ("index.html", html)):
         with replacing(out / name) as beside:
             beside.write_text(text, encoding="utf-8")
     return out / "index.html"

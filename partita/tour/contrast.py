@@ -3,23 +3,20 @@
 They are a density without its Z, a landscape of two moons, and the words of docstrings.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 
 from partita import contrast
-from partita.tour.page import Block, Formula, Study, Table, Words, picture
+from partita.tour.page import BLUE, GREY, ORANGE, Block, Formula, Study, Table, Words, picture
 from partita.tour.prose import gather
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 A, B = 0.5, 0.25
 NUMBERS_OF_NOISE = (1, 2, 5, 10, 30, 100)
 WINDOW, NEGATIVES = 5, 5
 ASKED = ("file", "list", "return", "string", "error", "thread")
-_BLUE, _ORANGE, _GREY = "#3b86d1", "#e0812b", "#8a8f94"
 
 
 class Quartic(keras.layers.Layer):
@@ -54,17 +51,15 @@ def _density(seed: int, num_points: int) -> tuple[list[Block], dict[str, Any]]:
     grid = np.linspace(-6, 6, 100_001)
     weight = np.exp(-A * grid**2 - B * grid**4)
     truth = {"a": A, "b": B, "log Z": float(np.log(weight.sum() * (grid[1] - grid[0])))}
-    x = np.interp(np.random.default_rng(seed).random(num_points), np.cumsum(weight) / weight.sum(), grid)[
-        :, None
-    ]
+    uniform = np.random.default_rng(seed).random(num_points)
+    x = np.interp(uniform, np.cumsum(weight) / weight.sum(), grid)[:, None]
     model = contrast.EnergyModel(Quartic(), contrast.Normal.fit(x), num_noise=10)
     model.compile(keras.optimizers.Adam(0.02))
     model.fit(x, batch_size=500, epochs=3, verbose=0)
     found = model.estimate(x, seed=seed, refine=True)
-    values = {name: float(value) for name, value in found.parameters.items()} | {"log Z": found.log_partition}
-    errors = {name: float(value) for name, value in found.errors.items()} | {
-        "log Z": found.log_partition_error
-    }
+    values = {name: float(found.parameters[name]) for name in ("a", "b")}
+    errors = {name: float(found.errors[name]) for name in ("a", "b")}
+    values["log Z"], errors["log Z"] = found.log_partition, found.log_partition_error
     rows = [[name, f"{truth[name]:.4f}", f"{values[name]:.4f}", f"{errors[name]:.4f}"] for name in truth]
     blocks: list[Block] = [
         Words(
@@ -99,25 +94,18 @@ def _price(
         model = contrast.EnergyModel(Quartic(), contrast.Normal.fit(x), num_noise=many)
         ratios[many] = (np.diag(model.estimate(x, seed=seed, refine=True).covariance) / best).tolist()
 
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for name, color, marker, row in zip(
-            ("a", "b", "log Z"),
-            (_BLUE, _ORANGE, _GREY),
-            "os^",
-            zip(*ratios.values(), strict=True),
-            strict=True,
-        ):
-            axes.plot(list(ratios), row, color=color, marker=marker, markersize=4, label=name)
+        styles = {"a": (BLUE, "o"), "b": (ORANGE, "s"), "log Z": (GREY, "^")}
+        curves = np.transpose([*ratios.values()])
+        for (name, (color, marker)), curve in zip(styles.items(), curves, strict=True):
+            axes.plot(NUMBERS_OF_NOISE, curve, color=color, marker=marker, markersize=4, label=name)
         axes.axhline(1, color="black", linewidth=0.8)
-        axes.set(
-            xscale="log",
-            xlabel="points of noise for each point of data",
-            ylabel="variance / maximum likelihood's",
-            ylim=(0, None),
-        )
-        axes.legend(frameon=False)
+        axes.set(xlabel="points of noise for each point of data", ylabel="variance / maximum likelihood's")
+        axes.set(xscale="log", ylim=(0, None))
+        axes.legend()
 
+    most = NUMBERS_OF_NOISE[-1]
     return [
         Words(
             """What does it cost not to know Z? Maximum likelihood sums Z at every step and has the smallest
@@ -128,10 +116,8 @@ def _price(
             draw,
             (5.6, 2.8),
             "Three falling curves, of a, b and log Z, that approach a line at 1 as the noise grows.",
-            f"Estimated from {len(x):,} points. With {NUMBERS_OF_NOISE[-1]} points of noise for each the "
-            f"variances are "
-            f"{min(ratios[NUMBERS_OF_NOISE[-1]]):.2f} to {max(ratios[NUMBERS_OF_NOISE[-1]]):.2f} times "
-            f"maximum likelihood's.",
+            f"Estimated from {len(x):,} points. With {most} points of noise for each the variances are "
+            f"{min(ratios[most]):.2f} to {max(ratios[most]):.2f} times maximum likelihood's.",
         ),
     ], ratios
 
@@ -140,21 +126,15 @@ def moons(n: int, seed: int) -> np.ndarray:
     """Two half circles, one the other way up, with some noise, `(n, 2)`."""
     rng = np.random.default_rng(seed)
     angle, lower = rng.random(n) * np.pi, rng.random(n) < 0.5
-    points = np.stack(
-        [
-            np.where(lower, 1 - np.cos(angle), np.cos(angle)),
-            np.where(lower, 0.5 - np.sin(angle), np.sin(angle)),
-        ],
-        axis=1,
-    )
+    x, y = np.cos(angle), np.sin(angle)
+    points = np.stack([np.where(lower, 1 - x, x), np.where(lower, 0.5 - y, y)], axis=1)
     return points + rng.normal(scale=0.1, size=(n, 2))
 
 
 def _landscape(seed: int, epochs: int) -> tuple[list[Block], dict[str, Any]]:
     x = moons(6000, seed)
-    net = keras.Sequential(
-        [keras.layers.Dense(64, "silu"), keras.layers.Dense(64, "silu"), keras.layers.Dense(1)]
-    )
+    hidden = [keras.layers.Dense(64, "silu") for _ in range(2)]
+    net = keras.Sequential([*hidden, keras.layers.Dense(1)])
     low, high = [-2.0, -1.5], [3.0, 2.0]
     model = contrast.EnergyModel(net, contrast.Uniform(low, high), num_noise=5)
     model.compile(keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, epochs * len(x) // 200)))
@@ -166,14 +146,14 @@ def _landscape(seed: int, epochs: int) -> tuple[list[Block], dict[str, Any]]:
     drawn = model.sample(400, seed=seed, steps=100)
     held_out = float(model.log_prob(moons(2000, seed + 1)).mean())
 
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         left, right = figure.subplots(1, 2, sharey=True)
         left.contourf(*sides, np.maximum(height, -8), levels=12, cmap="Blues")
         left.set(title="log p(x), as learned")
-        right.plot(*x[:400].T, ".", color=_GREY, markersize=3, label="data")
-        right.plot(*drawn.T, ".", color=_ORANGE, markersize=3, label="drawn from the model")
+        right.plot(*x[:400].T, ".", color=GREY, markersize=3, label="data")
+        right.plot(*drawn.T, ".", color=ORANGE, markersize=3, label="drawn from the model")
         right.set(title="400 points of each", xlim=(low[0], high[0]))
-        right.legend(frameon=False, loc="lower left", fontsize=9)
+        right.legend(loc="lower left", fontsize=9)
 
     blocks = [
         Words(
@@ -210,19 +190,18 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
     measured = np.log(pairs[often] / expected[often]) - np.log(NEGATIVES)
     scores = (vectors.vectors @ np.asarray(vectors.contexts).T)[rows, columns]
     correlation = float(np.corrcoef(scores, measured)[0, 1])
-    near = {
-        word: [other for other, _ in vectors.most_similar(word, n=5)] for word in ASKED if word in vectors
-    }
+    asked = [word for word in ASKED if word in vectors]
+    near = {word: [other for other, _ in vectors.most_similar(word, n=5)] for word in asked}
 
-    def draw(figure: "Figure") -> None:
+    shown = np.random.default_rng(seed).permutation(len(rows))[:1500]
+
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.plot(measured, scores, ".", color=_BLUE, markersize=2, alpha=0.4, rasterized=True)
-        ends = [float(measured.min()), float(measured.max())]
-        axes.plot(ends, ends, color=_GREY, linewidth=1)
+        axes.plot(measured[shown], scores[shown], ".", color=BLUE, markersize=2, alpha=0.4, rasterized=True)
+        ends = measured[shown].min(), measured[shown].max()
+        axes.plot(ends, ends, color=GREY, linewidth=1)
         axes.set(xlabel="log p(j|i) / p(j) − log k, counted", ylabel="⟨u, v⟩, learned")
 
-    several = np.random.default_rng(seed).permutation(len(rows))[:1500]
-    rows, columns, measured, scores = rows[several], columns[several], measured[several], scores[several]
     blocks = [
         Words(
             f"""Words are told from noise as well: which word stands near this one, and which was only drawn
@@ -245,12 +224,8 @@ def _words(seed: int, num_sentences: int) -> tuple[list[Block], dict[str, Any]]:
             f"correlation {correlation:.2f}.",
         ),
     ]
-    return blocks, {
-        "words": len(vectors),
-        "pairs": int(often.sum()),
-        "correlation": correlation,
-        "nearest": near,
-    }
+    numbers = {"words": len(vectors), "pairs": len(rows), "correlation": correlation, "nearest": near}
+    return blocks, numbers
 
 
 def _pairs(vectors: contrast.WordVectors, sentences: list[list[str]]) -> np.ndarray:
@@ -265,5 +240,4 @@ def _pairs(vectors: contrast.WordVectors, sentences: list[list[str]]) -> np.ndar
         for apart in range(1, min(WINDOW + 1, len(ids))):
             share = (WINDOW + 1 - apart) / WINDOW
             np.add.at(counts, (ids[:-apart], ids[apart:]), share)
-            np.add.at(counts, (ids[apart:], ids[:-apart]), share)
-    return counts
+    return counts + counts.T

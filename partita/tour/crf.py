@@ -3,32 +3,21 @@
 It shows what the sum over all sequences of tags is good for.
 """
 
-from itertools import accumulate, chain
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import accumulate
+from typing import Any, Literal
 
 import keras
 import numpy as np
 from keras import ops
+from matplotlib.figure import Figure
 
 from partita import crf
-from partita.tour.page import Block, Formula, Lines, Piece, Study, Table, Words, picture
+from partita.tour import spaces
+from partita.tour.page import BLUE, GREY, ORANGE, Block, Formula, Lines, Piece, Study, Table, Words, picture
 from partita.tour.prose import gather
-from partita.tour.spaces import (
-    Answers,
-    Data,
-    difference,
-    hold_out,
-    log_partition_twice,
-    measure,
-    train_crf,
-    train_softmax,
-)
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from partita.tour.spaces import Answers, Data
 
 SHOWN = 4  # sentences of a kind
-_BLUE, _ORANGE = "#3b86d1", "#e0812b"
 
 
 def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
@@ -45,26 +34,23 @@ def study(seed: int = 0, num_sentences: int = 6000, epochs: int = 4) -> Study:
         ValueError: if that leaves no sentence to learn from or none to test with.
     """
     modules = gather(num_sentences, seed)
-    test_modules, test, train = hold_out(modules, num_sentences // 6)
+    test_modules, test, train = spaces.hold_out(modules, num_sentences // 6)
     if not (test and train):
-        raise ValueError(
-            f"num_sentences must be enough to learn from some and test with others, got {num_sentences}."
-        )
+        expected = "num_sentences must be enough to learn from some and test with others"
+        raise ValueError(f"{expected}, got {num_sentences}.")
     lexicon = crf.Lexicon.fit(map("".join, train), map(crf.words_to_tags, train), scheme="bmes")
     data = Data(train, test, lexicon, seed, epochs)
-    softmax = train_softmax(data)
-    chained, layer, scores = train_crf(data)
+    softmax = spaces.train_softmax(data)
+    chained, layer, scores = spaces.train_crf(data)
     numbers: dict[str, Any] = {
         "backend": keras.backend.backend(),
         "modules": {"train": len(modules) - test_modules, "test": test_modules},
         "sentences": {"train": len(train), "test": len(test)},
-        "characters": {
-            part: len("".join(chain(*sentences))) for part, sentences in (("train", train), ("test", test))
-        },
-        "softmax": measure(data, softmax),
-        "crf": measure(data, chained),
-        "f1_difference": difference(data, softmax, chained),
-        "log_partition": log_partition_twice(layer, scores[:1, :8]),
+        "characters": {"train": _count_characters(train), "test": _count_characters(test)},
+        "softmax": spaces.measure(data, softmax),
+        "crf": spaces.measure(data, chained),
+        "f1_difference": spaces.difference(data, softmax, chained),
+        "log_partition": spaces.log_partition_twice(layer, scores[:1, :8]),
         **{
             name: np.float64(ops.convert_to_numpy(getattr(layer, name))).round(3).tolist()
             for name in ("transitions", "start", "end")
@@ -143,15 +129,12 @@ def _results(data: Data, numbers: dict[str, Any]) -> list[Block]:
         "illegal": "Sentences with an illegal sequence of tags",
     }
     rows = [[name, *(f"{100 * column[key]:.1f}%" for column in columns)] for key, name in names.items()]
-    rows.append(
-        ["Training and tagging, compilation included", *(f"{column['seconds']:.0f} s" for column in columns)]
-    )
+    seconds = [f"{column['seconds']:.0f} s" for column in columns]
+    rows.append(["Training and tagging, compilation included", *seconds])
     gain, error = numbers["f1_difference"]["f1"], numbers["f1_difference"]["standard_error"]
-    verdict = (
-        "more than twice its error"
-        if abs(gain) > 2 * error
-        else "within twice its error, which chance alone often gives"
-    )
+    verdict = "within twice its error, which chance alone often gives"
+    if abs(gain) > 2 * error:
+        verdict = "more than twice its error"
     softmax, chained = columns
     return [
         Table(
@@ -175,25 +158,22 @@ def _results(data: Data, numbers: dict[str, Any]) -> list[Block]:
 
 def _learned(data: Data, numbers: dict[str, Any]) -> list[Block]:
     tags = data.lexicon.tag_names
-    legal = crf.legal(tags, "bmes")
     scores, allowed = np.full((5, 5), np.nan), np.zeros((5, 5), bool)  # (start and tags, tags and end)
-    for grid, parts in (
-        (scores, (numbers[key] for key in ("transitions", "start", "end"))),
-        (allowed, legal),
-    ):
+    learned = [numbers[key] for key in ("transitions", "start", "end")]
+    for grid, parts in ((scores, learned), (allowed, crf.legal(tags, "bmes"))):
         grid[1:, :4], grid[0, :4], grid[1:, 4] = parts
-    is_score = ~np.isnan(scores)
 
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot(aspect="equal")
         limit = 1.7 * np.nanmax(np.abs(scores))
         axes.pcolormesh(np.arange(6) - 0.5, np.arange(6) - 0.5, scores, cmap="RdBu", vmin=-limit, vmax=limit)
-        for row, column in np.argwhere(is_score):
+        for row, column in np.argwhere(~np.isnan(scores)):
             axes.text(column, row, _signed(scores[row, column]), ha="center", va="center", color="#111111")
             if not allowed[row, column]:
                 corners = np.array([[-1, 1, 1, -1, -1], [-1, -1, 1, 1, -1]]) * 0.42
                 axes.plot(column + corners[0], row + corners[1], "--", color="#111111", linewidth=0.9)
-        axes.set(xticks=range(5), xticklabels=[*tags, "end"], yticks=range(5), yticklabels=["start", *tags])
+        axes.set_xticks(range(5), [*tags, "end"])
+        axes.set_yticks(range(5), ["start", *tags])
         axes.invert_yaxis()
         axes.set(xlabel="this tag", ylabel="the tag before")
         axes.xaxis.set_label_position("top")
@@ -230,27 +210,21 @@ def _learned(data: Data, numbers: dict[str, Any]) -> list[Block]:
 
 
 def _illegal(data: Data, softmax: Answers, chained: Answers, generator: np.random.Generator) -> list[Block]:
-    broken = {
-        number: places for number, tags in enumerate(softmax.tags) if (places := _breaks(tags, data.lexicon))
-    }
-    shown = [int(number) for number in generator.permutation(list(broken))[:3]]
-    if not shown:
+    breaks = [_breaks(tags, data.lexicon) for tags in softmax.tags]
+    broken = [number for number, places in enumerate(breaks) if places]
+    if not broken:
         return []
     passages = []
-    for number in shown:
+    for number in generator.permutation(broken)[:3]:
         text = "".join(data.test[number])
-        first = max(0, min(broken[number][0] - 12, len(text) - 24))
+        first = max(0, min(breaks[number][0] - 12, len(text) - 24))
         window = slice(first, first + 24)
-        marked = {place - back for place in broken[number] for back in (0, 1)}
+        marked = {place - back for place in breaks[number] for back in (0, 1)}
         rows = {"text": text, "true": crf.words_to_tags(data.test[number]), "CRF": chained.tags[number]}
         lines = [[Piece(f"{name:8}{''.join(row[window])}")] for name, row in rows.items()]
-        letters = [*enumerate(softmax.tags[number])][window]
-        lines.append(
-            [
-                Piece("softmax "),
-                *(Piece(tag, mark="extra" if place in marked else "") for place, tag in letters),
-            ]
-        )
+        lines.append([Piece("softmax ")])
+        for place, tag in [*enumerate(softmax.tags[number])][window]:
+            lines[-1].append(Piece(tag, mark="extra" if place in marked else ""))
         passages.append(Lines(lines, aligned=True))
     words = """Passages drawn at random from the sentences for which the softmax gives an illegal sequence.
     Marked: tags that cannot be neighbours. Each is a likely choice by itself; that they exclude each other is
@@ -269,17 +243,18 @@ def _breaks(tags, lexicon):
 
 
 def _restored(data: Data, chained: Answers, generator: np.random.Generator) -> list[Block]:
-    order = generator.permutation(len(data.test))
-    flawless = [number for number in order if chained.words[number] == data.test[number]][:SHOWN]
-    flawed = [number for number in order if chained.words[number] != data.test[number]][:SHOWN]
-    legend = [(Piece("", 0.2, ".90"), "rather sure"), (Piece("", 1.0, ".50"), "in doubt")]
-    legend += [
+    flawless: list[list[Piece]] = []
+    flawed: list[list[Piece]] = []
+    for number in generator.permutation(len(data.test)):
+        gold, words = data.test[number], chained.words[number]
+        same_kind = flawless if gold == words else flawed
+        same_kind.append([*_pieces(gold, words, chained.spaces[number])])
+    legend = [
+        (Piece("", 0.2, ".90"), "rather sure"),
+        (Piece("", 1.0, ".50"), "in doubt"),
         (Piece("", 0.6, ".70", "extra"), "a space too many"),
         (Piece("", 0.6, ".30", "missing"), "a space missed"),
     ]
-
-    def lines(numbers):
-        return [[*_pieces(data.test[n], chained.words[n], chained.spaces[n])] for n in numbers]
 
     return [
         Words(
@@ -291,23 +266,23 @@ def _restored(data: Data, chained: Answers, generator: np.random.Generator) -> l
             "Restored sentences, and how sure the CRF is",
         ),
         Words("Drawn at random from the sentences without a mistake:"),
-        Lines(lines(flawless)),
+        Lines(flawless[:SHOWN]),
         Words("Drawn at random from those with mistakes:"),
-        Lines(lines(flawed), legend),
+        Lines(flawed[:SHOWN], legend),
     ]
 
 
-def _pieces(gold, words, spaces):
+def _pieces(gold, words, probabilities):
     """Yield the text as restored, with the probability of a space in some of the gaps.
 
     Those are the gaps where it is not near 0 or 1, and the mistakes.
     """
     true, given = {*accumulate(map(len, gold))}, {*accumulate(map(len, words))}
-    for end, (character, p) in enumerate(zip("".join(gold), spaces, strict=True), 1):
+    for end, (character, p) in enumerate(zip("".join(gold), probabilities, strict=True), 1):
         yield Piece(character)
-        mark: Literal["", "extra", "missing"] = (
-            "" if (end in given) == (end in true) else "extra" if end in given else "missing"
-        )
+        mark: Literal["", "extra", "missing"] = ""
+        if (end in given) != (end in true):
+            mark = "extra" if end in given else "missing"
         if mark or 0.05 < p < 0.95:
             yield Piece("", shade=2 * min(p, 1 - p), note=f"{p:.2f}".lstrip("0"), mark=mark)
         if end in given:
@@ -317,33 +292,20 @@ def _pieces(gold, words, spaces):
 def _calibration(data: Data, softmax: Answers, chained: Answers) -> list[Block]:
     true = np.concatenate([_ends(words)[:-1] for words in data.test])  # (gaps,) the end of a sentence is none
 
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot(aspect="equal")
-        axes.plot([0, 1], [0, 1], color="#8a8f94", linewidth=1)
-        for name, answers, color, marker in (
-            ("softmax", softmax, _ORANGE, "s"),
-            ("CRF", chained, _BLUE, "o"),
-        ):
-            p = np.concatenate([spaces[:-1] for spaces in answers.spaces])
+        axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+        styles = {"softmax": (softmax, ORANGE, "s"), "CRF": (chained, BLUE, "o")}
+        for name, (answers, color, marker) in styles.items():
+            p = np.concatenate([row[:-1] for row in answers.spaces])  # (gaps,)
             bins = np.minimum((10 * p).astype(int), 9)
             count = np.maximum(np.bincount(bins, minlength=10), 1)
-            said, found = (np.bincount(bins, weights, minlength=10) / count for weights in (p, true))
-            axes.plot(
-                said[count > 9],
-                found[count > 9],
-                marker=marker,
-                color=color,
-                label=name,
-                linewidth=1.5,
-                markersize=5,
-            )
-        axes.set(
-            xlabel="probability of a space, as given",
-            ylabel="share that are spaces",
-            xlim=(0, 1),
-            ylim=(0, 1),
-        )
-        axes.legend(frameon=False)
+            means = [np.bincount(bins, weights, minlength=10) / count for weights in (p, true)]
+            said, found = np.array(means)[:, count > 9]
+            axes.plot(said, found, color=color, marker=marker, markersize=5, label=name)
+        axes.set(xlabel="probability of a space, as given", ylabel="share that are spaces")
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.legend()
 
     return [
         Words(
@@ -360,6 +322,10 @@ def _calibration(data: Data, softmax: Answers, chained: Answers) -> list[Block]:
             "Each point is a group of ten gaps or more. Softmax: the sum of its probabilities of s and e.",
         ),
     ]
+
+
+def _count_characters(sentences):
+    return sum(len(word) for words in sentences for word in words)
 
 
 def _signed(value):

@@ -1,22 +1,35 @@
-"""The second half of that study: scikit-learn's digits in two dimensions.
+"""Scikit-learn's digits, for all studies, and the second half of that of `partita.variational`.
 
-They go through a VAE, an adversarial auto-encoder and ALI.
+There they go through a VAE, an adversarial auto-encoder and ALI, in two dimensions.
 """
 
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 from keras import layers
+from matplotlib.figure import Figure
 
 from partita import variational
+from partita.extras import need
 from partita.tour.page import Block, Table, Words, picture
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 EPOCHS, BATCH, WIDTH, SIDE = 60, 128, 128, 11
+
+
+def load(seed: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return the images, rows of 64 pixels from 0 to 1, and their classes, in the order that `seed` draws.
+
+    Raises:
+        ImportError: if scikit-learn is missing.
+    """
+    need("sklearn.datasets", "a study of digits")
+    from sklearn.datasets import load_digits
+
+    images, classes = load_digits(return_X_y=True)
+    order = np.arange(len(images)) if seed is None else np.random.default_rng(seed).permutation(len(images))
+    return (images[order] / 16).astype("float32"), classes[order]
 
 
 def blocks(seed: int = 0, epochs: int = EPOCHS) -> tuple[list[Block], dict[str, Any]]:
@@ -27,71 +40,53 @@ def blocks(seed: int = 0, epochs: int = EPOCHS) -> tuple[list[Block], dict[str, 
         epochs: Of each model.
     """
     if find_spec("sklearn") is None:
-        return [
-            Words(
-                "The digits of this study come with scikit-learn, which is not installed: `pip install "
-                "scikit-learn`.",
-                "Digits",
-            )
-        ], {}
-    from sklearn.datasets import load_digits
+        missing = "The digits of this study come with scikit-learn, which is not installed: "
+        return [Words(f"{missing}`pip install scikit-learn`.", "Digits")], {}
+    from sklearn.neighbors import KNeighborsClassifier
 
-    pixels, label = load_digits(return_X_y=True)
-    x = (pixels / 16).astype("float32")
-    train, test = x[:1500], x[1500:]
-    models = {name: make(train, seed, epochs) for name, make in (("VAE", _vae), ("AAE", _aae), ("ALI", _ali))}
-    numbers = {
-        name: {
+    x, classes = load()
+    train, test, label = x[:1500], x[1500:], classes[1500:]
+    models, numbers = {}, {}
+    for name, make, longer in (("VAE", _vae, 1), ("AAE", _aae, 1), ("ALI", _ali, 2)):
+        keras.utils.set_random_seed(seed)
+        model = make(seed)
+        model.fit(train, batch_size=BATCH, epochs=longer * epochs, verbose=0)
+        neighbours = KNeighborsClassifier(5).fit(model.encode(train), classes[:1500])
+        models[name] = model
+        numbers[name] = {
             "error": round(float(np.abs(_clipped(model.reconstruct(test)) - test).mean()), 4),
-            "neighbours": round(
-                _neighbours(model.encode(train), label[:1500], model.encode(test), label[1500:]), 3
-            ),
+            "neighbours": round(neighbours.score(model.encode(test), label), 3),
         }
-        for name, model in models.items()
-    }
-    return _blocks(models, test, label[1500:], numbers), numbers
+    return _blocks(models, test, label, numbers), numbers
 
 
-def _net(*sizes: int, first: int) -> keras.Sequential:
+def net(*sizes: int, first: int) -> keras.Sequential:
+    """Dense layers with ReLU, the last without."""
     hidden = [layers.Dense(size, "relu") for size in sizes[:-1]]
     return keras.Sequential([keras.Input((first,)), *hidden, layers.Dense(sizes[-1])])
 
 
-def _vae(x, seed, epochs):
-    keras.utils.set_random_seed(seed)
-    vae = variational.VAE(
-        _net(WIDTH, WIDTH, 4, first=64), _net(WIDTH, WIDTH, 64, first=2), "bernoulli", seed=seed
-    )
+def _vae(seed):
+    encoder, decoder = net(WIDTH, WIDTH, 4, first=64), net(WIDTH, WIDTH, 64, first=2)
+    vae = variational.VAE(encoder, decoder, "bernoulli", seed=seed)
     vae.compile(keras.optimizers.Adam(2e-3))
-    vae.fit(x, batch_size=BATCH, epochs=epochs, verbose=0)
     return vae
 
 
-def _aae(x, seed, epochs):
-    keras.utils.set_random_seed(seed)
-    aae = variational.AAE(
-        _net(WIDTH, WIDTH, 2, first=64), _net(WIDTH, WIDTH, 64, first=2), _net(WIDTH, 1, first=2), seed=seed
-    )
+def _aae(seed):
+    encoder, decoder = net(WIDTH, WIDTH, 2, first=64), net(WIDTH, WIDTH, 64, first=2)
+    aae = variational.AAE(encoder, decoder, net(WIDTH, 1, first=2), seed=seed)
     aae.compile()
-    aae.fit(x, batch_size=BATCH, epochs=epochs, verbose=0)
     return aae
 
 
-def _ali(x, seed, epochs):
-    keras.utils.set_random_seed(seed)
+def _ali(seed):
     pair = keras.Input((64,)), keras.Input((2,))
     hidden = layers.Dense(WIDTH, "relu")(layers.Dense(WIDTH, "relu")(layers.Concatenate()(pair)))
     score = keras.Model(pair, layers.Dense(1)(hidden))
-    ali = variational.ALI(
-        _net(WIDTH, WIDTH, 2, first=64),
-        _net(WIDTH, WIDTH, 64, first=2),
-        score,
-        generator_steps=1,
-        penalty=0.1,
-        seed=seed,
-    )
+    encoder, decoder = net(WIDTH, WIDTH, 2, first=64), net(WIDTH, WIDTH, 64, first=2)
+    ali = variational.ALI(encoder, decoder, score, generator_steps=1, penalty=0.1, seed=seed)
     ali.compile()
-    ali.fit(x, batch_size=BATCH, epochs=2 * epochs, verbose=0)
     return ali
 
 
@@ -99,33 +94,24 @@ def _clipped(x):
     return np.clip(x, 0, 1)
 
 
-def _neighbours(known, label, asked, truth, k=5):
-    """Share of rows whose label most of the nearest known rows have."""
-    nearest = np.argsort(((asked[:, None] - known) ** 2).sum(axis=-1), axis=1)[:, :k]
-    votes = np.eye(10)[label[nearest]].sum(axis=1)
-    return float((votes.argmax(axis=1) == truth).mean())
-
-
 def _blocks(
     models: dict[str, Any], test: np.ndarray, label: np.ndarray, numbers: dict[str, Any]
 ) -> list[Block]:
     chosen = [int(np.flatnonzero(label == digit)[0]) for digit in range(10)]
 
-    def draw_reconstructions(figure: "Figure") -> None:
-        rows = {
-            "given": test[chosen],
-            **{name: _clipped(model.reconstruct(test[chosen])) for name, model in models.items()},
-        }
+    def draw_reconstructions(figure: Figure) -> None:
+        rows = {"given": test[chosen]}
+        rows |= {name: _clipped(model.reconstruct(test[chosen])) for name, model in models.items()}
         for axes, (name, images) in zip(figure.subplots(len(rows), 1), rows.items(), strict=True):
-            axes.imshow(np.hstack([image.reshape(8, 8) for image in images]), cmap="gray_r", vmin=0, vmax=1)
+            axes.imshow(np.hstack([*images.reshape(-1, 8, 8)]), cmap="gray_r", vmin=0, vmax=1)
             axes.set(xticks=[], yticks=[], ylabel=name)
 
-    def draw_maps(figure: "Figure") -> None:
+    def draw_maps(figure: Figure) -> None:
         for axes, (name, model) in zip(figure.subplots(1, len(models)), models.items(), strict=True):
             axes.scatter(*model.encode(test).T, c=label, cmap="tab10", s=9, linewidths=0)
             axes.set(title=name, xticks=[], yticks=[])
 
-    def draw_walks(figure: "Figure") -> None:
+    def draw_walks(figure: Figure) -> None:
         places = np.linspace(-1.6, 1.6, SIDE, dtype="float32")
         z = np.stack(np.meshgrid(places, -places), axis=-1).reshape(-1, 2)
         for axes, (name, model) in zip(figure.subplots(1, len(models)), models.items(), strict=True):
@@ -165,7 +151,6 @@ def _blocks(
             ["", "mean error of a pixel", "digit named by its neighbours"],
             rows,
             "On 297 held-out digits: the error of reading back, between 0 and 1, and how often the five "
-            "nearest training digits on the map "
-            "have the right name. No model was told any.",
+            "nearest training digits on the map have the right name. No model was told any.",
         ),
     ]

@@ -1,27 +1,26 @@
 """The study of `partita.flows`: handwritten digits, a density for them, and what its latent space knows."""
 
 import math
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
 
 from partita import flows
-from partita.extras import need
-from partita.tour.page import Block, Formula, Study, Table, Words, picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from partita.tour.digits import load
+from partita.tour.page import BLUE, Block, Formula, Study, Table, Words, picture
 
 LEVELS = 17  # a pixel counts dark dots, 0 to 16
 PIXELS = 64
 ARTICLE, WIDE = "NICE, five hidden layers of 80", "NICE, two of 400, with dropout"
-# Width, depth, dropout. The article has five of 1000 for twelve times the pixels; what is drawn comes from
-# the last.
-NETS = {ARTICLE: (80, 5, 0.0), WIDE: (400, 2, 0.3)}
+# Dinh et al. (2014) take five layers of 1000 for twelve times the pixels. What is drawn comes from the last.
+NETS: dict[str, dict[str, Any]] = {
+    ARTICLE: {"width": 80, "depth": 5, "dropout": 0.0},
+    WIDE: {"width": 400, "depth": 2, "dropout": 0.3},
+}
 TEMPERATURES = (0.5, 0.75, 1.0)
-_BLUE, _GREY = "#3b86d1", "#8a8f94"
 
 
 def study(seed: int = 0, epochs: int = 100) -> Study:
@@ -34,11 +33,12 @@ def study(seed: int = 0, epochs: int = 100) -> Study:
     Raises:
         ImportError: if scikit-learn is missing.
     """
-    train, held_out, test = _digits(seed)
+    train, held_out, test = np.split(load(seed)[0], [1300, 1500])
     bits = {}
-    for name, (width, depth, dropout) in NETS.items():
+    for name, hidden in NETS.items():
         keras.utils.set_random_seed(seed)
-        flow = flows.nice(PIXELS, net=_nets(width, depth, dropout), base=flows.Logistic(), dequantize=LEVELS)
+        net = partial(_net, **hidden)
+        flow = flows.nice(PIXELS, net=net, base=flows.Logistic(), dequantize=LEVELS)
         flow.compile("adam")
         patience = keras.callbacks.EarlyStopping("val_loss", patience=20, restore_best_weights=True)
         history = flow.fit(
@@ -46,47 +46,31 @@ def study(seed: int = 0, epochs: int = 100) -> Study:
         ).history
         bits[name] = float(flow.bits_per_dim(np.repeat(test, 5, axis=0), seed=seed).mean())
     bits |= _textbook(np.concatenate([train, held_out]), test, seed)
-    pair = test[[int(np.argmin(flow.log_prob(test))), int(np.argmax(flow.log_prob(test)))]]
+    log_q, best = flow.log_prob(test), int(np.argmin(history["val_loss"]))
+    pair = test[[np.argmin(log_q), np.argmax(log_q)]]
     reach = flows.importance(flow).deviations
     numbers: dict[str, Any] = {
         "digits": {"train": len(train), "held_out": len(held_out), "test": len(test)},
         "epochs": len(history["loss"]),
-        "best_epoch": int(np.argmin(history["val_loss"])) + 1,
+        "best_epoch": best + 1,
         "bits_per_pixel": bits,
-        "train_bits_per_pixel": float(history["bits_per_dim"][int(np.argmin(history["val_loss"]))]),
+        "train_bits_per_pixel": float(history["bits_per_dim"][best]),
         "reach_largest": float(reach[0]),
         "reach_median": float(np.median(reach)),
         "reach_smallest": float(reach[-1]),
     }
-    return Study(
-        "Digits out of noise",
-        [*_draws(flow, seed), *_between(flow, pair), *_measured(numbers, reach)],
-        numbers,
-    )
+    blocks = [*_draws(flow, seed), *_between(flow, pair), *_measured(numbers, reach)]
+    return Study("Digits out of noise", blocks, numbers)
 
 
-def _digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Digits to train on, to hold out and to test, rows of pixels from 0 to 1."""
-    need("sklearn.datasets", "the study of flows")
-    from sklearn.datasets import load_digits
-
-    digits = load_digits().data.astype("float32") / (LEVELS - 1)
-    digits = digits[np.random.default_rng(seed).permutation(len(digits))]
-    return digits[:1300], digits[1300:1500], digits[1500:]
-
-
-def _nets(width: int, depth: int, dropout: float) -> Callable[[int], keras.Model]:
-    """What makes a coupling's net for so many outputs: hidden layers with ReLU."""
-
-    def make(outputs: int) -> keras.Model:
-        hidden = [
-            layer
-            for _ in range(depth)
-            for layer in (keras.layers.Dense(width, activation="relu"), keras.layers.Dropout(dropout))
-        ]
-        return keras.Sequential([*hidden, keras.layers.Dense(outputs, kernel_initializer="zeros")])
-
-    return make
+def _net(outputs: int, width: int, depth: int, dropout: float) -> keras.Model:
+    """The net of a coupling: hidden layers with ReLU and dropout."""
+    net = keras.Sequential()
+    for _ in range(depth):
+        net.add(keras.layers.Dense(width, activation="relu"))
+        net.add(keras.layers.Dropout(dropout))
+    net.add(keras.layers.Dense(outputs, kernel_initializer="zeros"))
+    return net
 
 
 def _textbook(train: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float]:
@@ -110,24 +94,21 @@ def _textbook(train: np.ndarray, test: np.ndarray, seed: int) -> dict[str, float
             20, covariance_type="diag", reg_covar=1e-4, max_iter=50, random_state=seed
         ),
     }
-    return {
-        name: float(-law.fit(noisy).score(unseen) / (PIXELS * math.log(2)) + math.log2(LEVELS))
-        for name, law in laws.items()
-    }
+    nats = {name: -law.fit(noisy).score(unseen) for name, law in laws.items()}  # of a noisy image
+    return {name: float(value / (PIXELS * math.log(2)) + math.log2(LEVELS)) for name, value in nats.items()}
 
 
-def _sheet(figure: "Figure", sheets: list[np.ndarray], titles: list[str]) -> None:
-    for axes, sheet, title in zip(np.ravel(figure.subplots(1, len(sheets))), sheets, titles, strict=True):
+def _sheet(figure: Figure, sheets: dict[str, np.ndarray]) -> None:
+    all_axes = figure.subplots(1, len(sheets), squeeze=False)[0]
+    for axes, (title, sheet) in zip(all_axes, sheets.items(), strict=True):
         axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
         axes.set_title(title, fontsize=11)
         axes.set_axis_off()
 
 
 def _draws(flow: flows.Flow, seed: int) -> list[Block]:
-    sheets = [
-        flows.image_grid(flow.sample(25, temperature, seed=seed), columns=5, gap=1)
-        for temperature in TEMPERATURES
-    ]
+    drawn = {f"temperature {t:g}": flow.sample(25, t, seed=seed) for t in TEMPERATURES}
+    sheets = {title: flows.image_grid(images, columns=5, gap=1) for title, images in drawn.items()}
     return [
         Words(
             """A net that can be run backwards turns images into noise: 64 pixels into 64 numbers that look
@@ -140,9 +121,7 @@ def _draws(flow: flows.Flow, seed: int) -> list[Block]:
             "other half, then a scale"
         ),
         picture(
-            lambda figure: _sheet(
-                figure, sheets, [f"temperature {temperature:g}" for temperature in TEMPERATURES]
-            ),
+            lambda figure: _sheet(figure, sheets),
             (7.2, 2.7),
             "Three sheets of 25 digits that the flow drew: at the lowest temperature plain and alike, at "
             "the highest often broken.",
@@ -164,7 +143,7 @@ def _between(flow: flows.Flow, pair: np.ndarray) -> list[Block]:
             "From one digit to another",
         ),
         picture(
-            lambda figure: _sheet(figure, [sheet], [""]),
+            lambda figure: _sheet(figure, {"": sheet}),
             (7.2, 1.8),
             "Two rows of nine images between the same two digits: above mixed pixel by pixel, below through "
             "the latent space.",
@@ -175,18 +154,14 @@ def _between(flow: flows.Flow, pair: np.ndarray) -> list[Block]:
 
 
 def _measured(numbers: dict[str, Any], reach: np.ndarray) -> list[Block]:
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        axes.bar(np.arange(1, len(reach) + 1), reach, color=_BLUE, width=0.8)
+        axes.bar(np.arange(1, len(reach) + 1), reach, color=BLUE, width=0.8)
         axes.set(xlabel="latent dimension, sorted", ylabel="1 / s", xlim=(0, len(reach) + 1))
 
-    bits = numbers["bits_per_pixel"]
-    ranked = sorted(bits, key=lambda name: bits[name])
-    said = (
-        f"{ranked[0]} comes out first."
-        if ranked[0] == WIDE
-        else f"On so few digits the {ranked[0]} is better."
-    )
+    ranked = sorted(numbers["bits_per_pixel"].items(), key=lambda pair: pair[1])
+    best = ranked[0][0]
+    said = f"{best} comes out first." if best == WIDE else f"On so few digits the {best} is better."
     return [
         Words(
             """The last piece of the flow multiplies each dimension by a number s of its own. Where s is
@@ -210,11 +185,10 @@ def _measured(numbers: dict[str, Any], reach: np.ndarray) -> list[Block]:
         ),
         Table(
             ["", "bits per pixel, unseen digits"],
-            [[name, f"{value:.3f}"] for name, value in sorted(bits.items(), key=lambda pair: pair[1])],
+            [[name, f"{value:.3f}"] for name, value in ranked],
             f"{said} The article's nets, made for sixty thousand digits, learn {numbers['digits']['train']} "
-            f"by heart; wider ones that lose "
-            f"a share of their units at each step do so less. They took {numbers['best_epoch']} epochs, and "
-            f"need "
+            f"by heart; wider ones that lose a share of their units at each step do so less. They took "
+            f"{numbers['best_epoch']} epochs, and need "
             f"{numbers['train_bits_per_pixel']:.3f} bits for the digits they were trained on.",
         ),
     ]

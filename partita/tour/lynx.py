@@ -5,20 +5,19 @@ du/dt = (α − β v) u,   dv/dt = (−γ + δ u) v,   ln observed = ln y(t) + �
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from keras import ops
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from partita import ode
 from partita.tour.page import Block, Formula, Table, Words, picture
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
 START = {"α": 1.0, "β": 0.05, "γ": 1.0, "δ": 0.05}
 FILE = Path("lynx-hare", "hudson-bay-lynx-hare.csv")
-_HARE, _LYNX = "#8a7a5c", "#b3402a"
+_COLORS = {"hares": "#8a7a5c", "lynxes": "#b3402a"}
 
 
 def predation(t: Any, y: Any, p: dict[str, Any]) -> Any:
@@ -40,11 +39,17 @@ def pelts() -> tuple[np.ndarray, np.ndarray] | None:
     return year, np.stack([hare, lynx], axis=-1)
 
 
-def fitted(years: np.ndarray, counts: np.ndarray, seed: int) -> ode.Fit:
-    """The four rates and the first two numbers."""
-    return ode.fit(
-        predation, START, years, counts, noise="lognormal", fit_initial=True, sigma="species", seed=seed
-    )
+def draw_fit(
+    axes: Axes, found: ode.Fit, *, until: float, level: float, colors: dict[str, str], noise: bool = False
+) -> None:
+    """Draw what was observed of each species, the solution and its band, as far as `until`."""
+    times = np.linspace(found.initial_time, until, 260)
+    path, (low, high) = found.solution(times), found.band(times, level, noise=noise)
+    for species, (name, color) in enumerate(colors.items()):
+        axes.fill_between(times, low[:, species], high[:, species], color=color, alpha=0.2, linewidth=0)
+        axes.plot(times, path[:, species], color=color, linewidth=1.6, label=name)
+        axes.plot(found.times, found.observed[:, species], "o", color=color, markersize=4)
+    axes.set_xlim(times[0], until)
 
 
 def blocks(seed: int = 0) -> tuple[list[Block], dict[str, Any]]:
@@ -58,27 +63,20 @@ def blocks(seed: int = 0) -> tuple[list[Block], dict[str, Any]]:
         )
         return [Words(missing, title)], {}
     years, counts = record
-    found = fitted(years, counts, seed)
+    found = ode.fit(
+        predation, START, years, counts, noise="lognormal", fit_initial=True, sigma="species", seed=seed
+    )
     rates = {name: float(found.parameters[name]) for name in START}
+    errors = {name: float(found.errors[name]) for name in START}
+    hares, lynxes = np.exp(found.sigma)
 
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        times = np.linspace(years[0], 1925, 260)
-        path, (low, high) = found.solution(times), found.band(times, 0.8, noise=True)
-        for species, (name, color) in enumerate((("hares", _HARE), ("lynxes", _LYNX))):
-            axes.fill_between(times, low[:, species], high[:, species], color=color, alpha=0.18, linewidth=0)
-            axes.plot(times, path[:, species], color=color, linewidth=1.6, label=name)
-            axes.plot(years, counts[:, species], "o", color=color, markersize=4)
-        axes.set(
-            xlabel="year",
-            ylabel="pelts, thousands",
-            xlim=(years[0], 1925),
-            ylim=(0, 130),
-            xticks=range(1900, 1926, 5),
-        )
-        axes.legend(frameon=False, loc="upper right", ncols=2)
+        draw_fit(axes, found, until=1925, level=0.8, colors=_COLORS, noise=True)
+        axes.set(xlabel="year", ylabel="pelts, thousands", ylim=(0, 130), xticks=range(1900, 1926, 5))
+        axes.legend(loc="upper right", ncols=2)
 
-    rows = [[name, f"{value:.3g}", f"{found.errors[name]:.1g}"] for name, value in rates.items()]
+    rows = [[name, f"{value:.3g}", f"{errors[name]:.1g}"] for name, value in rates.items()]
     return [
         Words(
             """Nature does not round, it scatters. The Hudson's Bay Company counted the pelts that trappers
@@ -99,12 +97,7 @@ def blocks(seed: int = 0) -> tuple[list[Block], dict[str, Any]]:
         Table(
             ["", "a year", "standard error"],
             rows,
-            "Counts scatter around the solution by a factor of {:.2f} (hares) and {:.2f} (lynxes).".format(
-                *np.exp(found.sigma)
-            ),
+            f"Counts scatter around the solution by a factor of {hares:.2f} (hares) and {lynxes:.2f} "
+            "(lynxes).",
         ),
-    ], {
-        "rates": rates,
-        "rate_errors": {name: float(found.errors[name]) for name in START},
-        "scatter": found.sigma.tolist(),
-    }
+    ], {"rates": rates, "rate_errors": errors, "scatter": found.sigma.tolist()}

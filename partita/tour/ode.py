@@ -3,17 +3,15 @@
 They are solved forward by a recurrent layer, and inferred backward from seven points.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from keras import ops
+from matplotlib.figure import Figure
 
 from partita import ode
 from partita.tour import lynx
-from partita.tour.page import Block, Formula, Study, Table, Words, picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from partita.tour.page import BLUE, GREY, ORANGE, Block, Formula, Study, Table, Words, picture
 
 TIMES = np.array([0.0, 10, 15, 30, 36, 40, 42])
 COUNTS = np.array(
@@ -22,7 +20,7 @@ COUNTS = np.array(
 TRUE = {"r1": 0.1, "r2": 0.3, "N1": 500.0, "N2": 340.0, "a1": 1e-4, "a2": 2e-4}
 START = {name: value * 3 ** (-1) ** place for place, (name, value) in enumerate(TRUE.items())}
 UNTIL = 150.0
-_BLUE, _ORANGE, _GREY = "#3b86d1", "#e0812b", "#8a8f94"
+_COLORS = {"species 1": BLUE, "species 2": ORANGE}
 
 
 def competition(t: Any, y: Any, p: dict[str, Any]) -> Any:
@@ -40,9 +38,8 @@ def study(seed: int = 0) -> Study:
     """
     times = np.linspace(0, UNTIL, 301)
     begins = np.array([[100.0, 150], [20, 20], [20, 320], [450, 20], [480, 330], [250, 20], [20, 150]])
-    paths = ops.convert_to_numpy(
-        ode.Solve(lambda t, y: competition(t, y, TRUE), times)(begins)
-    )  # (batch, time, species)
+    solve = ode.Solve(lambda t, y: competition(t, y, TRUE), times)
+    paths = ops.convert_to_numpy(solve(begins))  # (batch, time, species)
     found = ode.fit(competition, START, TIMES, COUNTS, seed=seed)
     numbers: dict[str, Any] = {
         "start": START,
@@ -53,29 +50,23 @@ def study(seed: int = 0) -> Study:
         "steps_of_the_search": len(found.history),
         "end_of_all_paths": paths[:, -1].round(1).tolist(),
     }
-    wild, measured = lynx.blocks(seed)
-    numbers["lynx_and_hare"] = measured
-    return Study(
-        "Two species, forward and backward",
-        [*_forward(times, paths), *_backward(numbers, found), *wild],
-        numbers,
-    )
+    wild, numbers["lynx_and_hare"] = lynx.blocks(seed)
+    blocks = [*_forward(times, paths), *_backward(numbers, found), *wild]
+    return Study("Two species, forward and backward", blocks, numbers)
 
 
 def _forward(times: np.ndarray, paths: np.ndarray) -> list[Block]:
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         curves, portrait = figure.subplots(1, 2)
-        for species, color in enumerate((_BLUE, _ORANGE)):
-            curves.plot(
-                times, paths[0, :, species], color=color, linewidth=1.8, label=f"species {species + 1}"
-            )
+        for counts, (name, color) in zip(paths[0].T, _COLORS.items(), strict=True):
+            curves.plot(times, counts, color=color, linewidth=1.8, label=name)
         curves.set(xlabel="time", ylabel="number", xlim=(0, UNTIL), ylim=(0, None))
-        curves.legend(frameon=False, loc="lower right")
+        curves.legend(loc="lower right")
         for path in paths:
-            portrait.plot(*path.T, color=_GREY, linewidth=1.1)
-            portrait.plot(*path[0], "o", color=_GREY, markersize=4)
-        portrait.plot(*paths[0].T, color=_BLUE, linewidth=1.8)
-        portrait.plot(*paths[0, -1], "o", color=_ORANGE, markersize=6)
+            portrait.plot(*path.T, color=GREY, linewidth=1.1)
+            portrait.plot(*path[0], "o", color=GREY, markersize=4)
+        portrait.plot(*paths[0].T, color=BLUE, linewidth=1.8)
+        portrait.plot(*paths[0, -1], "o", color=ORANGE, markersize=6)
         portrait.set(xlabel="species 1", ylabel="species 2", xlim=(0, None), ylim=(0, None))
 
     return [
@@ -105,27 +96,17 @@ def _forward(times: np.ndarray, paths: np.ndarray) -> list[Block]:
 
 
 def _backward(numbers: dict[str, Any], found: ode.Fit) -> list[Block]:
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        times = np.linspace(0, 60, 200)
-        path, (low, high) = found.solution(times), found.band(times, 0.9)
-        for species, color in enumerate((_BLUE, _ORANGE)):
-            axes.fill_between(times, low[:, species], high[:, species], color=color, alpha=0.25, linewidth=0)
-            axes.plot(times, path[:, species], color=color, linewidth=1.6, label=f"species {species + 1}")
-            axes.plot(TIMES, COUNTS[:, species], "o", color=color, markersize=5)
-        axes.axvline(TIMES[-1], color=_GREY, linewidth=1, linestyle=":")
-        axes.set(xlabel="time", ylabel="number", xlim=(0, 60))
-        axes.legend(frameon=False, loc="lower right")
+        lynx.draw_fit(axes, found, until=60, level=0.9, colors=_COLORS)
+        axes.axvline(TIMES[-1], color=GREY, linewidth=1, linestyle=":")
+        axes.set(xlabel="time", ylabel="number")
+        axes.legend(loc="lower right")
 
-    rows = [
-        [
-            f"{name[0]}_{{{name[1]}}}",
-            f"{START[name]:.4g}",
-            f"{numbers['parameters'][name]:.4g}",
-            f"{numbers['errors'][name]:.1g}",
-        ]
-        for name in START
-    ]
+    rows = []
+    for name, start in START.items():
+        value, error = numbers["parameters"][name], numbers["errors"][name]
+        rows.append([f"{name[0]}_{{{name[1]}}}", f"{start:.4g}", f"{value:.4g}", f"{error:.1g}"])
     return [
         Words(
             """Backward through the same recursion goes the gradient, from what was seen to the numbers in the

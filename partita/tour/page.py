@@ -4,7 +4,6 @@ study → blocks → HTML,   every text escaped on the way
 """
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +16,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _MARKUP = re.compile(r"`(?P<code>[^`]+)`|_\{(?P<sub>[^}]+)\}|\^\{(?P<sup>[^}]+)\}")
+BLUE, ORANGE, GREY = "#3b86d1", "#e0812b", "#8a8f94"  # of pictures, on light and on dark
 _INK = "#010203"  # stands for the text's color while Matplotlib draws
 _DRAWING: Any = {
     "svg.fonttype": "none",  # text stays text
     "svg.hashsalt": "partita",  # the same picture, the same bytes
     "font.size": 11,
+    "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
     **dict.fromkeys(["text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"], _INK),
@@ -45,20 +46,18 @@ def _filled(macro: str, *given: Any) -> str:
 def _markup(text: str) -> "Markup":
     from markupsafe import Markup, escape
 
-    return Markup(
-        _MARKUP.sub(
-            lambda found: f"<{found.lastgroup}>{found[found.lastindex or 0]}</{found.lastgroup}>",
-            escape(text),
-        )
-    )
+    def element(found: re.Match) -> str:
+        return f"<{found.lastgroup}>{found[found.lastindex or 0]}</{found.lastgroup}>"
+
+    return Markup(_MARKUP.sub(element, escape(text)))
 
 
-class Block(ABC):
-    """A piece of a study, from top to bottom."""
+class Block:
+    """A piece of a study, from top to bottom. A subclass has a macro of its name in blocks.html."""
 
-    @abstractmethod
     def html(self, name: str) -> str:
         """The block as HTML; all ids in it begin with `name`, which no other block has."""
+        return _filled(type(self).__name__.lower(), self, name)
 
 
 @dataclass(frozen=True)
@@ -74,9 +73,6 @@ class Words(Block):
 
     text: str
     heading: str = ""
-
-    def html(self, name: str) -> str:
-        return _filled("words", self)
 
     @property
     def paragraphs(self) -> list[str]:
@@ -95,9 +91,6 @@ class Formula(Block):
 
     text: str
 
-    def html(self, name: str) -> str:
-        return _filled("formula", self)
-
 
 @dataclass(frozen=True)
 class Table(Block):
@@ -111,9 +104,6 @@ class Table(Block):
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
     caption: str
-
-    def html(self, name: str) -> str:
-        return _filled("table", self)
 
 
 @dataclass(frozen=True)
@@ -134,9 +124,9 @@ class Picture(Block):
     label: str
     caption: str
 
-    def html(self, name: str) -> str:
-        svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", self.svg)
-        return _filled("picture", self, svg.removeprefix("<svg"))
+    def drawing(self, name: str) -> str:
+        """The content of the `<svg>` element, with ids that begin with `name`."""
+        return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", self.svg).removeprefix("<svg")
 
 
 class Piece(NamedTuple):
@@ -181,9 +171,6 @@ class Lines(Block):
     legend: Sequence[tuple[Piece, str]] = ()
     aligned: bool = False
 
-    def html(self, name: str) -> str:
-        return _filled("lines", self)
-
 
 @dataclass(frozen=True)
 class Study:
@@ -215,10 +202,8 @@ def picture(draw: Callable[["Figure"], None], size: tuple[float, float], label: 
         draw(figure)
         file = StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
-    svg = file.getvalue()
-    svg = re.sub(
-        r"<metadata>.*?</metadata>| xmlns(:\w+)?=\"[^\"]*\"", "", svg[svg.index("<svg") :], flags=re.DOTALL
-    )
+    _, start, rest = file.getvalue().partition("<svg")
+    svg = re.sub(r'<metadata>.*?</metadata>| xmlns(:\w+)?="[^"]*"', "", start + rest, flags=re.DOTALL)
     return Picture(svg.replace(_INK, "currentColor").strip(), label, caption)
 
 

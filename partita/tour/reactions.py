@@ -3,16 +3,15 @@
 It is simulated exactly and compared with the exact law.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from matplotlib.figure import Figure
+from scipy import stats
 from scipy.integrate import solve_ivp
 
 from partita.reactions import Network
-from partita.tour.page import Block, Formula, Lines, Piece, Study, Table, Words, picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from partita.tour.page import BLUE, GREY, ORANGE, Block, Formula, Lines, Piece, Study, Table, Words, picture
 
 NETWORK = """make: -> m @ 20
 read: m -> m + n @ 2.5
@@ -20,7 +19,6 @@ lose_m: m -> @ 1
 lose_n: n -> @ 1"""
 UNTIL = 20.0
 BOUNDS = {"m": 70, "n": 180}
-_BLUE, _ORANGE, _GREY = "#3b86d1", "#e0812b", "#8a8f94"
 
 
 def study(seed: int = 0, trajectories: int = 20_000) -> Study:
@@ -36,10 +34,9 @@ def study(seed: int = 0, trajectories: int = 20_000) -> Study:
     path = network.trace(UNTIL, seed=seed)
     law = network.master_equation(BOUNDS)
     exact = law.distribution([UNTIL])
-    solution = solve_ivp(
-        network.rate_equation(), (0, UNTIL), [0.0, 0.0], t_eval=times, rtol=1e-8
-    ).y  # (species, time)
+    solved = solve_ivp(network.rate_equation(), (0, UNTIL), [0.0, 0.0], t_eval=times, rtol=1e-8)
     counts = {name: runs[name].values[:, -1] for name in ("m", "n")}
+    laws = {name: exact.isel(time=0).sum(other).values for name, other in (("m", "n"), ("n", "m"))}
     numbers: dict[str, Any] = {
         "trajectories": trajectories,
         "events": int(runs.events.sum()),
@@ -47,17 +44,15 @@ def study(seed: int = 0, trajectories: int = 20_000) -> Study:
         "probability_outside": float(1 - exact.sum()),
         "events_of_the_path": path.sizes["event"] - 1,
         **{name: _measure(values) for name, values in counts.items()},
-        "exact": {
-            name: _moments(exact.isel(time=0).sum(other).values) for name, other in (("m", "n"), ("n", "m"))
-        },
-        "rate_equation": {name: float(row[-1]) for name, row in zip(network.species, solution, strict=True)},
-        "distance": float(_distance(counts["n"], exact.isel(time=0).sum("m").values)),
+        "exact": {name: _moments(law_of) for name, law_of in laws.items()},
+        "rate_equation": {name: float(row[-1]) for name, row in zip(network.species, solved.y, strict=True)},
+        "distance": float(_distance(counts["n"], laws["n"])),
     }
     blocks = [
         *_question(numbers),
         *_path(path),
-        *_law(numbers, counts, exact),
-        *_mean(numbers, runs, solution),
+        *_law(numbers, counts["n"], laws["n"]),
+        *_mean(numbers, runs, solved.y),
     ]
     return Study("A gene, read by chance", blocks, numbers)
 
@@ -109,12 +104,12 @@ def _question(numbers: dict[str, Any]) -> list[Block]:
 
 
 def _path(path: Any) -> list[Block]:
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for name, color in (("n", _BLUE), ("m", _ORANGE)):
+        for name, color in (("n", BLUE), ("m", ORANGE)):
             axes.step(path.time, path[name], where="post", color=color, linewidth=0.8, label=name)
         axes.set(xlabel="time", ylabel="molecules", xlim=(0, UNTIL), ylim=(0, None))
-        axes.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
+        axes.legend(ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
 
     return [
         picture(
@@ -127,38 +122,27 @@ def _path(path: Any) -> list[Block]:
     ]
 
 
-def _law(numbers: dict[str, Any], counts: dict[str, np.ndarray], exact: Any) -> list[Block]:
-    law = exact.isel(time=0).sum("m").values
-    top = int(max(counts["n"].max(), np.flatnonzero(law > 1e-5).max()))
+def _law(numbers: dict[str, Any], counts: np.ndarray, law: np.ndarray) -> list[Block]:
+    top = int(max(counts.max(), np.flatnonzero(law > 1e-5).max()))
+    n = np.arange(top + 1)
 
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        found = np.bincount(counts["n"], minlength=top + 1) / len(counts["n"])
-        axes.bar(
-            np.arange(top + 1),
-            found[: top + 1],
-            width=1.0,
-            color=_BLUE,
-            alpha=0.45,
-            label=f"{len(counts['n']):,} trajectories",
-        )
-        axes.plot(np.arange(top + 1), law[: top + 1], color=_ORANGE, linewidth=1.8, label="exact law")
-        mean = law @ np.arange(len(law))
-        poisson = np.exp(
-            np.arange(top + 1) * np.log(mean) - mean - np.cumsum(np.log(np.maximum(np.arange(top + 1), 1)))
-        )
-        axes.plot(np.arange(top + 1), poisson, "--", color=_GREY, linewidth=1.2, label="Poisson, same mean")
+        found = np.bincount(counts, minlength=len(n)) / len(counts)
+        axes.bar(n, found, width=1.0, color=BLUE, alpha=0.45, label=f"{len(counts):,} trajectories")
+        axes.plot(n, law[: len(n)], color=ORANGE, linewidth=1.8, label="exact law")
+        poisson = stats.poisson.pmf(n, numbers["exact"]["n"]["mean"])
+        axes.plot(n, poisson, "--", color=GREY, linewidth=1.2, label="Poisson, same mean")
         axes.set(xlabel="proteins n", ylabel="probability", xlim=(0, top))
-        axes.legend(frameon=False)
+        axes.legend()
 
     rows = []
     for name, label in (("m", "messengers m"), ("n", "proteins n")):
         found, law_of = numbers[name], numbers["exact"][name]
         for key, title in (("mean", "mean"), ("fano", "variance / mean")):
-            low, high = (found[key] + sign * 1.96 * found[f"{key}_error"] for sign in (-1, 1))
-            rows.append(
-                [f"{title} of {label}", f"{found[key]:.3f}", f"{low:.3f} to {high:.3f}", f"{law_of[key]:.3f}"]
-            )
+            low, high = stats.norm.interval(0.95, found[key], found[f"{key}_error"])
+            cells = f"{found[key]:.3f}", f"{low:.3f} to {high:.3f}", f"{law_of[key]:.3f}"
+            rows.append([f"{title} of {label}", *cells])
     return [
         Words(
             f"""The probabilities of all states obey a linear equation, the master equation: one unknown for
@@ -192,22 +176,16 @@ def _law(numbers: dict[str, Any], counts: dict[str, np.ndarray], exact: Any) -> 
 
 
 def _mean(numbers: dict[str, Any], runs: Any, solution: np.ndarray) -> list[Block]:
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for row, (name, color) in enumerate((("m", _ORANGE), ("n", _BLUE))):
+        for row, (name, color) in enumerate((("m", ORANGE), ("n", BLUE))):
             mean, sd = runs[name].mean("trajectory").values, runs[name].std("trajectory").values
             axes.fill_between(runs.time, mean - sd, mean + sd, color=color, alpha=0.2, linewidth=0)
             axes.plot(runs.time, mean, color=color, linewidth=2.5, alpha=0.6, label=f"{name}: mean ± sd")
-            axes.plot(
-                runs.time,
-                solution[row],
-                ":",
-                color="#111111",
-                linewidth=1.4,
-                label="rate equation" if row else None,
-            )
+            label = "rate equation" if row else None
+            axes.plot(runs.time, solution[row], ":", color="#111111", linewidth=1.4, label=label)
         axes.set(xlabel="time", ylabel="molecules", xlim=(0, UNTIL), ylim=(0, None))
-        axes.legend(frameon=False, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
+        axes.legend(ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
 
     return [
         Words(

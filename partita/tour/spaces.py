@@ -10,6 +10,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from keras import ops
+from scipy.special import logsumexp
 
 from partita import crf
 from partita.tour.prose import LONGEST, Sentences
@@ -61,9 +62,8 @@ def hold_out(modules: dict[str, Sentences], num_sentences: int) -> tuple[int, Se
         >>> hold_out({"ast": [["Parse", "it."]], "bdb": [["Stop."], ["Go."]], "cmd": [["Ask."]]}, 2)
         (2, [['Parse', 'it.'], ['Stop.'], ['Go.']], [['Ask.']])
     """
-    ends = [*accumulate(map(len, modules.values()))]
-    count = sum(end < num_sentences for end in ends) + 1
     groups = [*modules.values()]
+    count = sum(end < num_sentences for end in accumulate(map(len, groups))) + 1
     return count, [*chain(*groups[:count])], [*chain(*groups[count:])]
 
 
@@ -73,9 +73,8 @@ def train_softmax(data: Data) -> Answers:
     keras.utils.set_random_seed(data.seed)
     cross_entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
     net = keras.Sequential([_encoder(data.lexicon), keras.layers.Dense(data.lexicon.num_tags)])
-    batches = data.batches(first_tag=1)  # so that padding, 0, is no tag
-    net.compile(_optimizer(data, batches), loss=lambda tags, scores: cross_entropy(tags - 1, scores))
-    net.fit(batches, epochs=data.epochs, verbose=0)
+    # Tags count from 1, so that padding, 0, is none.
+    _train(net, data, first_tag=1, loss=lambda tags, scores: cross_entropy(tags - 1, scores))
     p = ops.convert_to_numpy(ops.softmax(net(data.questions())))  # (sentences, time, tags)
     return _answers(data, p.argmax(axis=-1), p, began)
 
@@ -89,9 +88,7 @@ def train_crf(data: Data) -> tuple[Answers, crf.CRF, np.ndarray]:
     keras.utils.set_random_seed(data.seed)
     # Ten times as fast, lest the scores have learned what the transitions could say before those have moved.
     tagger = crf.Tagger(_encoder(data.lexicon), crf.CRF(data.lexicon.num_tags, learning_rate_factor=10.0))
-    batches = data.batches(first_tag=0)
-    tagger.compile(_optimizer(data, batches))
-    tagger.fit(batches, epochs=data.epochs, verbose=0)
+    _train(tagger, data, first_tag=0)
     scores = tagger(data.questions())  # (sentences, time, tags)
     tags, p = (ops.convert_to_numpy(f(scores)) for f in (tagger.crf.decode, tagger.crf.marginals))
     return _answers(data, tags, p, began), tagger.crf, ops.convert_to_numpy(scores)
@@ -101,8 +98,11 @@ def _encoder(lexicon):
     return crf.cnn(lexicon.sizes, lexicon.columns, width=64, embedding=32, dropout=0.0)
 
 
-def _optimizer(data, batches):
-    return keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(3e-3, data.epochs * len(batches)))
+def _train(model, data, first_tag, **compiled):
+    batches = data.batches(first_tag)
+    rate = keras.optimizers.schedules.CosineDecay(3e-3, data.epochs * len(batches))
+    model.compile(keras.optimizers.Adam(rate), **compiled)
+    model.fit(batches, epochs=data.epochs, verbose=0)
 
 
 def _answers(data, tags, p, began):
@@ -117,14 +117,13 @@ def _answers(data, tags, p, began):
 def measure(data: Data, answers: Answers) -> dict[str, float]:
     """Shares of words and of sentences that are right, and of sentences whose tags are illegal."""
     score = crf.segmentation_f1(data.test, answers.words, known_words=set(chain(*data.train)))
+    flawless = [gold == words for gold, words in zip(data.test, answers.words, strict=True)]
     return {
         "precision": score.precision,
         "recall": score.recall,
         "f1": score.f1,
         "recall_of_new_words": score.oov_recall or 0.0,
-        "flawless": float(
-            np.mean([gold == words for gold, words in zip(data.test, answers.words, strict=True)])
-        ),
+        "flawless": float(np.mean(flawless)),
         "illegal": crf.illegal_share(answers.tags, "bmes"),
         "seconds": round(answers.seconds, 1),
     }
@@ -135,10 +134,8 @@ def difference(data: Data, one: Answers, other: Answers) -> dict[str, float]:
 
     The standard error comes from drawing the test sentences anew 1000 times.
     """
-    size = len(data.test)
-    draws = np.random.default_rng(data.seed).multinomial(
-        size, np.full(size, 1 / size), 1000
-    )  # (draws, sentences)
+    size, rng = len(data.test), np.random.default_rng(data.seed)
+    draws = rng.multinomial(size, np.full(size, 1 / size), 1000)  # (draws, sentences)
 
     def f1(words, draws):
         scores = [crf.segmentation_f1([gold], [got]) for gold, got in zip(data.test, words, strict=True)]
@@ -164,11 +161,9 @@ def log_partition_twice(layer: crf.CRF, scores: np.ndarray) -> dict[str, float]:
     paths = np.indices((num_tags,) * num_steps).reshape(num_steps, -1)  # (time, paths)
     totals = start[paths[0]] + end[paths[-1]] + transitions[paths[:-1], paths[1:]].sum(axis=0)
     totals += sum(scores[0, step, tags] for step, tags in enumerate(paths))
-    log_z = ops.convert_to_numpy(
-        crf.log_partition(scores, layer.transitions, start=layer.start, end=layer.end)
-    )[0]
+    log_z = crf.log_partition(scores, layer.transitions, start=layer.start, end=layer.end)
     return {
         "paths": paths.shape[1],
-        "by_recursion": float(log_z),
-        "one_by_one": float(np.logaddexp.reduce(totals)),
+        "by_recursion": float(ops.convert_to_numpy(log_z)[0]),
+        "one_by_one": float(logsumexp(totals)),
     }

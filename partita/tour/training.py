@@ -4,23 +4,21 @@ plain, SamplePairing, mixup → accuracy, calibration, gap to linear; with and w
 classes lie
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
+from matplotlib.figure import Figure
+from scipy.stats import sem
 
-from partita.extras import need
-from partita.tour.page import Block, Formula, Study, Table, Words, picture
+from partita.tour.digits import load
+from partita.tour.page import BLUE, GREY, ORANGE, Block, Formula, Study, Table, Words, picture
 from partita.training import CenterLoss, Mixup, SamplePairing, linearity
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WRONG = 0.2  # of the training labels
 EPOCHS, BATCH = 30, 64
 KINDS = ("plain", "SamplePairing", "mixup")
-_COLORS = {"plain": "#8a8f94", "SamplePairing": "#e0812b", "mixup": "#3b86d1"}
+_COLORS = {"plain": GREY, "SamplePairing": ORANGE, "mixup": BLUE}
 
 
 def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -29,12 +27,7 @@ def digits(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     Raises:
         ImportError: if scikit-learn is missing.
     """
-    need("sklearn.datasets", "the study of training")
-    from sklearn.datasets import load_digits
-
-    images, classes = load_digits(return_X_y=True)
-    order = np.random.default_rng(seed).permutation(len(images))
-    images, classes = (images[order] / 16).astype("float32"), classes[order]
+    images, classes = load(seed)
     return images[:1000], classes[:1000], images[1000:], classes[1000:]
 
 
@@ -53,17 +46,15 @@ def study(seed: int = 0, seeds: int = 3, epochs: int = EPOCHS) -> Study:
         data = digits(number)
         for kind in KINDS:
             runs[kind].append(_train(kind, data, number, epochs))
-    drawn = {
-        name: _features(weight, digits(seed), seed) for name, weight in (("without", None), ("with", 1.0))
-    }
+    weights = {"without": None, "with": 1.0}  # of the center loss
+    drawn = {name: _features(weight, digits(seed), seed) for name, weight in weights.items()}
     numbers: dict[str, Any] = {
         kind: {name: [run[name] for run in found] for name in ("accuracy", "calibration", "gap")}
         for kind, found in runs.items()
     }
     numbers["scatter"] = {name: scatter for name, (_, _, scatter) in drawn.items()}
-    return Study(
-        "Wrong labels, and straight lines", [*_mixtures(numbers, runs), *_centres(numbers, drawn)], numbers
-    )
+    blocks = [*_mixtures(numbers, runs), *_centres(numbers, drawn)]
+    return Study("Wrong labels, and straight lines", blocks, numbers)
 
 
 def _train(kind: str, data: tuple[np.ndarray, ...], seed: int, epochs: int) -> dict[str, Any]:
@@ -72,26 +63,20 @@ def _train(kind: str, data: tuple[np.ndarray, ...], seed: int, epochs: int) -> d
     wrong = rng.random(len(y)) < WRONG
     targets = np.eye(10, dtype="float32")[np.where(wrong, (y + rng.integers(1, 10, len(y))) % 10, y)]
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential(
-        [
-            keras.Input((64,)),
-            *(keras.layers.Dense(256, "relu") for _ in range(2)),
-            keras.layers.Dense(10, "softmax"),
-        ]
-    )
+    hidden = [keras.layers.Dense(256, "relu") for _ in range(2)]
+    model = keras.Sequential([keras.Input((64,)), *hidden, keras.layers.Dense(10, "softmax")])
     model.compile(keras.optimizers.Adam(2e-3), "categorical_crossentropy")
-    batches: dict[str, Callable[[], Any]] = {
-        "plain": lambda: SamplePairing((x, targets), end=0, batch_size=BATCH, seed=seed),
-        "SamplePairing": lambda: SamplePairing(
-            (x, targets), begin=epochs // 8, end=epochs - epochs // 8, batch_size=BATCH, seed=seed
-        ),
-        "mixup": lambda: Mixup((x, targets), batch_size=BATCH, seed=seed),
-    }
+    batches: keras.utils.PyDataset
+    if kind == "mixup":
+        batches = Mixup((x, targets), batch_size=BATCH, seed=seed)
+    else:  # pairs of no epoch, or of those in the middle
+        begin, end = (0, 0) if kind == "plain" else (epochs // 8, epochs - epochs // 8)
+        batches = SamplePairing((x, targets), begin=begin, end=end, batch_size=BATCH, seed=seed)
     curve: list[float] = []
     watch = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: curve.append(_accuracy(model, x_test, y_test))
     )
-    model.fit(batches[kind](), epochs=epochs, verbose=0, callbacks=[watch])
+    model.fit(batches, epochs=epochs, verbose=0, callbacks=[watch])
     probabilities = model.predict(x_test, verbose=0, batch_size=len(x_test))
     half = len(x_test) // 2
     shares = np.linspace(0, 1, 11)
@@ -124,35 +109,24 @@ def calibration_error(probabilities: np.ndarray, classes: np.ndarray, bins: int 
 
 
 def _mixtures(numbers: dict[str, Any], runs: dict[str, list[dict[str, Any]]]) -> list[Block]:
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         curves, lines = figure.subplots(1, 2)
         for kind, found in runs.items():
-            for run in found:
-                curves.plot(
-                    np.arange(1, len(run["curve"]) + 1),
-                    run["curve"],
-                    color=_COLORS[kind],
-                    alpha=0.25,
-                    linewidth=1,
-                )
-            curves.plot(
-                np.arange(1, len(found[0]["curve"]) + 1),
-                np.mean([run["curve"] for run in found], axis=0),
-                color=_COLORS[kind],
-                label=kind,
-            )
+            color = _COLORS[kind]
+            accuracy = np.array([run["curve"] for run in found])  # (run, epoch)
+            epochs = np.arange(1, accuracy.shape[1] + 1)
+            curves.plot(epochs, accuracy.T, color=color, alpha=0.25, linewidth=1)
+            curves.plot(epochs, accuracy.mean(axis=0), color=color, label=kind)
             gaps = np.mean([run["line"].gaps for run in found], axis=0)
-            lines.plot(found[0]["line"].shares, gaps, color=_COLORS[kind], label=kind)
+            lines.plot(found[0]["line"].shares, gaps, color=color, label=kind)
         curves.set(xlabel="epoch", ylabel="test accuracy", ylim=(0.6, 1.0))
-        curves.legend(frameon=False, loc="lower right")
+        curves.legend(loc="lower right")
         lines.set(xlabel="ε", ylabel="gap to linear", xlim=(0, 1), ylim=(0, None))
 
     def cell(kind, name):
         values = numbers[kind][name]
-        return (
-            f"{np.mean(values):.3f} ± "
-            f"{np.std(values, ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0:.3f}"
-        )
+        error = sem(values) if len(values) > 1 else 0
+        return f"{np.mean(values):.3f} ± {error:.3f}"
 
     return [
         Words(
@@ -219,14 +193,14 @@ def scatter_ratio(features: np.ndarray, classes: np.ndarray) -> float:
         >>> scatter_ratio(np.array([[0.0], [2.0], [10.0], [12.0]]), np.array([0, 0, 1, 1]))
         0.04
     """
-    means = np.stack([features[classes == kind].mean(axis=0) for kind in np.unique(classes)])
-    own = means[np.searchsorted(np.unique(classes), classes)]
-    within = ((features - own) ** 2).sum(axis=1).mean()
-    return float(within / ((means - means.mean(axis=0)) ** 2).sum(axis=1).mean())
+    kinds, own = np.unique(classes, return_inverse=True)
+    means = np.stack([features[classes == kind].mean(axis=0) for kind in kinds])
+    within = ((features - means[own]) ** 2).sum(axis=1).mean()
+    return float(within / means.var(axis=0).sum())
 
 
 def _centres(numbers: dict[str, Any], drawn: dict[str, tuple[np.ndarray, np.ndarray, float]]) -> list[Block]:
-    def draw(figure: "Figure") -> None:
+    def draw(figure: Figure) -> None:
         for axes, (name, (features, classes, _)) in zip(figure.subplots(1, 2), drawn.items(), strict=True):
             for kind in range(10):
                 points = features[classes == kind]
@@ -246,8 +220,7 @@ def _centres(numbers: dict[str, Any], drawn: dict[str, tuple[np.ndarray, np.ndar
             draw,
             (7.2, 3.3),
             "Two-dimensional features of the test digits: rays without center loss, round clusters with it.",
-            f"Test images. Scatter within a class, as a share of that between classes: "
-            f"{numbers['scatter']['without']:.3f} without, "
-            f"{numbers['scatter']['with']:.3f} with center loss.",
+            "Test images. Scatter within a class, as a share of that between classes: {without:.3f} without, "
+            "{with:.3f} with center loss.".format(**numbers["scatter"]),
         ),
     ]

@@ -3,23 +3,20 @@
 The ring is with and without the term that the GAN's loss lacks.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
-from keras import layers
+from matplotlib.figure import Figure
 
 from partita import variational
 from partita.tour import digits
-from partita.tour.page import Block, Formula, Study, Table, Words, picture
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from partita.tour.digits import net
+from partita.tour.page import BLUE, GREY, ORANGE, Block, Formula, Study, Table, Words, picture
 
 ROUNDS, LOOK, BATCH, WIDTH, SEEDS = 800, 40, 256, 96, 3
 INERTIA = {"without the term": 0.0, "λ = 1": 1.0}
 FRAMES = (0, 2, 5, 10, 20)  # looks at which the points are drawn
-_BLUE, _ORANGE, _GREY = "#3b86d1", "#e0812b", "#8a8f94"
 
 
 def study(seed: int = 0, rounds: int = ROUNDS) -> Study:
@@ -42,15 +39,8 @@ def study(seed: int = 0, rounds: int = ROUNDS) -> Study:
         },
         "digits": measured,
     }
-    return Study(
-        "One principle, played against and bounded", [*_ring(toy, watched, numbers), *shown], numbers
-    )
-
-
-def net(*sizes: int, first: int, activation: str = "relu") -> keras.Sequential:
-    """Dense layers, the last without activation."""
-    hidden = [layers.Dense(size, activation) for size in sizes[:-1]]
-    return keras.Sequential([keras.Input((first,)), *hidden, layers.Dense(sizes[-1])])
+    blocks = [*_ring(toy, watched, numbers), *shown]
+    return Study("One principle, played against and bounded", blocks, numbers)
 
 
 def _watch(
@@ -58,13 +48,8 @@ def _watch(
 ) -> list[tuple[variational.Coverage, np.ndarray]]:
     """Coverage and points at the start and after every few rounds."""
     keras.utils.set_random_seed(seed)
-    gan = variational.GAN(
-        net(WIDTH, WIDTH, 2, first=2),
-        net(WIDTH, WIDTH, 1, first=2),
-        inertia=inertia,
-        generator_steps=5,
-        seed=seed,
-    )
+    generator, critic = net(WIDTH, WIDTH, 2, first=2), net(WIDTH, WIDTH, 1, first=2)
+    gan = variational.GAN(generator, critic, inertia=inertia, generator_steps=5, seed=seed)
     gan.compile()
     seen = []
 
@@ -75,13 +60,8 @@ def _watch(
     look()
     watchdog = variational.Watchdog(patience=rounds + 1)  # what goes wrong is to be seen
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=look), watchdog]
-    gan.fit(
-        toy.sample(LOOK * BATCH, seed=seed),
-        batch_size=BATCH,
-        epochs=rounds // LOOK,
-        verbose=0,
-        callbacks=callbacks,
-    )
+    points = toy.sample(LOOK * BATCH, seed=seed)
+    gan.fit(points, batch_size=BATCH, epochs=rounds // LOOK, verbose=0, callbacks=callbacks)
     return seen
 
 
@@ -89,35 +69,30 @@ def _ring(toy: variational.Modes, watched: dict[str, Any], numbers: dict[str, An
     looks = len(next(iter(watched.values()))[0])
     frames = sorted({min(frame, looks - 1) for frame in FRAMES})
 
-    def draw_frames(figure: "Figure") -> None:
+    def draw_frames(figure: Figure) -> None:
         grid = figure.subplots(len(watched), len(frames), squeeze=False)
         for row, (name, runs) in zip(grid, watched.items(), strict=True):
             row[0].set_ylabel(name)
             for axes, frame in zip(row, frames, strict=True):
-                axes.plot(*toy.centers.T, "o", color=_GREY, markersize=6, alpha=0.35, markeredgewidth=0)
-                axes.plot(*runs[0][frame][1].T, ".", color=_ORANGE, markersize=2)
+                axes.plot(*toy.centers.T, "o", color=GREY, markersize=6, alpha=0.35, markeredgewidth=0)
+                axes.plot(*runs[0][frame][1].T, ".", color=ORANGE, markersize=2)
                 axes.set(xlim=(-3, 3), ylim=(-3, 3), xticks=[], yticks=[], aspect="equal")
                 axes.set_title(f"round {frame * LOOK}", fontsize=9)
 
-    def draw_modes(figure: "Figure") -> None:
+    def draw_modes(figure: Figure) -> None:
         axes = figure.add_subplot()
-        for color, (name, runs) in zip((_ORANGE, _BLUE), watched.items(), strict=True):
-            for number, run in enumerate(runs):
-                modes = [coverage.modes for coverage, _ in run]
-                axes.plot(
-                    np.arange(looks) * LOOK, modes, color=color, linewidth=1.5, label=None if number else name
-                )
+        at = np.arange(looks) * LOOK
+        for color, (name, runs) in zip((ORANGE, BLUE), watched.items(), strict=True):
+            modes = [[coverage.modes for coverage, _ in run] for run in runs]  # (run, look)
+            drawn = axes.plot(at, np.transpose(modes), color=color, linewidth=1.5)
+            drawn[0].set_label(name)
         axes.set(xlabel="round", ylabel="modes reached", ylim=(-0.2, 8.4))
-        axes.legend(frameon=False, loc="center right")
+        axes.legend(loc="center right")
 
-    rows = [
-        [
-            name,
-            " ".join(map(str, numbers["modes"][name])),
-            " ".join(f"{share:.0%}" for share in numbers["high_quality"][name]),
-        ]
-        for name in watched
-    ]
+    rows = []
+    for name, modes in numbers["modes"].items():
+        shares = " ".join(f"{share:.0%}" for share in numbers["high_quality"][name])
+        rows.append([name, " ".join(map(str, modes)), shares])
     return [
         Words(
             """A model with a hidden cause z gives a point the probability ∫ q(x|z) q(z) dz, and that integral
@@ -153,7 +128,6 @@ def _ring(toy: variational.Modes, watched: dict[str, Any], numbers: dict[str, An
             ["", "modes at the end", "points within 3σ of a mode"],
             rows,
             f"Of 2,500 points after {(looks - 1) * LOOK} rounds, one figure a seed. The setting is made to "
-            f"show the difference; the guide "
-            "has a better one.",
+            f"show the difference; the guide has a better one.",
         ),
     ]

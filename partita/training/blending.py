@@ -16,16 +16,21 @@ Batch = tuple[Any, ...]  # (x,), (x, y) or (x, y, sample weights), each an array
 _NAMES = ("x", "y", "sample_weight")
 
 
+def lengths(batch: Batch) -> list[int]:
+    """Return the different lengths of the arrays, in ascending order."""
+    return sorted({len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(batch) if leaf is not None})
+
+
 def size(batch: Batch) -> int:
     """Return the number of samples.
 
     Raises:
         ValueError: if the arrays differ in length.
     """
-    lengths = {len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(batch) if leaf is not None}
-    if len(lengths) != 1:
-        raise ValueError(f"all arrays of a batch must have one length, got {sorted(lengths)}")
-    return lengths.pop()
+    found = lengths(batch)
+    if len(found) != 1:
+        raise ValueError(f"all arrays of a batch must have one length, got {found}")
+    return found[0]
 
 
 def check_batch(batch: Batch, number: int | None = None) -> None:
@@ -71,8 +76,8 @@ def partners(batch: Batch, rng: np.random.Generator) -> np.ndarray:
     return partner
 
 
-def draw_shares(rng: np.random.Generator, count: int, alpha: float, per: str) -> np.ndarray:
-    """Draw ε ~ Beta(α, α), one for each of `count` samples or one for all.
+def check_shares(alpha: float, per: str) -> None:
+    """Raise unless shares ε ~ Beta(α, α) can be drawn, one per sample or per batch.
 
     Raises:
         ValueError: if an argument does not fit.
@@ -81,6 +86,15 @@ def draw_shares(rng: np.random.Generator, count: int, alpha: float, per: str) ->
         raise ValueError(f"alpha must be above 0, got {alpha}")
     if per not in ("sample", "batch"):
         raise ValueError(f"per must be 'sample' or 'batch', got {per!r}")
+
+
+def draw_shares(rng: np.random.Generator, count: int, alpha: float, per: str) -> np.ndarray:
+    """Draw ε ~ Beta(α, α), one for each of `count` samples or one for all.
+
+    Raises:
+        ValueError: if an argument does not fit.
+    """
+    check_shares(alpha, per)
     return rng.beta(alpha, alpha, count if per == "sample" else 1)
 
 
@@ -122,27 +136,23 @@ def mix(
     """
     x, y, weight = (*batch, None, None)[:3]
     other_x, other_y, other_weight = (*others, None, None)[:3]
-    mixed_x = blend_inputs(x, other_x, rows, share)
+    alone = not keras.tree.is_nested(y)
+    if class_weight is not None and (y is None or not alone):
+        raise ValueError(
+            f"class_weight must come with one array of targets, got {'none' if y is None else 'several'}"
+        )
+
+    def blend_targets(a, b):
+        return _blend_targets(a, b, rows, share, num_classes, alone)
+
+    mixed = blend_inputs(x, other_x, rows, share), keras.tree.map_structure(blend_targets, y, other_y)
     if class_weight is not None:
-        if y is None or isinstance(y, (Mapping, list, tuple)):
-            raise ValueError(
-                f"class_weight must come with one array of targets, got {'none' if y is None else 'several'}"
-            )
-        ours, theirs = (
-            _weights_of(part, weights, class_weight)
-            for part, weights in ((y, weight), (other_y[rows], _at(other_weight, rows)))
-        )
-        weight, other_weight = ours, theirs
-    if y is not None:
-        alone = not isinstance(y, (Mapping, list, tuple))
-        y = keras.tree.map_structure(
-            lambda a, b: _blend_targets(a, b, rows, share, num_classes, alone), y, other_y
-        )
+        theirs = None if other_weight is None else other_weight[rows]
+        sides = _weights_of(y, weight, class_weight), _weights_of(other_y[rows], theirs, class_weight)
+        return *mixed, _blend(*sides, np.arange(len(rows)), share)
     if weight is not None:
-        if class_weight is not None:
-            rows = np.arange(len(rows))
         weight = keras.tree.map_structure(lambda a, b: _blend(a, b, rows, share), weight, other_weight)
-    return (mixed_x, y, weight)[: max(len(batch), 3 if class_weight is not None else 1)]
+    return (*mixed, weight)[: len(batch)]
 
 
 def blend_inputs(x: Any, others: Any, rows: np.ndarray, share: np.ndarray) -> Any:
@@ -156,16 +166,11 @@ def blend_inputs(x: Any, others: Any, rows: np.ndarray, share: np.ndarray) -> An
         if a.dtype.kind in "iu" and a.dtype != np.uint8:
             raise ValueError(
                 f"x holds whole numbers ({a.dtype}): ids cannot be mixed. Mix their embeddings, with "
-                f"MixHidden after the Embedding layer; "
-                "or make measurements floats, x.astype('float32')"
+                "MixHidden after the Embedding layer; or make measurements floats, x.astype('float32')"
             )
         return a | b[rows] if a.dtype == bool else _blend(a, b, rows, share)
 
     return keras.tree.map_structure(blend, x, others)
-
-
-def _at(array, rows):
-    return None if array is None else array[rows]
 
 
 def _weights_of(y: np.ndarray, weight: Any, class_weight: np.ndarray) -> np.ndarray:
@@ -185,8 +190,7 @@ def _blend_targets(
     if a.dtype.kind in "iub" and num_classes is None:
         raise ValueError(
             f"y holds whole numbers ({a.dtype}): give num_classes if they are classes, for a loss that "
-            f"takes probabilities "
-            "('categorical_crossentropy'), or make them floats"
+            "takes probabilities ('categorical_crossentropy'), or make them floats"
         )
     if a.dtype.kind in "OUST":
         raise ValueError(
@@ -194,11 +198,8 @@ def _blend_targets(
             f"and give num_classes"
         )
     if num_classes is not None:
-        a, b, rows = (
-            _probabilities(a, num_classes, alone),
-            _probabilities(b[rows], num_classes, alone),
-            np.arange(len(a)),
-        )
+        a, b = _probabilities(a, num_classes, alone), _probabilities(b[rows], num_classes, alone)
+        rows = np.arange(len(a))
     return _blend(a, b, rows, share)
 
 
@@ -214,8 +215,7 @@ def _probabilities(y: np.ndarray, num_classes: int, alone: bool) -> np.ndarray:
     if not (y == np.floor(y)).all():
         raise ValueError(
             f"y must hold class ids from 0 to {num_classes - 1}, or probabilities with {num_classes} "
-            f"columns, where num_classes is given; "
-            f"got fractions in the shape {y.shape}"
+            f"columns, where num_classes is given; got fractions in the shape {y.shape}"
         )
     return _one_hot(y.astype(int), num_classes)
 
@@ -236,9 +236,8 @@ def _blend(a: np.ndarray, b: np.ndarray, rows: np.ndarray, share: np.ndarray) ->
     kind = a.dtype if a.dtype.kind == "f" else np.dtype("float32")
     if not b.flags.c_contiguous:
         b, rows = b[rows], np.arange(len(rows))  # or all of b would be copied for a batch
-    if not (
-        a.dtype.isnative and (a.dtype.kind in "biu" or a.dtype in (np.float32, np.float64))
-    ):  # others are not known to Numba
+    is_known_to_numba = a.dtype.kind in "biu" or a.dtype in (np.float32, np.float64)
+    if not (is_known_to_numba and a.dtype.isnative):
         a, b, rows = a.astype("float64"), b[rows].astype("float64"), np.arange(len(rows))
     mixed = np.empty(a.shape, kind if kind in (np.float32, np.float64) else "float64")
     flat = (part.reshape(len(part), -1) for part in (a, b, mixed))

@@ -11,7 +11,7 @@ import numpy as np
 
 from partita.backend.derivatives import gradients_of_loss
 from partita.callbacks.steps import Steps
-from partita.extras import need
+from partita.extras import current_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -61,9 +61,8 @@ class Lookahead(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         self._steps.begin_epoch(self.model)
-        if (
-            self._slow is None and self.model.built
-        ):  # after all callbacks have begun, one of which may have loaded weights
+        # After all callbacks have begun, one of which may have loaded weights.
+        if self._slow is None and self.model.built:
             self._slow = self._fast()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -132,7 +131,6 @@ class Trace(keras.callbacks.Callback):
             raise ValueError(f"every must be 'epoch' or a number of steps, got {every!r}")
         self.statistics = dict(statistics or {"norm": lambda array: float(np.linalg.norm(array))})
         self.of, self.data, self.every = of, data, every
-        self._batch: Any = data
         self._period = every if isinstance(every, int) else 0
         self.steps: list[int] = []
         self.records: dict[str, dict[str, list[float]]] = {name: {} for name in self.statistics}
@@ -152,10 +150,9 @@ class Trace(keras.callbacks.Callback):
     def _record(self, step):
         model = self.model
         self.steps.append(step)
-        tensors = (
-            model.trainable_variables if self.of == "weights" else gradients_of_loss(model, *self._batch)
-        )
-        for variable, tensor in zip(model.trainable_variables, tensors, strict=True):
+        variables = model.trainable_variables
+        tensors = variables if self.data is None else gradients_of_loss(model, *self.data)
+        for variable, tensor in zip(variables, tensors, strict=True):
             array = keras.ops.convert_to_numpy(tensor)
             for name, function in self.statistics.items():
                 self.records[name].setdefault(variable.path, []).append(float(function(array)))
@@ -166,11 +163,7 @@ class Trace(keras.callbacks.Callback):
         Raises:
             ImportError: if matplotlib is missing.
         """
-        if axes is None:
-            need("matplotlib", "plot")
-            import matplotlib.pyplot as plt
-
-            axes = plt.gca()
+        axes = current_axes() if axes is None else axes
         statistic = statistic or next(iter(self.statistics))
         for path, values in self.records[statistic].items():
             axes.plot(self.steps, values, label=path)

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from partita.data.numbers import check_finite
-from partita.extras import need
+from partita.extras import current_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,11 +44,7 @@ class Linearity:
         Raises:
             ImportError: if matplotlib is missing.
         """
-        if axes is None:
-            need("matplotlib", "plot")
-            import matplotlib.pyplot as plt
-
-            axes = plt.gca()
+        axes = current_axes() if axes is None else axes
         axes.plot(self.shares, self.gaps, label=label)
         axes.set(xlabel="ε", ylabel="gap to linear", ylim=(0, None))
         return axes
@@ -95,9 +91,13 @@ def linearity(
         check_finite(name, x)
 
     def outputs(x):
+        """All outputs of each sample in one row, `(batch, numbers)`."""
         if isinstance(model, keras.Model):
-            return _flat(model.predict(x, batch_size=batch_size, verbose=0))
-        return _flat(model(x))
+            made = model.predict(x, batch_size=batch_size, verbose=0)
+        else:
+            made = model(x)
+        leaves = [keras.ops.convert_to_numpy(leaf) for leaf in keras.tree.flatten(made)]
+        return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=-1)
 
     at_a, at_b = map(outputs, ends)
     gaps = []
@@ -105,9 +105,3 @@ def linearity(
         between = keras.tree.map_structure(lambda a, b, share=share: share * a + (1 - share) * b, *ends)
         gaps.append(np.linalg.norm(outputs(between) - (share * at_a + (1 - share) * at_b), axis=-1).mean())
     return Linearity(shares, np.array(gaps))
-
-
-def _flat(outputs: Any) -> np.ndarray:
-    """All outputs of each sample in one row, `(batch, numbers)`."""
-    leaves = [keras.ops.convert_to_numpy(leaf) for leaf in keras.tree.flatten(outputs)]
-    return np.concatenate([leaf.reshape(len(leaf), -1) for leaf in leaves], axis=-1)

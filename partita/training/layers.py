@@ -11,7 +11,8 @@ import keras
 from keras import ops
 
 from partita.data.labels import class_ids, not_unknown
-from partita.layer_loss import CarriedLoss, Carrier, announce
+from partita.layer_loss import Carrier, announce
+from partita.training.blending import check_shares
 from partita.types import Tensor
 
 
@@ -116,28 +117,19 @@ class CenterLoss(keras.layers.Layer, Carrier):
         self._features = inputs
         return inputs
 
-    def loss(self, inner: Any) -> keras.losses.Loss:
-        """The inner loss, a Keras loss or its name, with the distance added; for `compile`."""
-        return CarriedLoss(self, inner)
-
     def carry(self, inner, y_true, y_pred, ignored=None):
         targets = ops.convert_to_tensor(y_true)
         features, centers = ops.cast(self._features, "float32"), ops.convert_to_tensor(self.centers)
         if self._is_one_hot(targets):
             known = valid = self._known(targets, ignored)
             shares = ops.cast(targets, "float32")
-            total = ops.sum(shares, axis=-1, keepdims=True)
-            mean = ops.matmul(shares, centers) / ops.where(total == 0, 1.0, total)
-            spread = ops.matmul(shares, ops.sum(ops.square(centers), axis=-1)) - total[:, 0] * ops.sum(
-                ops.square(mean), axis=-1
-            )
-            distance = total[:, 0] * ops.sum(ops.square(features - mean), axis=-1) + spread
+            total = ops.sum(shares, axis=-1)
+            mean = ops.matmul(shares, centers) / ops.where(total == 0, 1.0, total)[:, None]
+            spread = ops.matmul(shares, _squared_norm(centers)) - total * _squared_norm(mean)
+            distance = total * _squared_norm(features - mean) + spread  # (batch,)
         else:
-            classes = self._classes(targets)
-            ids, known, valid = class_ids(
-                classes if ignored is None else ops.where(classes == ignored, -1, classes), self.num_classes
-            )
-            distance = ops.sum(ops.square(features - ops.take(centers, ids, axis=0)), axis=-1)  # (batch,)
+            ids, known, valid = class_ids(self._classes(targets, ignored), self.num_classes)
+            distance = _squared_norm(features - ops.take(centers, ids, axis=0))
             targets = ops.cast(ops.reshape(ids, ops.shape(targets)), targets.dtype)
         losses = inner(targets, y_pred) + ops.cast(0.5 * self.weight * distance, y_pred.dtype)
         return ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
@@ -149,22 +141,21 @@ class CenterLoss(keras.layers.Layer, Carrier):
     def _is_one_hot(self, targets):
         return targets.ndim == 2 and targets.shape[-1] == self.num_classes and self.num_classes > 1
 
-    def _classes(self, targets):
+    def _classes(self, targets, ignored):
+        """The class of each sample, −1 for the ignored one."""
         classes = targets[:, 0] if targets.ndim == 2 and targets.shape[-1] == 1 else targets
         if classes.ndim != 1:
             raise ValueError(
                 f"targets must be class ids (batch,), or one-hot (batch, {self.num_classes}), got "
                 f"{tuple(targets.shape)}"
             )
-        return classes
+        return classes if ignored is None else ops.where(classes == ignored, -1, classes)
 
     def _known(self, targets, ignored):
         """Whether the class of each sample is known; NaN is no word for one that is not."""
         if self._is_one_hot(targets):
             return ops.any(targets != 0, axis=-1)
-        classes = self._classes(targets)
-        known = not_unknown(classes)
-        return known if ignored is None else ops.logical_and(known, classes != ignored)
+        return not_unknown(self._classes(targets, ignored))
 
     def get_config(self):
         return {**super().get_config(), "num_classes": self.num_classes, "weight": self.weight}
@@ -206,10 +197,7 @@ class MixHidden(keras.layers.Layer, Carrier):
 
     def __init__(self, alpha: float = 1.0, per: str = "sample", seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        if not alpha > 0:
-            raise ValueError(f"alpha must be above 0, got {alpha}")
-        if per not in ("sample", "batch"):
-            raise ValueError(f"per must be 'sample' or 'batch', got {per!r}")
+        check_shares(alpha, per)
         self.alpha, self.per, self.seed = alpha, per, seed
         self.supports_masking = True
         self._generator = keras.random.SeedGenerator(seed)
@@ -218,40 +206,28 @@ class MixHidden(keras.layers.Layer, Carrier):
         announce(self)
 
     def call(self, inputs, training=False, mask=None):
-        self._pairs = self._masks = None
+        self._pairs, self._masks = None, None if mask is None else (mask, mask)
         if not training:
-            if mask is not None:
-                self._masks = mask, mask
             return inputs
         size = ops.shape(inputs)[0]
-        shift = keras.random.randint(
-            (), 1, ops.maximum(size, 2), seed=self._generator
-        )  # nobody is mixed with itself
+        # A shift of 1 to size − 1: nobody is mixed with itself.
+        shift = keras.random.randint((), 1, ops.maximum(size, 2), seed=self._generator)
         partner = (ops.arange(size) + shift) % size
-        share = keras.random.beta(
-            (size if self.per == "sample" else 1,),
-            self.alpha,
-            self.alpha,
-            dtype="float32",
-            seed=self._generator,
-        )
+        shape = (size if self.per == "sample" else 1,)
+        share = keras.random.beta(shape, self.alpha, self.alpha, dtype="float32", seed=self._generator)
         self._pairs = share, partner
-        broad = ops.cast(ops.reshape(share, (-1, *[1] * (inputs.ndim - 1))), inputs.dtype)
+        broad = ops.cast(_as_deep_as(share, inputs), inputs.dtype)
         if mask is not None:
+            mask = ops.cast(mask, "bool")
             self._masks = mask, ops.take(mask, partner, axis=0)
-            broad = ops.where(_as_deep_as(self._masks[1], inputs), broad, ops.ones_like(broad))
+            broad = ops.where(_as_deep_as(self._masks[1], inputs), broad, 1)
         return broad * inputs + (1 - broad) * ops.take(inputs, partner, axis=0)
-
-    def loss(self, inner: Any) -> keras.losses.Loss:
-        """The inner loss, a Keras loss or its name, of both targets; for `compile`."""
-        return CarriedLoss(self, inner)
 
     def carry(self, inner, y_true, y_pred, ignored=None):
         if self._pairs is None:
             return inner(y_true, y_pred)
-        share, _ = self._pairs
         first, second = inner(y_true, y_pred), inner(self._second(y_true, y_pred.ndim > 2), y_pred)
-        share = ops.cast(ops.reshape(share, (-1, *[1] * (first.ndim - 1))), first.dtype)
+        share = ops.cast(_as_deep_as(self._pairs[0], first), first.dtype)
         return share * first + (1 - share) * second
 
     def counted(self, y_true, y_pred, ignored=None):
@@ -264,7 +240,7 @@ class MixHidden(keras.layers.Layer, Carrier):
 
         found = known(ops.convert_to_tensor(y_true))
         if self._pairs is not None:
-            share = ops.reshape(self._pairs[0], (-1, *[1] * (found.ndim - 1)))
+            share = _as_deep_as(self._pairs[0], found)
             found = share * found + (1 - share) * known(self._second(y_true, y_pred.ndim > 2))
         real = ops.ones_like(found)
         if self._masks is not None and found.ndim == self._masks[0].ndim:
@@ -278,19 +254,21 @@ class MixHidden(keras.layers.Layer, Carrier):
         """
         y_true = ops.convert_to_tensor(y_true)
         second = ops.take(y_true, self._pairs[1], axis=0)
-        if (
-            self._masks is None
-            or not of_steps
-            or y_true.ndim < 2
-            or y_true.shape[1] != self._masks[1].shape[1]
-        ):
+        if self._masks is None or not of_steps or y_true.ndim < 2:
             return second
-        return ops.where(_as_deep_as(self._masks[1], second), second, y_true)
+        mask = self._masks[1]
+        if y_true.shape[1] != mask.shape[1]:
+            return second
+        return ops.where(_as_deep_as(mask, second), second, y_true)
 
     def get_config(self):
         return {**super().get_config(), "alpha": self.alpha, "per": self.per, "seed": self.seed}
 
 
-def _as_deep_as(mask: Tensor, tensor: Tensor) -> Tensor:
-    """The mask with as many axes as the tensor."""
-    return ops.reshape(ops.cast(mask, "bool"), (*ops.shape(mask), *[1] * (tensor.ndim - mask.ndim)))
+def _squared_norm(x: Tensor) -> Tensor:
+    return ops.sum(ops.square(x), axis=-1)
+
+
+def _as_deep_as(leading: Tensor, tensor: Tensor) -> Tensor:
+    """A mask or shares of the first axes, with as many axes as the tensor."""
+    return ops.reshape(leading, (*ops.shape(leading), *[1] * (tensor.ndim - leading.ndim)))

@@ -70,9 +70,9 @@ class LayerwiseLearningRate(keras.optimizers.MultiOptimizer):
             if len(self._found) != len(paths):
                 self._found = self._look_up(paths)
             slowed = {factor: self._slowed(factor) for factor in {*self._found} - {1.0}}
-            self._parts.update(
-                {path: slowed[factor] for path, factor in zip(paths, self._found, strict=True) if factor != 1}
-            )
+            for path, factor in zip(paths, self._found, strict=True):
+                if factor != 1:
+                    self._parts[path] = slowed[factor]
         super().build(var_list)
 
     def _look_up(self, paths: list[str]) -> list[float]:
@@ -106,9 +106,8 @@ class LayerwiseLearningRate(keras.optimizers.MultiOptimizer):
 
     def get_config(self):
         """What makes the same optimizer again."""
-        whole = keras.saving.serialize_keras_object(self.whole)
         return {
-            "optimizer": whole,
+            "optimizer": keras.saving.serialize_keras_object(self.whole),
             "factors": self._factors,
             "found": [*self._found],
             "name": self.name,

@@ -7,6 +7,7 @@ Neither is augmentation: f(εx_a + (1 − ε)x_b) = εf(x_a) + (1 − ε)f(x_b) 
 prefer, among the models that fit, the one nearest to linear.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,13 +22,14 @@ from partita.training.blending import (
     Batch,
     blend_inputs,
     check_batch,
+    check_shares,
     checked_class_weight,
     draw_shares,
     mix,
     partners,
     size,
 )
-from partita.training.sources import arrays, source
+from partita.training.sources import source, standard
 
 
 def mixup(
@@ -73,11 +75,9 @@ def mixup(
         >>> bool(np.allclose(x[:, 0], y[:, 1]))
         True
     """
-    batch, rng, weights = (
-        _given(x, y, sample_weight),
-        np.random.default_rng(seed),
-        checked_class_weight(class_weight, num_classes),
-    )
+    batch = _given(x, y, sample_weight)
+    weights = checked_class_weight(class_weight, num_classes)
+    rng = np.random.default_rng(seed)
     rows = partners(batch, rng)
     return _returned(mix(batch, batch, rows, draw_shares(rng, len(rows), alpha, per), num_classes, weights))
 
@@ -142,16 +142,11 @@ class _Pairs(keras.utils.PyDataset):
         self._ahead: dict[tuple[int, int], Future] = {}
         self._order: tuple[int, np.ndarray] | None = None
         self._lock = RLock()
-        self._places: dict[int, int] | None = (
-            None  # index that Keras asks for → place in the epoch; None outside of one
-        )
+        # Index that Keras asks for → place in the epoch; None outside of one.
+        self._places: dict[int, int] | None = None
         self._start = 0  # the place of the epoch's first batch: above 0 after epochs of fewer steps
 
     def __len__(self):
-        return self._source.num_batches
-
-    @property
-    def num_batches(self):
         return self._source.num_batches
 
     def on_epoch_begin(self):
@@ -168,36 +163,37 @@ class _Pairs(keras.utils.PyDataset):
             pool.shutdown(cancel_futures=True)
         self._source.end(is_over)
         if is_over:
-            self._start = (self._start + taken) % self.num_batches
+            self._start = (self._start + taken) % len(self)
         self.epoch += is_over
 
     def __getitem__(self, index):
-        if not 0 <= index < self.num_batches:
-            raise IndexError(f"index must be from 0 to {self.num_batches - 1}, got {index}")
+        if not 0 <= index < len(self):
+            raise IndexError(f"index must be from 0 to {len(self) - 1}, got {index}")
         with self._lock:
             if self._places is None:
                 return self._batch(index, self.epoch)
-            place = (self._start + self._places.setdefault(index, len(self._places))) % self.num_batches
+            place = (self._start + self._places.setdefault(index, len(self._places))) % len(self)
             if self._order is None or self._order[0] != self.epoch:
                 self._order = self.epoch, self._source.order(self.epoch)
             order = self._order[1]
             if not self._threads:
                 return self._batch(order[place], self.epoch)
-            if self._pool is None:
-                self._pool = ThreadPoolExecutor(self._threads, "mixing")
-            for coming in range(place, min(place + self._reach + 1, len(order))):
-                if (self.epoch, coming) not in self._ahead:
-                    self._ahead[self.epoch, coming] = self._pool.submit(
-                        self._batch, order[coming], self.epoch
-                    )
-            future = self._ahead.pop((self.epoch, place))
+            future = self._submitted(order, place)
         return future.result()
+
+    def _submitted(self, order, place):
+        """The batch at a place of the epoch, which threads mix together with those after it."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self._threads, "mixing")
+        for coming in range(place, min(place + self._reach + 1, len(order))):
+            if (self.epoch, coming) not in self._ahead:
+                self._ahead[self.epoch, coming] = self._pool.submit(self._batch, order[coming], self.epoch)
+        return self._ahead.pop((self.epoch, place))
 
     def _batch(self, index, epoch):
         rng = np.random.default_rng([self._seed, epoch, index])
-        return self._mix(
-            *self._source.pair(int(index), epoch, lambda batch: partners(batch, rng)), rng, epoch
-        )
+        pair = self._source.pair(int(index), epoch, lambda batch: partners(batch, rng))
+        return self._mix(*pair, rng, epoch)
 
     @abstractmethod
     def _mix(
@@ -252,20 +248,14 @@ class Mixup(_Pairs):
         seed: int | None = None,
         **kwargs: Any,
     ):
-        draw_shares(np.random.default_rng(0), 1, alpha, per)
+        check_shares(alpha, per)
         self._class_weight = checked_class_weight(class_weight, num_classes)
         super().__init__(data, batch_size, shuffle, steps, seed, **kwargs)
         self._alpha, self._per, self._num_classes = alpha, per, num_classes
 
     def _mix(self, batch, others, rows, rng, epoch):
-        return mix(
-            batch,
-            others,
-            rows,
-            draw_shares(rng, size(batch), self._alpha, self._per),
-            self._num_classes,
-            self._class_weight,
-        )
+        shares = draw_shares(rng, size(batch), self._alpha, self._per)
+        return mix(batch, others, rows, shares, self._num_classes, self._class_weight)
 
 
 class SamplePairing(_Pairs):
@@ -311,21 +301,18 @@ class SamplePairing(_Pairs):
         **kwargs: Any,
     ):
         on, off = cycle
-        if begin < 0 or on < 1 or off < 0 or (end is not None and end < begin):
+        last = math.inf if end is None else end
+        if begin < 0 or on < 1 or off < 0 or last < begin:
             raise ValueError(
                 f"begin, cycle and end must be epochs, in this order, got {begin}, {cycle} and {end}"
             )
         super().__init__(data, batch_size, shuffle, steps, seed, **kwargs)
-        self._share, self._begin, self._cycle, self._end = _checked_share(share), begin, (on, off), end
+        self._share, self._begin, self._cycle, self._end = _checked_share(share), begin, (on, off), last
 
     def mixes(self, epoch: int) -> bool:
         """Whether an epoch, counted from 0, is mixed."""
         on, off = self._cycle
-        return (
-            epoch >= self._begin
-            and (self._end is None or epoch < self._end)
-            and (epoch - self._begin) % (on + off) < on
-        )
+        return self._begin <= epoch < self._end and (epoch - self._begin) % (on + off) < on
 
     def _mix(self, batch, others, rows, rng, epoch):
         if not self.mixes(epoch):
@@ -334,9 +321,7 @@ class SamplePairing(_Pairs):
 
 
 def _given(*parts: Any) -> Batch:
-    while parts and parts[-1] is None:
-        parts = parts[:-1]
-    batch = tuple(map(arrays, parts))
+    batch = standard(parts)
     if (count := size(batch)) < 2:
         raise ValueError(
             f"a batch must have two samples at least to be mixed, got {count}: leave out the remainder, or "

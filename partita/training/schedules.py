@@ -72,15 +72,11 @@ class Schedule(keras.callbacks.Callback):
 
     def _set(self, moment):
         value = np.asarray(self.function(moment))
-        if value.shape != tuple(self._found.shape):
-            raise ValueError(
-                f"the value for {self._found.path} must have the shape {tuple(self._found.shape)}, got "
-                f"{value.shape}"
-            )
+        shape, subject = tuple(self._found.shape), f"the value for {self._found.path}"
+        if value.shape != shape:
+            raise ValueError(f"{subject} must have the shape {shape}, got {value.shape}")
         if value.dtype.kind == "f" and np.isnan(value).any():
-            raise ValueError(
-                f"the value for {self._found.path} must be a number, got nan for {self.on} {moment}"
-            )
+            raise ValueError(f"{subject} must be a number, got nan for {self.on} {moment}")
         _ = self.model  # on JAX the state of the step is attached to the model again
         self._found.assign(value.astype(keras.backend.standardize_dtype(self._found.dtype)))
 
@@ -107,44 +103,44 @@ def find(model: keras.Model, target: Target) -> keras.Variable:
         raise ValueError(f"variable must be a keras.Variable, a path or (object, attribute), got {target!r}")
     for name in names[:-1]:
         owner = _attribute(owner, name, target)
-    return _variable(owner, names[-1], target)
-
-
-def _attribute(owner: Any, name: str, target: Target) -> Any:
-    try:
-        return getattr(owner, name)
-    except AttributeError:
-        hint = ""
-        if hasattr(owner, "optimizers") and name == "learning_rate":
-            hint = (
-                ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], "
-                "'learning_rate')"
-            )
-        raise ValueError(
-            f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}"
-        ) from None
-
-
-def _variable(owner: Any, name: str, target: Target) -> keras.Variable:
-    if name == "learning_rate" and isinstance(owner, keras.optimizers.LossScaleOptimizer):
-        owner = owner.inner_optimizer
-    if name == "learning_rate" and isinstance(owner, LayerwiseLearningRate):
-        owner = owner.whole
-    value = _attribute(owner, name, target)
-    if isinstance(owner, keras.optimizers.Optimizer) and name == "learning_rate":
-        value = learning_rate_of(owner)
-        if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
-            raise ValueError(
-                f"{target!r} is a {type(value).__name__}, compiled into the step: compile with a number to "
-                f"schedule it here"
-            )
+    if names[-1] == "learning_rate":
+        value = _learning_rate(owner, target)
+    else:
+        value = _attribute(owner, names[-1], target)
     if not isinstance(value, keras.Variable):
         raise ValueError(
             f"{target!r} is {value!r}, a plain {type(value).__name__}, which is compiled into the training "
-            f"step: changing it changes "
-            f"nothing. Make it a weight of its layer, self.{name} = self.add_weight(shape=(), "
-            f"initializer=..., trainable=False), "
-            "and use that weight where the number was used"
+            f"step: changing it changes nothing. Make it a weight of its layer, self.{names[-1]} = "
+            "self.add_weight(shape=(), initializer=..., trainable=False), and use that weight where the "
+            "number was used"
+        )
+    return value
+
+
+def _attribute(owner: Any, name: str, target: Target) -> Any:
+    if hasattr(owner, name):
+        return getattr(owner, name)
+    hint = ""
+    if hasattr(owner, "optimizers") and name == "learning_rate":
+        hint = (
+            ": each of its optimizers has its own, so give (model.optimizer.optimizers[0], 'learning_rate')"
+        )
+    raise ValueError(f"{target!r} leads nowhere: a {type(owner).__name__} has no {name!r}{hint}")
+
+
+def _learning_rate(owner: Any, target: Target) -> Any:
+    if isinstance(owner, keras.optimizers.LossScaleOptimizer):
+        owner = owner.inner_optimizer
+    if isinstance(owner, LayerwiseLearningRate):
+        owner = owner.whole
+    value = _attribute(owner, "learning_rate", target)
+    if not isinstance(owner, keras.optimizers.Optimizer):
+        return value
+    value = learning_rate_of(owner)
+    if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+        raise ValueError(
+            f"{target!r} is a {type(value).__name__}, compiled into the step: compile with a number to "
+            f"schedule it here"
         )
     return value
 
@@ -191,9 +187,8 @@ class Warmup(keras.callbacks.Callback):
         super().set_params(params)
         for optimizer, steps in _parts(self.model.optimizer):
             schedule = learning_rate_of(optimizer)
-            if isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule) and not isinstance(
-                schedule, WarmedUp
-            ):
+            is_schedule = isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule)
+            if is_schedule and not isinstance(schedule, WarmedUp):
                 optimizer.learning_rate = WarmedUp(schedule, steps * self._length())
                 self.model.train_function = None  # what is compiled holds the schedule as it was
 
@@ -210,12 +205,12 @@ class Warmup(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         if self._count.total < self._length() - 1:
             share = (self._count.total + 1) / self._length()
-            rates = [
-                rate
-                for part, _ in _parts(self.model.optimizer)
-                if isinstance(rate := learning_rate_of(part), keras.Variable)
+            rates = [learning_rate_of(part) for part, _ in _parts(self.model.optimizer)]
+            self._full = [
+                (rate, np.array(keras.ops.convert_to_numpy(rate)))
+                for rate in rates
+                if isinstance(rate, keras.Variable)
             ]
-            self._full = [(rate, np.array(keras.ops.convert_to_numpy(rate))) for rate in rates]
             for rate, full in self._full:
                 rate.assign(share * full)
 
@@ -253,9 +248,8 @@ def _parts(
     """The optimizers that take the steps, and how many each takes in one step of the model."""
     if (inner := getattr(optimizer, "inner_optimizer", None)) is not None:
         yield from _parts(inner, steps)
-    elif (
-        parts := getattr(optimizer, "optimizers", None)
-    ) is not None:  # a MultiOptimizer's, or those of two players
+    elif (parts := getattr(optimizer, "optimizers", None)) is not None:
+        # A MultiOptimizer's, or those of two players.
         for part, each in zip(parts, getattr(optimizer, "steps", (1,) * len(parts)), strict=True):
             yield from _parts(part, steps * each)
     else:

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from partita.data.numbers import as_numbers
-from partita.training.blending import Batch, check_batch
+from partita.training.blending import Batch, check_batch, lengths, partners
 
-Partners = Callable[[Batch], np.ndarray]
+Choose = Callable[[Batch], np.ndarray]
 LOOKS = 2  # batches that Keras takes before the first epoch, at most, to see what they are
 
 
@@ -23,19 +23,24 @@ class Source(ABC):
     `any_order` says whether they may be asked for out of order, and from several threads.
     """
 
-    num_batches: int
     any_order: bool
 
-    @abstractmethod
-    def pair(self, index: int, epoch: int, partners: Partners) -> tuple[Batch, Batch, np.ndarray]:
-        """Return a batch, the data that it is mixed with, and the row of each sample's partner in them.
+    def __init__(self, num_batches: int, shuffle_seed: int | None = None):
+        self.num_batches, self._shuffle_seed = num_batches, shuffle_seed
 
-        `partners` gives the rows of the partners within the batch.
-        """
-
-    @abstractmethod
     def order(self, epoch: int) -> np.ndarray:
         """The indices of the batches, in the order in which an epoch takes them."""
+        if self._shuffle_seed is None:
+            return np.arange(self.num_batches)
+        rng = np.random.default_rng([self._shuffle_seed, epoch, self.num_batches])
+        return rng.permutation(self.num_batches)
+
+    @abstractmethod
+    def pair(self, index: int, epoch: int, choose: Choose) -> tuple[Batch, Batch, np.ndarray]:
+        """Return a batch, the data that it is mixed with, and the row of each sample's partner in them.
+
+        `choose` gives the rows of the partners within the batch.
+        """
 
     @abstractmethod
     def begin(self) -> None:
@@ -52,9 +57,8 @@ def source(data: Any, batch_size: int, shuffle: bool, steps: int | None, seed: i
     Raises:
         ValueError: if nothing does, there is no batch, or the number of batches is not known.
     """
-    if steps is not None and (
-        isinstance(steps, bool) or not isinstance(steps, (int, np.integer)) or steps < 1
-    ):
+    is_whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+    if steps is not None and not (is_whole and steps >= 1):
         raise ValueError(f"steps must be a whole number of at least 1, got {steps!r}")
     found: Source
     if isinstance(data, keras.utils.PyDataset):
@@ -82,32 +86,27 @@ class _Arrays(Source):
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self._arrays = tuple(map(arrays, data))
-        sizes = {
-            len(leaf) if leaf.ndim else 0 for leaf in keras.tree.flatten(self._arrays) if leaf is not None
-        }
-        if len(sizes) != 1 or min(sizes) < 2:
-            raise ValueError(f"all arrays must have one length, of two samples at least, got {sorted(sizes)}")
+        sizes = lengths(self._arrays)
+        if len(sizes) != 1 or sizes[0] < 2:
+            raise ValueError(f"all arrays must have one length, of two samples at least, got {sizes}")
+        self._size = sizes[0]
         check_batch(self._arrays)
-        self._size = sizes.pop()
         self._batch_size, self._shuffle, self._seed = batch_size, shuffle, seed
-        self.num_batches = -(-self._size // batch_size) if steps is None else steps
-        self._order = (-1, np.arange(self._size), np.arange(self._size))
+        self._whole_epoch = -(-self._size // batch_size)  # batches in which every sample comes once
+        super().__init__(self._whole_epoch if steps is None else steps)
+        self._drawn = (-1, np.arange(self._size), np.arange(self._size))  # epoch, order, partners
 
-    def pair(self, index, epoch, partners):
-        kept, order, others = self._order
-        if kept != epoch:
+    def pair(self, index, epoch, choose):
+        drawn_for, order, others = self._drawn
+        if drawn_for != epoch:
             rng = np.random.default_rng([self._seed, epoch])
             order = rng.permutation(self._size) if self._shuffle else np.arange(self._size)
-            ring = rng.permutation(self._size)  # each is mixed with the next in a ring, so nobody with itself
-            others = np.empty_like(ring)
-            others[ring] = np.roll(ring, 1)
-            self._order = epoch, order, others
-        first = index * self._batch_size % (-(-self._size // self._batch_size) * self._batch_size)
+            others = partners(self._arrays, rng)
+            self._drawn = epoch, order, others
+        first = index % self._whole_epoch * self._batch_size
         rows = order[first : first + self._batch_size]
-        return tuple(_taken(part, rows) for part in self._arrays), self._arrays, others[rows]
-
-    def order(self, epoch):
-        return np.arange(self.num_batches)  # the samples are shuffled
+        batch = keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], self._arrays)
+        return batch, self._arrays, others[rows]
 
     def begin(self):
         pass
@@ -126,21 +125,13 @@ class _Indexed(Source):
             length = None
         if length is None and steps is None:
             raise ValueError("steps must be given for a PyDataset without an end")
-        self._dataset, self._length, self._shuffle, self._seed = dataset, length, shuffle, seed
-        self.num_batches = length if steps is None else steps
+        super().__init__(length if steps is None else steps, seed if shuffle else None)
+        self._dataset, self._length = dataset, length
 
-    def pair(self, index, epoch, partners):
-        batch = standard(self._dataset[index if not self._length else index % self._length])
+    def pair(self, index, epoch, choose):
+        batch = standard(self._dataset[index % self._length if self._length else index])
         check_batch(batch, index)
-        return batch, batch, partners(batch)
-
-    def order(self, epoch):
-        count = self.num_batches
-        return (
-            np.random.default_rng([self._seed, epoch, count]).permutation(count)
-            if self._shuffle
-            else np.arange(count)
-        )
+        return batch, batch, choose(batch)
 
     def begin(self):
         self._dataset.on_epoch_begin()
@@ -164,33 +155,31 @@ class _Stream(Source):
             raise ValueError(
                 f"steps must be given: a {type(data).__name__} does not know how many batches it holds"
             )
-        self.num_batches = steps
+        super().__init__(steps)
         self._data = data
         self._once = isinstance(data, Iterator)
         self._batches = None
         self._kept: list[Batch] = []
         self._place = 0
 
-    def pair(self, index, epoch, partners):
-        if self._place < len(self._kept):
-            batch = self._kept[self._place]
-        else:
-            if self._batches is None:
-                self._batches = iter(self._data)
-            try:
-                batch = standard(next(self._batches))
-            except StopIteration:
-                raise ValueError(
-                    f"the data end before batch {self._place} of {self.num_batches}: give fewer steps"
-                ) from None
-            check_batch(batch, self._place)
-            if len(self._kept) < LOOKS:
-                self._kept.append(batch)
+    def pair(self, index, epoch, choose):
+        batch = self._kept[self._place] if self._place < len(self._kept) else self._next()
         self._place += 1
-        return batch, batch, partners(batch)
+        return batch, batch, choose(batch)
 
-    def order(self, epoch):
-        return np.arange(self.num_batches)
+    def _next(self):
+        if self._batches is None:
+            self._batches = iter(self._data)
+        try:
+            batch = standard(next(self._batches))
+        except StopIteration:
+            raise ValueError(
+                f"the data end before batch {self._place} of {self.num_batches}: give fewer steps"
+            ) from None
+        check_batch(batch, self._place)
+        if len(self._kept) < LOOKS:
+            self._kept.append(batch)
+        return batch
 
     def begin(self):
         pass
@@ -238,16 +227,11 @@ def arrays(part: Any) -> Any:
     if isinstance(part, (list, tuple)) and any(
         hasattr(leaf, "shape") and leaf.shape != () for leaf in keras.tree.flatten(part)
     ):
-        return (
-            type(part)(map(arrays, part)) if type(part) in (list, tuple) else type(part)(*map(arrays, part))
-        )
+        parts = map(arrays, part)
+        return type(part)(parts) if type(part) in (list, tuple) else type(part)(*parts)
     if isinstance(part, np.ma.MaskedArray):
         return np.ma.filled(part.astype(float), np.nan)  # what is masked is missing
     if hasattr(part, "columns"):
         return as_numbers("a table", part)
     part = part.detach().cpu() if hasattr(part, "detach") else part  # a tensor of PyTorch
     return keras.ops.convert_to_numpy(part) if keras.ops.is_tensor(part) else np.asarray(part)
-
-
-def _taken(part: Any, rows: np.ndarray) -> Any:
-    return keras.tree.map_structure(lambda leaf: None if leaf is None else leaf[rows], part)
