@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 import numpy as np
@@ -21,6 +21,9 @@ from partita.files.whole import replacing
 from partita.quoting import shown
 from partita.reactions.network import Network, read_sbml
 from partita.waiting import is_left_behind
+
+if TYPE_CHECKING:
+    import xarray
 
 MOST_NUMBERS = 2**26  # that are kept in memory: 512 MiB
 OWN = 20  # of a trajectory, beside its counts
@@ -151,6 +154,19 @@ def simulate(
     if runs.sizes["trajectory"] < trajectories or (runs.status == "interrupted").any():
         later = "" if out is None else f"; the same command goes on, its chunks are in {out}.partial"
         leave(f"partita: {stopped[0]}{later}", 130)
+    _report(runs, until, stopped[0] if stopped else "", out)
+    if plot is not None:
+        from partita.reactions.simulation.plot import draw
+
+        with replacing(plot) as beside:
+            draw(runs).savefig(beside, dpi=150)
+        say(f"drawn: {plot}")
+    if out is not None:
+        say(f"written: {out}")
+
+
+def _report(runs: "xarray.Dataset", until: float, reason: str, out: Path | None) -> None:
+    """Print mean and spread at the end, or fail where no trajectory came to it for the reason given."""
     recorded = [str(name) for name in runs.data_vars]
     width = max(7, *map(len, recorded))
     last = runs.isel(time=-1)
@@ -163,10 +179,10 @@ def simulate(
     said = ", ".join(f"{count:,} {status}" for status, count in endings.items())
     if early == len(there):
         written = "" if out is None else f"; what there is is in {out}"
-        raise click.ClickException(f"{stopped[0]}; no trajectory came to t = {until:g} ({said}){written}")
+        raise click.ClickException(f"{reason}; no trajectory came to t = {until:g} ({said}){written}")
     if early:
         say(
-            f"partita: {early:,} of {len(there):,} trajectories stopped early and are left out: {stopped[0]}",
+            f"partita: {early:,} of {len(there):,} trajectories stopped early and are left out: {reason}",
             err=True,
         )
     say(f"{'species':<{width}}  {'mean':>12}  {'sd':>12}  {'least':>10}  {'most':>10}")
@@ -181,14 +197,6 @@ def simulate(
         f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} "
         f"events; seed {runs.attrs['seed']}"
     )
-    if plot is not None:
-        from partita.reactions.simulation.plot import draw
-
-        with replacing(plot) as beside:
-            draw(runs).savefig(beside, dpi=150)
-        say(f"drawn: {plot}")
-    if out is not None:
-        say(f"written: {out}")
 
 
 def leave(message: str, code: int) -> NoReturn:

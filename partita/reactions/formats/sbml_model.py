@@ -4,12 +4,21 @@ propensity = kinetic law,   a species in it = its count, or count / size where t
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
-from typing import Any, NoReturn
+from typing import Any
 
 from partita.quoting import shown
+from partita.reactions.formats.mass_action import mass_action_constant
 from partita.reactions.formats.mathml import Formulas, UnsupportedError, libsbml, tidy
+from partita.reactions.formats.sbml_elements import (
+    LOCAL_LEVEL,
+    check_document,
+    check_ids,
+    fail,
+    items,
+    refuse,
+)
 from partita.reactions.model.consistency import follow
 from partita.reactions.model.expression import (
     NAME_LIMIT,
@@ -24,13 +33,8 @@ from partita.reactions.model.expression import (
     number,
     substitute,
 )
-from partita.reactions.model.reaction import COEFFICIENT_LIMIT, MOLECULARITY_LIMIT, Event, Reaction, whole
+from partita.reactions.model.reaction import COEFFICIENT_LIMIT, Event, Reaction, whole
 from partita.reactions.model.system import COUNT_LIMIT, System
-
-EXTENDED_MATH = "l3v2extendedmath"
-LOCAL_LEVEL = (
-    3  # from it on, local parameters have a list of their own, and events say more of their conditions
-)
 
 
 def network(text: str, rounding: bool = False) -> System:
@@ -46,72 +50,8 @@ def network(text: str, rounding: bool = False) -> System:
     document = libsbml.readSBMLFromString(
         text if text.startswith("<?xml") else f'<?xml version="1.0" encoding="UTF-8"?>{text}'
     )
-    _check_document(document)
+    check_document(document)
     return _Reader(document.getModel(), rounding).network()
-
-
-def _items(things: Any) -> Iterator[Any]:
-    return (things.get(i) for i in range(things.size()))
-
-
-# What an element without an id of its own is about.
-_ABOUT = {
-    **dict.fromkeys(("assignmentRule", "rateRule", "eventAssignment"), "getVariable"),
-    "initialAssignment": "getSymbol",
-    "speciesReference": "getSpecies",
-}
-
-
-def _label(element: Any) -> str:
-    name = element.getElementName()
-    if name in _ABOUT:
-        return f"{name} of {getattr(element, _ABOUT[name])()!r}"
-    return f"{name} {element.getId()!r}" if element.getId() else name
-
-
-def _fail(element: Any, message: str) -> NoReturn:
-    raise ValueError(f"line {element.getLine()}: {shown(_label(element), 200)}: {message}")
-
-
-def _refuse(element: Any, what: str) -> NoReturn:
-    _fail(element, f"{what} is not supported")
-
-
-def _check_document(document: Any) -> None:
-    for i in range(document.getNumErrors()):
-        error = document.getError(i)
-        if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR:
-            raise ValueError(
-                f"line {error.getLine()}: {error.getShortMessage()}: {' '.join(error.getMessage().split())}"
-            )
-    if document.getLevel() not in (2, 3):
-        _refuse(document, f"SBML Level {document.getLevel()}")
-    for plugin in (document.getPlugin(i) for i in range(document.getNumPlugins())):
-        # libSBML adds the package of extended mathematics to every document of L3V2; what a formula uses of
-        # it is looked at there.
-        name = plugin.getPackageName()
-        if document.getLevel() >= LOCAL_LEVEL and name != EXTENDED_MATH and document.getPackageRequired(name):
-            _refuse(document, f"the package {plugin.getPackageName()!r}, which changes the meaning,")
-    model = document.getModel()
-    if model is None:
-        _fail(document, "want a model, got none")
-    for constraint in _items(model.getListOfConstraints()):
-        _refuse(constraint, "a constraint")
-    if model.isSetConversionFactor():
-        _refuse(model, "a conversion factor")
-
-
-def _check_ids(model: Any) -> None:
-    kinds = ("FunctionDefinitions", "Compartments", "Species", "Parameters", "Reactions", "Events")
-    seen = set[str]()
-    for item in (item for kind in kinds for item in _items(getattr(model, f"getListOf{kind}")())):
-        if item.getId() in seen:
-            _fail(item, "the id is taken")
-        seen |= {item.getId()} - {""}
-
-
-def _is_set(value: float) -> bool:
-    return not math.isnan(value)
 
 
 class _Reader:
@@ -119,9 +59,9 @@ class _Reader:
 
     def __init__(self, model: Any, rounding: bool):
         self.model, self.rounding = model, rounding
-        _check_ids(model)
+        check_ids(model)
         self.species, self.parameters, self.compartments = (
-            {item.getId(): item for item in _items(things)}
+            {item.getId(): item for item in items(things)}
             for things in (
                 model.getListOfSpecies(),
                 model.getListOfParameters(),
@@ -136,23 +76,23 @@ class _Reader:
         }
         self.symbols: dict[str, Expression] = {name: Name(legal) for name, legal in self.names.items()}
         self.ids = {legal: name for name, legal in self.names.items()}
-        functions = _items(model.getListOfFunctionDefinitions())
+        functions = items(model.getListOfFunctionDefinitions())
         self.formulas = Formulas(
             {
                 it.getId(): (it.getBody(), [it.getArgument(i).getName() for i in range(it.getNumArguments())])
                 for it in functions
             }
         )
-        self.rules = {rule.getVariable(): self._rule(rule) for rule in _items(model.getListOfRules())}
+        self.rules = {rule.getVariable(): self._rule(rule) for rule in items(model.getListOfRules())}
         self.assigned = {
             it.getSymbol(): self._assignment(it, it.getSymbol())
-            for it in _items(model.getListOfInitialAssignments())
+            for it in items(model.getListOfInitialAssignments())
         }
         for item in self.species.values():
             if item.isSetConversionFactor():
-                _refuse(item, "a conversion factor")
+                refuse(item, "a conversion factor")
             if item.getCompartment() not in self.compartments:
-                _fail(item, f"want a compartment, got {item.getCompartment()!r}")
+                fail(item, f"want a compartment, got {item.getCompartment()!r}")
         self.counts = {self.names[name] for name in self.species}
         self.values = self._start()
         self.sizes = {name: self._size(name) for name in self.compartments}
@@ -163,7 +103,7 @@ class _Reader:
         rules = {self.names[name]: self._as_count(name, rule) for name, rule in self.rules.items()}
         self.inlined = follow(rules)
         local: dict[str, float] = {}
-        reactions = tuple(self._reaction(item, local) for item in _items(self.model.getListOfReactions()))
+        reactions = tuple(self._reaction(item, local) for item in items(self.model.getListOfReactions()))
         return System(
             tuple(self.names[name] for name in self.species),
             reactions,
@@ -193,11 +133,11 @@ class _Reader:
 
     def _formula(self, element: Any, local: Mapping[str, Expression] | None = None) -> Expression:
         if element is None or element.getMath() is None:
-            _fail(element or self.model, "want a formula, got none")
+            fail(element or self.model, "want a formula, got none")
         try:
             return self.formulas.expression(element.getMath(), {**self.symbols, **(local or {})})
         except ValueError as error:
-            _fail(element, f"{error}{' is not supported' if isinstance(error, UnsupportedError) else ''}")
+            fail(element, f"{error}{' is not supported' if isinstance(error, UnsupportedError) else ''}")
 
     def _fold(self, formula: Expression) -> Expression:
         """Return a formula of the file in terms of the network.
@@ -225,14 +165,14 @@ class _Reader:
 
     def _rule(self, rule: Any) -> Expression:
         if not rule.isAssignment():
-            _refuse(rule, "a rate rule" if rule.isRate() else "an algebraic rule")
+            refuse(rule, "a rate rule" if rule.isRate() else "an algebraic rule")
         return self._assignment(rule, rule.getVariable())
 
     def _assignment(self, element: Any, target: str) -> Expression:
         if target in self.compartments and element.getTypeCode() != libsbml.SBML_INITIAL_ASSIGNMENT:
-            _refuse(element, "a compartment whose size changes")
+            refuse(element, "a compartment whose size changes")
         if target not in self.names:
-            _refuse(element, f"setting {target!r}, which is no species or parameter,")
+            refuse(element, f"setting {target!r}, which is no species or parameter,")
         return self._formula(element)
 
     def _start(self) -> dict[str, float]:
@@ -261,7 +201,7 @@ class _Reader:
                     value = constant(formulas[name], values)
                 except ValueError as error:
                     raise ValueError(f"the value of {name!r} at the start: {error}") from None
-            if _is_set(value):
+            if not math.isnan(value):
                 values[self.names[name]] = value
         return values
 
@@ -270,11 +210,11 @@ class _Reader:
             return self.parameters[name].getValue() if self.parameters[name].isSetValue() else math.nan
         if name in self.compartments:
             size = self.compartments[name].getSize() if self.compartments[name].isSetSize() else math.nan
-            return size if _is_set(size) else 1.0
+            return size if not math.isnan(size) else 1.0
         item = self.species[name]
         size = values.get(self.names[item.getCompartment()], 1.0)
         if not size > 0:
-            _fail(self.compartments[item.getCompartment()], f"want a positive size, got {size:g}")
+            fail(self.compartments[item.getCompartment()], f"want a positive size, got {size:g}")
         amount = (
             item.getInitialConcentration() * size
             if item.isSetInitialConcentration()
@@ -287,28 +227,28 @@ class _Reader:
     def _size(self, name: str) -> float:
         size = self.values[self.names[name]]
         if not 0 < size < math.inf:
-            _fail(self.compartments[name], f"want a positive size, got {size:g}")
+            fail(self.compartments[name], f"want a positive size, got {size:g}")
         return size
 
     def _parameter(self, name: str) -> float:
         if self.names[name] not in self.values:
-            _fail(self.parameters[name], "want a value, got none")
+            fail(self.parameters[name], "want a value, got none")
         return self._finite(self.parameters[name], self.values[self.names[name]])
 
     def _finite(self, element: Any, value: float) -> float:
         if not math.isfinite(value):
-            _fail(element, f"want a finite value, got {value}")
+            fail(element, f"want a finite value, got {value}")
         return value
 
     def _count(self, name: str) -> int:
         item = self.species[name]
         if self.names[name] not in self.values:
-            _fail(item, "want an initial amount or concentration, got none")
+            fail(item, "want an initial amount or concentration, got none")
         size = self.sizes[item.getCompartment()] if self._is_concentration(name) else 1.0
         amount = self._finite(item, self.values[self.names[name]] * size)
         nearest = round(amount)
         if not (self.rounding or math.isclose(amount, nearest, rel_tol=1e-9, abs_tol=1e-9)):
-            _fail(
+            fail(
                 item,
                 f"want an initial amount that is a whole number of molecules, got {amount:g}: "
                 f"`rounding=True` rounds it",
@@ -316,28 +256,28 @@ class _Reader:
         try:
             return whole(nearest, 0, COUNT_LIMIT, "initial amount")
         except ValueError as error:
-            _fail(item, str(error))
+            fail(item, str(error))
 
     def _reaction(self, item: Any, parameters: dict[str, float]) -> Reaction:
         if item.isSetFast() and item.getFast():
-            _refuse(item, "a fast reaction")
+            refuse(item, "a fast reaction")
         law = item.getKineticLaw()
         if law is None:
-            _fail(item, "want a kinetic law, got none")
+            fail(item, "want a kinetic law, got none")
         local: dict[str, Expression] = {}
-        for parameter in _items(
+        for parameter in items(
             law.getListOfParameters()
             if self.model.getLevel() < LOCAL_LEVEL
             else law.getListOfLocalParameters()
         ):
             name = self._legal(f"{item.getId()}_{parameter.getId()}")
             if not parameter.isSetValue():
-                _fail(parameter, "want a value, got none")
+                fail(parameter, "want a value, got none")
             parameters[name] = self._finite(parameter, parameter.getValue())
             local[parameter.getId()] = Name(name)
         rate = self._fold(self._formula(law, local))
         if item.getReversible() and self._subtracts(rate):
-            _fail(
+            fail(
                 item,
                 "a reversible reaction whose law subtracts has a net rate, forward less backward, which is "
                 "no propensity: write two "
@@ -346,9 +286,13 @@ class _Reader:
         reactants, products = self._side(item.getListOfReactants()), self._side(item.getListOfProducts())
         name = self._legal(item.getId())
         try:
-            return self._as_mass_action(Reaction(reactants, products, rate, mass_action=False, name=name))
+            reaction = Reaction(reactants, products, rate, mass_action=False, name=name)
+            constant = mass_action_constant(reaction)
+            if constant is None or self._follows_species(constant):
+                return reaction
+            return Reaction(reactants, products, constant, name=name)
         except ValueError as error:
-            _fail(item, str(error))
+            fail(item, str(error))
 
     def _subtracts(self, rate: Expression) -> bool:
         if not isinstance(rate, Call):
@@ -362,11 +306,11 @@ class _Reader:
 
     def _side(self, references: Any) -> list[tuple[str, int]]:
         pairs = []
-        for reference in _items(references):
+        for reference in items(references):
             if reference.getSpecies() not in self.species:
-                _fail(reference, "want a species of the model")
+                fail(reference, "want a species of the model")
             if reference.isSetStoichiometryMath():
-                _refuse(reference, "stoichiometryMath")
+                refuse(reference, "stoichiometryMath")
             count = reference.getStoichiometry() / (
                 reference.getDenominator() if self.model.getLevel() < LOCAL_LEVEL else 1
             )
@@ -374,50 +318,21 @@ class _Reader:
                 if whole(count, 0, COEFFICIENT_LIMIT, "stoichiometry"):
                     pairs.append((self.names[reference.getSpecies()], int(count)))
             except ValueError as error:
-                _fail(reference, str(error))
+                fail(reference, str(error))
         return pairs
 
-    def _as_mass_action(self, reaction: Reaction) -> Reaction:
-        """The reaction with a constant k, if its law is k · Π C(n, s) as mass action writes it."""
-        orders = math.prod(
-            math.factorial(count) for _, count in reaction.reactants if count <= MOLECULARITY_LIMIT
-        )
-        rate = reaction.rate
-        if orders > 1:
-            if not (isinstance(rate, Call) and rate.operator == "/" and rate.arguments[1] == Number(orders)):
-                return reaction
-            rate = rate.arguments[0]
-        factors = [*rate.arguments] if isinstance(rate, Call) and rate.operator == "*" else [rate]
-        for name, count in reaction.reactants:
-            for factor in (
-                Name(name),
-                *(Call("-", (Name(name), Number(taken))) for taken in range(1, count)),
-            ):
-                if factor not in factors:
-                    return reaction
-                factors.remove(factor)
-        if any(self._follows_species(factor) for factor in factors):
-            return reaction
-        return Reaction(
-            reaction.reactants,
-            reaction.products,
-            tidy(Call("*", (Number(1), Number(1), *factors))),
-            name=reaction.name,
-        )
-
     def _events(self) -> tuple[Event, ...]:
-        items = [*_items(self.model.getListOfEvents())]
-        set_by = [{it.getVariable() for it in _items(item.getListOfEventAssignments())} for item in items]
+        elements = [*items(self.model.getListOfEvents())]
+        set_by = [{it.getVariable() for it in items(item.getListOfEventAssignments())} for item in elements]
         events = []
-        for position, item in enumerate(items):
+        for position, item in enumerate(elements):
             if item.isSetDelay():
-                _refuse(item, "a delay")
+                refuse(item, "a delay")
             if not item.isSetTrigger():
-                _fail(item, "want a trigger, got none")
+                fail(item, "want a trigger, got none")
             trigger = self._formula(item.getTrigger())
             values = {
-                it.getVariable(): self._event_assignment(it)
-                for it in _items(item.getListOfEventAssignments())
+                it.getVariable(): self._event_assignment(it) for it in items(item.getListOfEventAssignments())
             }
             others = {
                 self.names[name]
@@ -430,13 +345,13 @@ class _Reader:
             if item.getUseValuesFromTriggerTime() and any(
                 self._needs(value) & others for value in values.values()
             ):
-                _refuse(item, "useValuesFromTriggerTime with values that another event sets")
+                refuse(item, "useValuesFromTriggerTime with values that another event sets")
             if (
                 self.model.getLevel() >= LOCAL_LEVEL
                 and not item.getTrigger().getPersistent()
                 and self._needs(trigger) & others
             ):
-                _refuse(item, 'persistent="false" with a condition on what another event sets')
+                refuse(item, 'persistent="false" with a condition on what another event sets')
             try:
                 events.append(
                     Event(
@@ -448,16 +363,16 @@ class _Reader:
                     )
                 )
             except ValueError as error:
-                _fail(item, str(error))
+                fail(item, str(error))
         return tuple(events)
 
     def _event_assignment(self, element: Any) -> Expression:
         name = element.getVariable()
         formula = self._assignment(element, name)
         if (self.species.get(name) or self.parameters[name]).getConstant():
-            _fail(element, "want a target that is not constant")
+            fail(element, "want a target that is not constant")
         if name in self.rules:
-            _fail(element, "want a target that follows no rule")
+            fail(element, "want a target that follows no rule")
         return formula
 
     def _as_count(self, name: str, value: Expression) -> Expression:

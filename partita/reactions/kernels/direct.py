@@ -8,14 +8,14 @@ chosen without a branch. With the partial sums c_r of the propensities and g_r =
 changes by v_i1 + Σ_r (v_i,r+1 − v_ir) g_r.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 
-from partita.reactions.kernels import streams
-from partita.reactions.kernels.layout import Plan, Trigger
+from partita.reactions.kernels.layout import Plan
+from partita.reactions.kernels.settling import settle_source, settling
+from partita.reactions.kernels.source import ARGUMENTS, DECORATOR, UNPACK, header, indented
 from partita.reactions.kernels.state import (
     ABSORBED,
-    BAD_EVENT,
     BAD_PROPENSITY,
     COUNT_LIMIT,
     COUNT_TOO_LARGE,
@@ -23,44 +23,13 @@ from partita.reactions.kernels.state import (
     FINISHED,
     RUNNING,
     Log,
-    Rows,
-    Shared,
 )
-from partita.reactions.model.expression import TIME, names, source
-from partita.reactions.model.operators import OPERATORS
+from partita.reactions.model.expression import names, source
 
 # Partial sums are added up in a tree of this width: short chains of additions, and still never decreasing.
 RADIX = 4
 # Reactions; in larger networks finding one by branches costs less than computing all propensities anew.
 LARGEST_BRANCHLESS = 10
-EVENT_ROUNDS = 1000  # events that set one another off so often at one moment never end
-
-ARGUMENTS = "queue, places, rows, shared, p, budget"
-UNPACK = (f"{', '.join(Rows._fields)} = rows", f"{', '.join(Shared._fields)} = shared")
-DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False)'
-
-
-def header() -> str:
-    """Source that stands at the beginning: what the rest calls."""
-    return "\n".join(
-        [
-            "import numpy as np",
-            "from numba import njit",
-            f"from {streams.__name__} import advance, exponential, fetch_add, uniform",
-            "",
-            *(
-                f"@njit(error_model='numpy')\n{row.definition}\n"
-                for row in OPERATORS.values()
-                if row.definition
-            ),
-            "",
-        ]
-    )
-
-
-def indented(lines: Iterable[str], depth: int) -> Iterator[str]:
-    """The lines, moved right."""
-    return ("    " * depth + line for line in lines)
 
 
 def draws() -> list[str]:
@@ -325,102 +294,3 @@ def recording(plan: Plan, row: str, value: Callable[[int], str]) -> list[str]:
 def _highest(plan: Plan) -> str:
     sizes = [f"abs(x{i})" for i in range(plan.num_counts)]
     return f"max({', '.join(sizes)})" if len(sizes) > 1 else (sizes or ["0.0"])[0]
-
-
-def settling(plan: Plan) -> list[str]:
-    """Return lines that let events happen where a condition has turned.
-
-    They then end the loop so that the counts are looked at again.
-    """
-    if not plan.triggers:
-        return []
-    slots = range(len(plan.slots))
-    return [
-        f"if turned({', '.join(['t', *(f'x{i}' for i in slots), 'p', 'w'])}):",
-        *(f"    y[{i}] = x{i}" for i in slots),
-        "    fine = settle(t, y, p, w)",
-        *(f"    x{i} = y[{i}]" for i in slots),
-        "    todo = 0",
-        "    if not fine:",
-        f"        state = {BAD_EVENT}",
-    ]
-
-
-def settle_source(plan: Plan) -> list[str]:
-    """Return the source of `turned` and of `settle`.
-
-    `turned` tells whether a condition has turned; in `settle` all events whose conditions have turned
-    true happen, one by one. Numbers stand in arrays: a compiler takes time and memory for each variable
-    at each branch.
-    """
-    constants = {name: f"p[{i}]" for i, (name, _) in enumerate(plan.constants)} | {TIME: "t"}
-    in_locals = (constants | {name: f"x{i}" for i, name in enumerate(plan.slots)}).__getitem__
-    in_arrays = (constants | {name: f"y[{i}]" for i, name in enumerate(plan.slots)}).__getitem__
-    conditions = [trigger.condition for trigger in plan.triggers]
-    turned = (
-        f"if ({source(condition, in_locals)}) != w[{i}]: return True"
-        for i, condition in enumerate(conditions)
-    )
-    rounds = ["pending = False"]
-    for i, condition in enumerate(conditions):
-        rounds += [
-            f"now = {source(condition, in_arrays)}",
-            f"if now and not w[{i}]: q[{i}] = True",
-            f"w[{i}] = now",
-        ]
-    rounds += [
-        "for i in range(q.size):",
-        "    pending = pending or q[i]",
-        "if not pending:",
-        "    return fine",
-        "which = -1",
-        "best = -np.inf",
-    ]
-    for i, trigger in enumerate(plan.triggers):
-        priority = (
-            "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, in_arrays)})"
-        )
-        rounds += [
-            f"if q[{i}]:",
-            f"    rank = {priority}",
-            "    if which < 0 or rank > best:",
-            f"        which = {i}; best = rank",
-        ]
-    rounds += ["q[which] = False"]
-    for i, trigger in enumerate(plan.triggers):
-        rounds += [f"if which == {i}:", *indented(_assigning(plan, trigger, in_arrays), 1)]
-    room = max(len(trigger.assignments) for trigger in plan.triggers)
-    return [
-        "@njit(error_model='numpy')",
-        f"def turned({', '.join(['t', *(f'x{i}' for i in range(len(plan.slots))), 'p', 'w'])}):",
-        *indented([*turned, "return False"], 1),
-        "",
-        "",
-        "@njit(error_model='numpy')",
-        "def settle(t, y, p, w):",
-        *indented([f"q = np.zeros({len(conditions)}, np.bool_)", f"v = np.empty({room})", "fine = True"], 1),
-        f"    for _ in range({EVENT_ROUNDS}):",
-        *indented(rounds, 2),
-        "    return False",
-        "",
-        "",
-    ]
-
-
-def _assigning(plan: Plan, trigger: Trigger, rename: Callable[[str], str]) -> Iterator[str]:
-    """Lines that set what an event sets; a value that several slots take is computed once."""
-    places: dict[str, int] = {}
-    for _, value in trigger.assignments:
-        text = source(value, rename)
-        if text not in places:
-            places[text] = len(places)
-            yield f"v[{places[text]}] = np.float64({text})"
-    for slot, value in trigger.assignments:
-        new = f"v[{places[source(value, rename)]}]"
-        valid = (
-            f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})"
-            if slot < plan.num_counts
-            else f"np.isfinite({new})"
-        )
-        yield f"fine = fine and {valid}"
-        yield f"y[{slot}] = {new}"

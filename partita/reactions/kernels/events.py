@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from partita.reactions.kernels.direct import EVENT_ROUNDS
+from partita.reactions.kernels.settling import EVENT_ROUNDS
 from partita.reactions.kernels.state import COUNT_LIMIT
 
 _inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)

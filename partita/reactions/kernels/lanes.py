@@ -10,19 +10,15 @@ count near its limit) is left to the scalar kernel.
 """
 
 from partita.reactions.kernels.direct import (
-    ARGUMENTS,
-    DECORATOR,
-    UNPACK,
     all_good,
     choices,
     differences,
     draws,
-    header,
-    indented,
     propensities,
     recording,
 )
 from partita.reactions.kernels.layout import Plan
+from partita.reactions.kernels.source import ARGUMENTS, DECORATOR, UNPACK, header, indented
 from partita.reactions.kernels.state import ABSORBED, COUNT_LIMIT, EVENT_LIMIT, FINISHED, RUNNING
 from partita.reactions.model.expression import operators
 from partita.reactions.model.operators import OPERATORS

@@ -8,7 +8,7 @@ whatever its expression, so that networks which differ in numbers or names only 
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -26,7 +26,7 @@ from partita.reactions.model.expression import (
     names,
     to_text,
 )
-from partita.reactions.model.reaction import finite
+from partita.reactions.model.reaction import Event, finite
 from partita.reactions.model.system import System
 
 _COMPARISONS = frozenset({"<", "<=", ">", ">=", "==", "!="})
@@ -132,27 +132,8 @@ def plan(network: System) -> Plan:
             rates.append(None)
             laws.append(guarded(network.propensity(reaction), network.change(reaction)))
             safe = False
-    triggers = tuple(
-        Trigger(
-            network.inline(event.trigger),
-            None if event.priority is None else network.inline(event.priority),
-            tuple((index[name], network.inline(value)) for name, value in event.assignments),
-            event.at_start,
-        )
-        for event in network.events
-    )
-    moving = frozenset(slots)
-    uses = [use for law in laws for use in _uses_of_time(law, moving)]
-    smooth = any(stop is None for _, stop in uses)
-    for event, trigger in zip(network.events, triggers, strict=True):
-        for use, stop in _uses_of_time(trigger.condition, moving):
-            if stop is None:
-                raise ValueError(
-                    f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact "
-                    f"simulation takes `t` in a condition "
-                    "of an event only where it is compared with parameters, as in `at t >= 10: A = 0`"
-                )
-            uses.append((use, stop))
+    triggers = tuple(_trigger(network, event, index) for event in network.events)
+    uses = _all_uses_of_time(network, laws, triggers, frozenset(slots))
     stops = tuple(dict.fromkeys(stop for _, stop in uses if stop is not None))
     used = frozenset[str]().union(
         *map(names, laws),
@@ -179,8 +160,33 @@ def plan(network: System) -> Plan:
         safe,
         triggers,
         stops,
-        smooth,
+        any(stop is None for _, stop in uses),
     )
+
+
+def _trigger(network: System, event: Event, index: Mapping[str, int]) -> Trigger:
+    return Trigger(
+        network.inline(event.trigger),
+        None if event.priority is None else network.inline(event.priority),
+        tuple((index[name], network.inline(value)) for name, value in event.assignments),
+        event.at_start,
+    )
+
+
+def _all_uses_of_time(
+    network: System, laws: Iterable[Expression], triggers: Iterable[Trigger], slots: frozenset[str]
+) -> list[tuple[Expression, Expression | None]]:
+    uses = [use for law in laws for use in _uses_of_time(law, slots)]
+    for event, trigger in zip(network.events, triggers, strict=True):
+        for use, stop in _uses_of_time(trigger.condition, slots):
+            if stop is None:
+                raise ValueError(
+                    f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact "
+                    "simulation takes `t` in a condition of an event only where it is compared with "
+                    "parameters, as in `at t >= 10: A = 0`"
+                )
+            uses.append((use, stop))
+    return uses
 
 
 def _uses_of_time(

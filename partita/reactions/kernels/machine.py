@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from partita.reactions.kernels import intervals
-from partita.reactions.kernels.direct import header, indented
 from partita.reactions.kernels.generated import load
+from partita.reactions.kernels.source import header, indented
 from partita.reactions.model.expression import DEPTH_LIMIT, TIME, Call, Expression, Name, Number, names
 from partita.reactions.model.operators import MANY, OPERATORS
 

@@ -14,9 +14,10 @@ Source: Voliotis, Thomas, Grima, Bowsher, PLOS Computational Biology 12 (2016) e
 import sys
 
 from partita.reactions.kernels import direct
-from partita.reactions.kernels.direct import indented
 from partita.reactions.kernels.intervals import range_source
 from partita.reactions.kernels.layout import Plan
+from partita.reactions.kernels.settling import settling
+from partita.reactions.kernels.source import indented
 from partita.reactions.kernels.state import ABSORBED, BAD_PROPENSITY, FINISHED
 
 MOST = 4.0  # candidates expected in a window: fewer cost windows in vain, more cost candidates in vain
@@ -118,7 +119,7 @@ def _outside(plan: Plan, log: bool) -> list[str]:
         "else:",
         "    t = stops[b]",
         "    b += 1",
-        *indented(direct.settling(plan), 1),
+        *indented(settling(plan), 1),
         *indented(direct.noting(plan, "-1") if log and plan.triggers else [], 1),
         "continue",
     ]
@@ -129,7 +130,7 @@ def _happen(plan: Plan, sums: list[str], log: bool) -> list[str]:
         *direct.choices(plan, sums)[1:],
         *(f"x{slot} += {change}" for slot, change in direct.differences(plan).items()),
         "done += 1",
-        *direct.settling(plan),
+        *settling(plan),
         *(direct.noting(plan, direct.chosen_index(sums)) if log else []),
     ]
 
