@@ -16,6 +16,7 @@ class Progress:
         total: How many there are.
         unit: What they are, in the plural.
         stream: Where to write; standard error by default.
+        shown: Whether anything is written.
 
     Example:
         >>> progress = Progress(400, "trajectories", sys.stdout)
@@ -26,8 +27,8 @@ class Progress:
         100%|...| 00:00<00:00, ...trajectories/s, 400 of 400 trajectories
     """
 
-    def __init__(self, total: int, unit: str, stream: TextIO | None = None):
-        self.total, self.unit = total, unit
+    def __init__(self, total: int, unit: str, stream: TextIO | None = None, *, shown: bool = True):
+        self.total, self.unit, self.shown = total, unit, shown
         self.stream = sys.stderr if stream is None else stream
         self.changes = self.stream.isatty()
         self._begin = self._told_at = time.monotonic()
@@ -40,6 +41,8 @@ class Progress:
             done: How many are done.
             share: Of the work, 0 to 1; by default that of what is done.
         """
+        if not self.shown:
+            return
         share = done / self.total if share is None else share
         now, tenth = time.monotonic(), int(10 * share)
         if (now - self._told_at < 0.1 and share < 1) if self.changes else tenth <= self._told:
@@ -57,5 +60,5 @@ class Progress:
 
     def end(self) -> None:
         """Finish the line."""
-        if self.changes:
+        if self.changes and self.shown:
             print(file=self.stream, flush=True)

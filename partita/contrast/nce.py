@@ -171,7 +171,7 @@ class EnergyModel(SavedWithSeeds):
             inputs = (ops.repeat(contexts, points.shape[1], axis=0), inputs)
         return ops.reshape(self(inputs, training=training), shape[:2])
 
-    def fit(
+    def fit(  # noqa: PLR0913 - the arguments of keras.Model.fit
         self,
         x: Any = None,
         y: None = None,

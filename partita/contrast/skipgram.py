@@ -118,7 +118,7 @@ class SkipGram:
         lock, halt = threading.Lock(), threading.Event()
         queue = ((epoch, start) for epoch in range(self.epochs) for start in starts)
         done, total = 0, self.epochs * len(stream.ids)
-        told = Progress(total, "words") if progress else None
+        told = Progress(total, "words", shown=progress)
 
         def worker() -> None:
             nonlocal done
@@ -151,13 +151,11 @@ class SkipGram:
                     finished, pending = wait(pending, timeout=0.2)
                     for future in finished:
                         future.result()
-                    if told is not None:
-                        told.tell(done)
+                    told.tell(done)
             except BaseException:
                 halt.set()
                 raise
-        if told is not None:
-            told.end()
+        told.end()
         if not (np.isfinite(vectors).all() and np.isfinite(contexts).all()):
             raise ValueError(
                 f"vectors diverged in epoch {self.epochs}, at its end: lower learning_rate, 0.025 is usual"

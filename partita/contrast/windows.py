@@ -26,7 +26,7 @@ _part = njit(inline="always")
 
 
 @_inner
-def train(ids, first, last, keep, thresholds, others, vectors, contexts, window, negatives, rate, state):
+def train(ids, first, last, keep, thresholds, others, vectors, contexts, window, negatives, rate, state):  # noqa: PLR0913 - Numba counts the arrays of a tuple at each use
     """Train on the sentences that begin in `ids[first:last]`.
 
     Args:

@@ -59,7 +59,7 @@ class Batches(keras.utils.PyDataset):
         [array([3, 4, 5]), array([1]), array([6, 7]), array([2])]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         sequences: Sequence[Any],
         tags: Sequence[Any] | None = None,

@@ -106,7 +106,7 @@ def _new_model(context: click.Context, parameter: click.Parameter, path: Path) -
 @click.option("--epochs", type=_COUNT, default=5, show_default=True)
 @click.option("--batch-size", type=_COUNT, default=64, show_default=True, help="Sentences.")
 @click.option("--seed", type=SEED, default=0, show_default=True)
-def train(
+def train(  # noqa: PLR0913 - a Click command, an argument for each option
     corpus: str,
     scheme: str,
     out: Path,

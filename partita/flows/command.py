@@ -72,7 +72,7 @@ def flow() -> None:
     help="Share that chooses the epoch.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True)
-def fit(
+def fit(  # noqa: PLR0913 - a Click command, an argument for each option
     data: Path,
     out: Path,
     recipe: str | None,

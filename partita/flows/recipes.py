@@ -66,7 +66,7 @@ def nice(
     return _built(Flow(Chain([*begin, *links, Scaling()]), base, dequantize), shape, context)
 
 
-def real_nvp(
+def real_nvp(  # noqa: PLR0913 - options, each given by its name
     features: int | Sequence[int],
     couplings: int | None = None,
     hidden: Sequence[int] | None = None,
@@ -142,7 +142,7 @@ def _scales_of_real_nvp(shape: tuple[int, ...], couplings: int, scales: int, mak
     ]
 
 
-def glow(
+def glow(  # noqa: PLR0913 - options, each given by its name
     shape: Sequence[int],
     steps: int = 8,
     scales: int = 2,
@@ -193,7 +193,7 @@ def glow(
     )
 
 
-def neural_spline(
+def neural_spline(  # noqa: PLR0913 - options, each given by its name
     features: int,
     couplings: int = 8,
     hidden: Sequence[int] = (128, 128),

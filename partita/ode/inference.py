@@ -23,7 +23,7 @@ from partita.ode.solver import check_method
 from partita.types import Tensor
 
 
-def fit(
+def fit(  # noqa: PLR0913 - the arguments of keras.Model.fit
     field: Callable[..., Tensor],
     parameters: Mapping[str, npt.ArrayLike],
     times: npt.ArrayLike | Sequence[npt.ArrayLike],

@@ -47,7 +47,7 @@ class Solve(keras.layers.Layer):
         ((2, 3, 1), 0.736)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         field: Callable[..., Tensor],
         times: npt.ArrayLike,

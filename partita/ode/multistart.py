@@ -15,7 +15,7 @@ SHORT = 20  # evaluations on a part of the observations
 DRAWS = 4  # of a start, until the solution is finite
 
 
-def search(
+def search(  # noqa: PLR0913 - options, each given by its name
     problem: Callable[[np.ndarray], Problem],
     x: np.ndarray,
     weights: np.ndarray,

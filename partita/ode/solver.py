@@ -36,7 +36,7 @@ PART = 50  # of the time, the longest step by default
 FEWEST, MOST, BYTES = (1024, 4096, 2**24)
 
 
-def solve(
+def solve(  # noqa: PLR0913 - options, each given by its name
     field: Callable[..., Tensor],
     y0: Tensor,
     times: npt.ArrayLike,

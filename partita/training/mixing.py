@@ -234,7 +234,7 @@ class Mixup(_Pairs):
         (3, (4, 2))
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         data: Any,
         alpha: float = 1.0,
@@ -286,7 +286,7 @@ class SamplePairing(_Pairs):
         [False, True, True, False, False, True, False]
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         data: Any,
         *,

@@ -70,7 +70,7 @@ class AAE(Rounds):
         ((64, 2), (64, 3), (5, 3))
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         encoder: keras.Model,
         decoder: keras.Model,

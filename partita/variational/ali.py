@@ -69,7 +69,7 @@ class ALI(Rounds):
         ((64, 2), (64, 3), (5, 3))
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         encoder: keras.Model,
         generator: keras.Model,

@@ -176,7 +176,7 @@ class GAN(Rounds):
         (10, 2)
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         generator: keras.Model,
         discriminator: keras.layers.Layer,

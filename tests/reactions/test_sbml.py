@@ -67,7 +67,7 @@ def event(
     )
 
 
-def model(
+def model(  # noqa: PLR0913 - parts of a document, each given by its name
     functions="",
     cells=CELL,
     species=X,

@@ -79,7 +79,7 @@ def _extend(block, places, added):
 
 
 @njit(error_model="numpy")
-def _eliminate(block, weights, start, stop, shares, rows, order, seldom, heavy):
+def _eliminate(block, weights, start, stop, shares, rows, order, seldom, heavy):  # noqa: PLR0913 - Numba counts the arrays of a tuple at each use
     """Eliminate the states `start` to `stop − 1` of a block.
 
     Rows and columns outside are brought up to date by a product later.

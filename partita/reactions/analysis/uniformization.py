@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 
 @njit(error_model="numpy")
-def _jump(indptr, indices, shares, stays, gone, law, total, weights, lost, lost_total):
+def _jump(indptr, indices, shares, stays, gone, law, total, weights, lost, lost_total):  # noqa: PLR0913 - Numba counts the arrays of a tuple at each use
     """As many jumps as there are weights; adds the laws on the way to `total`.
 
     Gives what has gone, and its weighted sum.

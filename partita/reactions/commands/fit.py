@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     callback=ending(".png", ".svg", ".pdf"),
     help="Draw it: *.png, *.svg, *.pdf.",
 )
-def fit(
+def fit(  # noqa: PLR0913 - a Click command, an argument for each option
     model: str,
     data: Path,
     free: str | None,

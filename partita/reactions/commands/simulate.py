@@ -105,7 +105,7 @@ class TextMayBeginWithAnArrow(click.Command):
     callback=ending(".png", ".svg", ".pdf"),
     help="Draw them: *.png, *.svg, *.pdf.",
 )
-def simulate(
+def simulate(  # noqa: PLR0913 - a Click command, an argument for each option
     model: str,
     until: float,
     points: int,

@@ -42,7 +42,7 @@ class SimulationWarning(UserWarning):
     """
 
 
-def simulate(
+def simulate(  # noqa: PLR0913 - options, each given by its name
     network: System,
     times: npt.ArrayLike,
     trajectories: int = 1,
@@ -223,26 +223,24 @@ def _chunks(
         return
     halt = threading.Event()
     done_before = trajectories - sum(min(size, trajectories - first) for first in firsts)
-    told = Progress(trajectories, "trajectories") if progress else None
+    told = Progress(trajectories, "trajectories", shown=progress)
     for first in firsts:
         last = min(first + size, trajectories)
 
         def tick(done: int, share: float, before: int = done_before, many: int = last - first) -> None:
-            if told is not None:
-                told.tell(before + done, (before + share * many) / trajectories)
+            told.tell(before + done, (before + share * many) / trajectories)
 
-        yield engine.run(first, last, threads, halt, None if told is None else tick)
+        yield engine.run(first, last, threads, halt, tick if progress else None)
         done_before += last - first
         if halt.is_set():
             break
-    if told is not None:
-        told.end()
+    told.end()
 
 
 def _distributed(
     request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool
 ) -> Iterator[Runs]:
-    told = Progress(trajectories, "trajectories") if progress else None
+    told = Progress(trajectories, "trajectories", shown=progress)
     futures = [
         client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False)
         for first in firsts
@@ -250,10 +248,8 @@ def _distributed(
     try:
         for number, future in enumerate(futures, 1):
             yield future.result()
-            if told is not None:
-                told.tell(min(number * size, trajectories), number / len(futures))
-        if told is not None:
-            told.end()
+            told.tell(min(number * size, trajectories), number / len(futures))
+        told.end()
     except KeyboardInterrupt:
         client.cancel(futures)
 
