@@ -29,6 +29,7 @@ WITHOUT_KERAS = {"reactions"}
 # Inner loops in one piece: arrays that stand in a tuple, or are handed over, are counted by Numba at each
 # use.
 LONG = {"reactions/kernels/sparse.py: run", "reactions/kernels/tau.py: run"}
+LONG |= {"reactions/kernels/general.py: trajectory"}
 # Inner loops, whose arrays are handed over one by one for the same reason; and `fit`, whose arguments are
 # Keras's.
 CROWDED = {

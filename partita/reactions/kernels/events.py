@@ -19,7 +19,7 @@ _inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=Tru
 
 
 @functools.cache
-def settling(value_of: Callable) -> tuple[Callable, Callable]:
+def settling(value_of: Callable) -> tuple[Callable, Callable]:  # noqa: C901 - functions that Numba compiles together
     """Return the functions that let events happen, and that tell whether a reaction has turned a condition.
 
     Args:

@@ -125,7 +125,7 @@ def kernel(follows_time: bool) -> Callable:
 
 
 @functools.cache
-def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
+def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:  # noqa: C901, PLR0915 - functions that Numba compiles together
     look_ahead, bound_of, law_at = _bounding(value_of, range_of)
     settle, turned = settling(value_of)
 
@@ -193,7 +193,7 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
         return r, not (tables.follows_time[r] and uniform(_word(words)) * bound >= value)
 
     @_inner
-    def trajectory(queue, rows, shared, tables, work, i, budget):
+    def trajectory(queue, rows, shared, tables, work, i, budget):  # noqa: C901, PLR0915 - an inner loop in one piece, as above
         """Run trajectory i until it ends or about `budget` events are done; the work that was."""
         network, y, words, log, noted = tables.network, work.y, rows.words[i], tables.log, 0
         times, stops = shared.times, shared.stops
@@ -280,7 +280,7 @@ def _kernel(value_of: Callable, range_of: Callable | None) -> Callable:
     return keep(njit(nogil=True, error_model="numpy", boundscheck=False)(run))
 
 
-def _bounding(value_of: Callable, range_of: Any) -> tuple[Callable, Callable, Callable]:
+def _bounding(value_of: Callable, range_of: Any) -> tuple[Callable, Callable, Callable]:  # noqa: C901 - functions that Numba compiles together
     """The functions that bound the propensities over a window, one of them, and compute one."""
 
     @_inner

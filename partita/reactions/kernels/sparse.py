@@ -40,7 +40,7 @@ def suits(plan: Plan) -> bool:
 
 
 @njit(inline="always")
-def _join(r, value, exponent, row_of, group, position, members, size, weight, bound, rows):
+def _join(r, value, exponent, row_of, group, position, members, size, weight, bound, rows):  # noqa: PLR0913 - Numba counts the arrays of a tuple at each use
     """Put a reaction into the group of its exponent, a new one if need be; gives the number of groups."""
     g = row_of[exponent]
     if g < 0:
@@ -64,8 +64,8 @@ def kernel() -> Callable:
 
 
 @functools.cache
-def _kernel(value_of: Callable) -> Callable:
-    def run(queue, places, rows, shared, tables, budget):
+def _kernel(value_of: Callable) -> Callable:  # noqa: C901, PLR0915 - functions that Numba compiles together
+    def run(queue, places, rows, shared, tables, budget):  # noqa: C901, PLR0915 - an inner loop in one piece, as above
         """The kernel; see `state`."""
         # Arrays that stand in a tuple are counted at every use; those with a name of their own are not.
         words, x, clock, reached, fired, status, _, _, _, _, counts, _ = rows

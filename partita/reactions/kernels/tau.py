@@ -131,8 +131,8 @@ def kernel() -> Callable:
 
 
 @functools.cache
-def _kernel(value_of: Callable) -> Callable:
-    def run(queue, places, rows, shared, tables, budget):
+def _kernel(value_of: Callable) -> Callable:  # noqa: C901, PLR0915 - functions that Numba compiles together
+    def run(queue, places, rows, shared, tables, budget):  # noqa: C901, PLR0915 - an inner loop in one piece, as above
         """The kernel; see `state`."""
         words, x, clock, reached, fired, status, _, _, _, left, counts, _ = rows
         columns, times, _, max_events = shared
