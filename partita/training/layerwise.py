@@ -60,7 +60,7 @@ class LayerwiseLearningRate(keras.optimizers.MultiOptimizer):
         parts = keras.optimizers.OptimizerMap(whole)
         super().__init__(parts, **kwargs)
         self._factors = {pattern: float(factor) for pattern, factor in factors.items()}
-        self.whole, self._parts = whole, parts
+        self.whole, self._parts, self._config = whole, parts, whole.get_config()
         # The factor of each weight, kept in files: a model that is loaded may leave its name out of paths.
         self._found: list[float] = []
 
@@ -91,7 +91,7 @@ class LayerwiseLearningRate(keras.optimizers.MultiOptimizer):
 
     def _slowed(self, factor: float) -> keras.optimizers.Optimizer:
         """A copy of the optimizer whose learning rate is so many times that of the whole."""
-        part = type(self.whole).from_config(self.whole.get_config())
+        part = type(self.whole).from_config(self._config)
         part.learning_rate = lambda: factor * self.learning_rate
         return part
 

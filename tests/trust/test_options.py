@@ -18,7 +18,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from partita import cli
+from partita.cli import group as cli
 
 EXAMPLES = os.environ.get("PARTITA_EXAMPLES")
 SECONDS = 60  # for one command; held where many are drawn
