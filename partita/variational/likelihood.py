@@ -34,7 +34,7 @@ class Likelihood(keras.layers.Layer, ABC):
         ...     def draw(self, output, seed):
         ...         u = keras.random.uniform(ops.shape(output), seed=seed)
         ...         return -ops.log1p(-u) * ops.exp(-output)
-        >>> float(Exponential().log_prob(np.array([[2.0, 3.0]], "float32"), np.zeros((1, 2), "float32"))[0])
+        >>> float(Exponential().log_prob(ops.array([[2.0, 3.0]]), ops.zeros((1, 2)))[0])
         -5.0
     """
 
