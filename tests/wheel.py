@@ -28,7 +28,7 @@ def look_into(wheel: Path) -> None:
     package = {
         path.relative_to(ROOT).as_posix()
         for path in (ROOT / "partita").rglob("*")
-        if path.suffix in (".py", ".typed")
+        if path.suffix in (".py", ".typed", ".html", ".css")
     }
     assert names == package, names ^ package
     assert "licenses/LICENSE" in about, about
