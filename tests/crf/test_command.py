@@ -227,12 +227,14 @@ def test_output_is_whole_or_not_there(words, folder):
     [(1, 0, r"\nstopped\nbest F1 \d\.\d{4} after epoch 1: "), (0, 130, r"\nstopped\n")],
 )
 def test_ctrl_c_keeps_the_best_model(folder, monkeypatch, epoch, code, said):
+    begin = command.Epochs.on_epoch_begin
+
     def stop(self, number, logs=None):
-        self._epoch, self._start, self._shown = number + 1, 0.0, 0.0
+        begin(self, number, logs)
         if number == epoch:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(command.Progress, "on_epoch_begin", stop)
+    monkeypatch.setattr(command.Epochs, "on_epoch_begin", stop)
     out = folder / f"stopped{epoch}.keras"
     ended, _, err = partita("tag", "train", folder / "gold.txt", "--scheme", "bmes", "--out", out, *TINY)
     assert ended == code
