@@ -49,7 +49,9 @@ class Progress:
             return
         self._told_at, self._told = now, tenth
         seconds = now - self._begin
-        words = f"{done / max(seconds, 1e-9):,.0f} {self.unit}/s, {done:,} of {self.total:,} {self.unit}"
+        rate = done / max(seconds, 1e-9)
+        speed = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        words = f"{speed} {self.unit}/s, {done:,} of {self.total:,} {self.unit}"
         line = tqdm.format_meter(share, 1, seconds, ncols=79, prefix=words, bar_format=_FORMAT)
         print(
             f"\r{line}" if self.changes else line,
