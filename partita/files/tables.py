@@ -114,6 +114,8 @@ def _numbers(cells: list[str], where: str, table: Table, missing: bool) -> list[
         values = [*map(float, cells)]
     except ValueError:
         values = [float(cell) if _is_number(cell) else math.inf for cell in cells]
+    if all(map(math.isfinite, values)):
+        return values
     for place, value in enumerate(values):
         if math.isinf(value) or (math.isnan(value) and not missing):
             raise ValueError(

@@ -1,5 +1,6 @@
 """`partita fit`: a table of observations to parameters."""
 
+import gzip
 import io
 import json
 import os
@@ -54,6 +55,14 @@ def test_a_table_comes_in_the_order_of_the_network(tmp_path):
     times, observed = read_observations(path, Network.from_text("A -> B @ 1; B -> C @ 1"))
     np.testing.assert_array_equal(times, [0, 1])
     np.testing.assert_array_equal(observed, [[2, 1, np.nan], [3, np.nan, np.nan]])
+
+
+def test_a_table_may_be_packed_have_other_marks_and_missing_cells(tmp_path):
+    path = tmp_path / "table.csv.gz"
+    path.write_bytes(gzip.compress(b"t;A;B\n0;1;NA\n1;nan;2\n"))
+    times, observed = read_observations(path, Network.from_text("A -> B @ 1"))
+    np.testing.assert_array_equal(times, [0, 1])
+    np.testing.assert_array_equal(observed, [[1, np.nan], [np.nan, 2]])
 
 
 @pytest.mark.parametrize(
