@@ -67,8 +67,8 @@ class StopOnNonFinite(keras.callbacks.Callback):
             raise ValueError(
                 f"every must be at least 1 and action 'raise' or 'warn', got {every} and {action!r}"
             )
-        self.restore, self.every, self.validation, self.action = restore, every, validation, action
-        self.advice = advice
+        self.restore, self.validation, self.action, self.advice = restore, validation, action, advice
+        self._every = every
         self._next = 0
         self._forget()
 
@@ -82,7 +82,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
             self._keep("from before the training")
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch, self._next = epoch, self.every
+        self._epoch, self._next = epoch, self._every
 
     def on_train_batch_begin(self, batch, logs=None):
         self._stop_if_broken()
@@ -90,7 +90,7 @@ class StopOnNonFinite(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         if batch + 1 < self._next:
             return
-        self._next = batch + 1 + self.every
+        self._next = batch + 1 + self._every
         self._look(logs, f"epoch {self._epoch + 1}, batch {batch + 1}")
         if threading.get_ident() == self._thread:
             self._stop_if_broken()

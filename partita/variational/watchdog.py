@@ -57,7 +57,7 @@ class Watchdog(StopOnNonFinite):
         if patience < 1 or every < 1:
             raise ValueError(f"patience and every must be at least 1, got {patience} and {every}")
         super().__init__(restore=restore)
-        self.patience, self.period = patience, every
+        self.patience, self.every = patience, every
         self._next_look = 0
         self._sure: str | None = None
 
@@ -67,7 +67,7 @@ class Watchdog(StopOnNonFinite):
 
     def on_epoch_begin(self, epoch, logs=None):
         super().on_epoch_begin(epoch, logs)
-        self._next_look = self.period
+        self._next_look = self.every
 
     def on_train_batch_begin(self, batch, logs=None):
         super().on_train_batch_begin(batch, logs)
@@ -76,7 +76,7 @@ class Watchdog(StopOnNonFinite):
     def on_train_batch_end(self, batch, logs=None):
         super().on_train_batch_end(batch, logs)
         if batch + 1 >= self._next_look:
-            self._next_look = batch + 1 + self.period
+            self._next_look = batch + 1 + self.every
             self._watch(logs, f"at batch {batch}")
             if threading.get_ident() == self._thread:
                 self._stop_if_sure()
