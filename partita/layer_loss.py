@@ -79,7 +79,7 @@ class Owner:
 
 @keras.saving.register_keras_serializable(package="partita")
 class LayerLoss:
-    """What `layer.loss` is: called on targets and what the model gives, for `compile(loss=layer.loss)`.
+    """Loss of a layer, called on targets and the model's output, for `compile(loss=layer.loss)`.
 
     Args:
         layer: The layer, or the name of one that was announced.

@@ -47,7 +47,7 @@ def engine() -> ModuleType:
 
 
 def devices() -> list[str]:
-    """What the backend computes on, by its own names.
+    """Return the devices that the backend computes on, by its own names.
 
     Example:
         >>> len(devices()) > 0
@@ -102,7 +102,7 @@ def is_known(tensor: Tensor) -> bool:
 
 @contextmanager
 def double_precision() -> Iterator[None]:
-    """Where float64 stays float64.
+    """Let float64 stay float64 within the block.
 
     Elsewhere JAX makes it float32, and so do many functions of `keras.ops` on JAX and PyTorch.
 

@@ -92,7 +92,10 @@ def gradients_of_loss(model: Any, x: Any, y: Any) -> list[Any]:
     import keras
 
     x, y = keras.tree.map_structure(keras.ops.convert_to_tensor, (x, y))
-    loss = lambda: model.compute_loss(x=x, y=y, y_pred=model(x, training=False), training=False)  # noqa: E731
+
+    def loss():
+        return model.compute_loss(x=x, y=y, y_pred=model(x, training=False), training=False)
+
     return engine().gradients(loss, model.trainable_variables)
 
 

@@ -1,4 +1,4 @@
-"""What partita needs of JAX."""
+"""The operations that partita needs of JAX."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

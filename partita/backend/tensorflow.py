@@ -1,4 +1,4 @@
-"""What partita needs of TensorFlow."""
+"""The operations that partita needs of TensorFlow."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""What partita needs of PyTorch.
+"""The operations that partita needs of PyTorch.
 
 What is compiled elsewhere runs as it stands here: it is no slower than a loop in Python.
 """

@@ -6,7 +6,7 @@ import keras
 
 
 def all_of(given: Any) -> list[keras.callbacks.Callback]:
-    """What was given to `fit(callbacks=)`, in any form that Keras takes.
+    """Return the callbacks given to `fit(callbacks=)`, in any form that Keras takes, as a list.
 
     Example:
         >>> one = keras.callbacks.TerminateOnNaN()
@@ -31,9 +31,8 @@ def joined(model: keras.Model, given: Any, *own: keras.callbacks.Callback) -> An
     together = [*own, *all_of(given)]
     if not isinstance(given, keras.callbacks.CallbackList):
         return together
-    return keras.callbacks.CallbackList(
-        together, model=model, **(given.params or {})
-    )  # which asks anew who may run in a thread
+    # A new list asks anew who may run in a thread.
+    return keras.callbacks.CallbackList(together, model=model, **(given.params or {}))
 
 
 def guards(

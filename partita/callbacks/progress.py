@@ -19,6 +19,8 @@ class Epochs(keras.callbacks.Callback):
 
     Example:
         >>> lines = Epochs(lambda logs: f"loss {logs['loss']:.3f}", check=lambda: None)
+        >>> lines.line({"loss": 0.5})
+        'loss 0.500'
     """
 
     def __init__(self, line: Callable[[Mapping[str, float]], str], check: Callable[[], None]):

@@ -340,7 +340,10 @@ def from_dataset(dataset: Any) -> tuple[Callable, int]:
 
 
 def in_order(x: Any, batch_size: int, name: str) -> tuple[Callable, int]:
-    """What `Pairing` takes, from data for validation: arrays, a tuple (x, None, weights), or a dataset."""
+    """Return data for validation as `Pairing` takes them.
+
+    They come as arrays, a tuple (x, None, weights), or a dataset.
+    """
     weight = None
     if isinstance(x, tuple) and len(x) > 1 and x[1] is None:
         x, _, weight = keras.utils.unpack_x_y_sample_weight(x)

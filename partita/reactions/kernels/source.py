@@ -1,4 +1,4 @@
-"""What all generated kernels begin with, and their lines."""
+"""The text that all generated kernels begin with, and the indentation of their lines."""
 
 from collections.abc import Iterable, Iterator
 
