@@ -43,7 +43,8 @@ class Evaluate(keras.callbacks.Callback):
         values: All values in turn.
 
     Raises:
-        ValueError: if an argument does not fit; while training, if the function returns no single number.
+        ValueError: if an argument does not fit; while training, if the function returns no single number, or
+            there is no log of that name.
 
     Warns:
         UserWarning: at the end of a training, if no value was finite: there are no best weights then, and the
@@ -151,6 +152,10 @@ class Evaluate(keras.callbacks.Callback):
             self._keep()
 
     def _value(self, logs):
+        if self.function is None and self.name not in (logs or {}):
+            raise ValueError(
+                f"name must be that of a log, expected {', '.join(logs or {})}, got {self.name!r}"
+            )
         try:
             value = logs[self.name] if self.function is None else self.function(self.model)
         except Exception as error:

@@ -436,3 +436,12 @@ def test_a_schedule_that_gives_nan_is_refused():
         network().fit(
             X, Y, verbose=0, callbacks=[Schedule("optimizer.learning_rate", lambda epoch: float("nan"))]
         )
+
+
+def test_evaluate_takes_a_value_of_the_logs():
+    judge = Evaluate(None, "loss", mode="min", restore_best=False)
+    history = network().fit(X, Y, epochs=3, verbose=0, callbacks=[judge]).history
+    assert judge.values == pytest.approx(history["loss"])
+    assert judge.best == min(judge.values)
+    with pytest.raises(ValueError, match="name must be that of a log, expected .*loss.*, got 'f1'"):
+        network().fit(X, Y, verbose=0, callbacks=[Evaluate(None, "f1")])
