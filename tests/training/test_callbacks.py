@@ -443,5 +443,5 @@ def test_evaluate_takes_a_value_of_the_logs():
     history = network().fit(X, Y, epochs=3, verbose=0, callbacks=[judge]).history
     assert judge.values == pytest.approx(history["loss"])
     assert judge.best == min(judge.values)
-    with pytest.raises(ValueError, match="name must be that of a log, expected .*loss.*, got 'f1'"):
+    with pytest.raises(ValueError, match=r"name must be that of a log, expected .*loss.*, got 'f1'"):
         network().fit(X, Y, verbose=0, callbacks=[Evaluate(None, "f1")])
