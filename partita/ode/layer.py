@@ -26,7 +26,7 @@ class Solve(keras.layers.Layer):
             neural ODE.
         times: Rising or falling, `(time,)`; the first is that of the input.
         method, rtol, atol, dt, num_steps, max_steps, max_step, break_points, check: How to solve; see
-        `solve`.
+            `solve`.
         parameters: If given, names and starting values of weights, and the field is `(t, y, p)` with p a dict
             of them.
         positive: Which of the parameters stay above 0: all by default, none if empty. Those are trained as
