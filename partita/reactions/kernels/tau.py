@@ -18,9 +18,21 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from partita.kernels import keep
 from partita.reactions.kernels.layout import Numbers, Plan
-from partita.reactions.kernels.machine import STACK, machine
+from partita.reactions.kernels.machine import STACK
+from partita.reactions.kernels.running import (
+    borrowed,
+    draw,
+    inlined,
+    inner,
+    kernel_of,
+    law_at,
+    leave_state,
+    merged,
+    record,
+    record_last,
+    take_state,
+)
 from partita.reactions.kernels.state import (
     ABSORBED,
     BAD_PROPENSITY,
@@ -30,7 +42,7 @@ from partita.reactions.kernels.state import (
     FINISHED,
     RUNNING,
 )
-from partita.reactions.kernels.streams import advance, exponential, fetch_add, uniform
+from partita.reactions.kernels.streams import exponential, uniform
 from partita.reactions.kernels.tables import Tables, network_tables
 from partita.reactions.model.expression import names
 
@@ -104,15 +116,9 @@ def _poisson(mean, words):
             return k
 
 
-@njit(error_model="numpy")
-def _word(words):
-    r, words[0], words[1], words[2], words[3] = advance(words[0], words[1], words[2], words[3])
-    return r
-
-
-@njit(error_model="numpy")
+@inlined
 def _uniform(words):
-    return uniform(_word(words))
+    return uniform(draw(words))
 
 
 @njit(error_model="numpy")
@@ -125,155 +131,189 @@ def _change_scale(order, copies, count):
     return max(float(order), 1.0)
 
 
-def kernel() -> Callable:
-    """Return the kernel, which takes `Leaping` for its laws; see `state`."""
-    return _kernel(machine())
+class Work(NamedTuple):
+    """What the kernel computes with."""
+
+    y: np.ndarray  # (slot + 1,): the state, and 1
+    stack: np.ndarray
+    words: np.ndarray  # (4,) uint64: where the stream stands
+    trial: np.ndarray  # (slot + 1,): the state after a leap
+    drift: np.ndarray  # (slot,): μ of the formula
+    spread: np.ndarray  # (slot,): σ² of the formula
+    a: np.ndarray  # (reaction,): the propensities
+    critical: np.ndarray  # (reaction,) bool
+
+
+@inner
+def _prepare(rows, tables):
+    num_slots, num_reactions = rows.x.shape[1], tables.network.rate.size
+    return Work(
+        np.ones(num_slots + 1),
+        np.zeros(STACK),
+        np.empty(4, np.uint64),
+        np.ones(num_slots + 1),
+        np.zeros(num_slots),
+        np.zeros(num_slots),
+        np.zeros(num_reactions),
+        np.zeros(num_reactions, np.bool_),
+    )
+
+
+@inlined
+def _longest_leap(tables, work):
+    """Mark the critical reactions; the longest leap, and the sum of the critical propensities."""
+    network, critical_total, leap = tables.network, 0.0, np.inf
+    for s in range(work.drift.size):
+        work.drift[s] = work.spread[s] = 0.0
+    for r in range(network.rate.size):
+        places = range(network.change_begin[r], network.change_begin[r + 1])
+        work.critical[r] = False
+        for place in places:
+            change = network.change[place]
+            if change < 0.0 and work.y[network.changed[place]] < -CRITICAL * change:
+                work.critical[r] = True
+        if work.critical[r]:
+            critical_total += work.a[r]
+            continue
+        for place in places:
+            change = network.change[place]
+            work.drift[network.changed[place]] += change * work.a[r]
+            work.spread[network.changed[place]] += change * change * work.a[r]
+    for s in range(work.drift.size):
+        if tables.order[s] > 0:
+            scale = _change_scale(tables.order[s], tables.copies[s], work.y[s])
+            most = max(tables.epsilon * work.y[s] / scale, 1.0)
+            leap = min(leap, most / abs(work.drift[s]), most * most / work.spread[s])
+    return leap, critical_total
+
+
+@inlined
+def _fire_others(step, network, work):
+    """Let the reactions that are not critical fire; how often, −1 where a count would fall below 0."""
+    number = 0.0
+    for r in range(network.rate.size):
+        firings = 0.0 if work.critical[r] else _poisson(work.a[r] * step, work.words)
+        number += firings
+        for place in range(network.change_begin[r], network.change_begin[r + 1]):
+            work.trial[network.changed[place]] += firings * network.change[place]
+    for s in range(work.drift.size):
+        if not (work.trial[s] >= 0.0 or work.trial[s] >= work.y[s]):
+            return -1.0
+    return number
+
+
+@inlined
+def _leap(t, leap, to_critical, others, edge, network, work):
+    """Leap until `edge` at the latest, in halves where a count would fall below 0.
+
+    Returns:
+        The longest leap, the time after it, and how often reactions that are not critical fire.
+    """
+    while True:
+        until = min(t + min(leap, to_critical), edge)
+        for s in range(work.drift.size):
+            work.trial[s] = work.y[s]
+        number = _fire_others(until - t, network, work) if leap < np.inf or others else 0.0
+        if number != -1.0:
+            return leap, until, number
+        leap = min(leap, until - t) / 2.0
+
+
+@inlined
+def _fire_critical(critical_total, network, work):
+    """Let one of the critical reactions fire."""
+    threshold = _uniform(work.words) * critical_total
+    chosen, reach = 0, 0.0
+    for r in range(network.rate.size):
+        if work.critical[r] and work.a[r] > 0.0:
+            chosen = r
+            reach += work.a[r]
+            if threshold < reach:
+                break
+    for place in range(network.change_begin[chosen], network.change_begin[chosen + 1]):
+        work.trial[network.changed[place]] += network.change[place]
+
+
+@inlined
+def _accept(network, work):
+    """Make the state that of the trial, unless a count of it is too large; whether none is."""
+    highest = 0.0
+    for s in range(network.num_counts):
+        highest = max(highest, abs(work.trial[s]))
+    if highest >= COUNT_LIMIT:
+        return False
+    for s in range(work.drift.size):
+        work.y[s] = work.trial[s]
+    return True
+
+
+@inlined
+def _compute(network, work):
+    """Compute all propensities, critical for now; their sum, and whether they are propensities."""
+    total, fine = 0.0, True
+    for r in range(network.rate.size):
+        value = law_at(r, network, work)
+        fine = fine and 0.0 <= value < np.inf
+        work.a[r], work.critical[r] = value, True
+        total += value
+    return total, fine and total < np.inf
+
+
+@inlined
+def _choose_leap(exact, total, tables, work):
+    """The longest leap, the sum of the critical propensities, and how many exact events are to come."""
+    if exact > 0 or not total > 0.0:
+        return np.inf, total, exact
+    leap, critical_total = _longest_leap(tables, work)
+    if not leap < SHORT / total:
+        return leap, critical_total, exact
+    for r in range(work.critical.size):
+        work.critical[r] = True
+    return np.inf, total, np.int64(EXACT)
+
+
+@merged
+def _trajectory(i, queue, rows, shared, tables, work, budget):
+    """Run trajectory i until it ends or about `budget` events are done; the work that was."""
+    rows, shared, tables, work = borrowed((rows, shared, tables, work))
+    network, spent, state = tables.network, 1, RUNNING
+    take_state(i, rows, work)
+    for place in range(4):
+        work.words[place] = rows.words[i, place]
+    t, k, events, exact = rows.clock[i], rows.reached[i], rows.fired[i], rows.exact[i]
+    while state == RUNNING and spent <= budget:
+        spent += 1 + network.rate.size // 4
+        total, fine = _compute(network, work)
+        if not fine or events >= shared.max_events:
+            state = EVENT_LIMIT if fine else BAD_PROPENSITY
+            break
+        leap, critical_total, exact = _choose_leap(exact, total, tables, work)
+        to_critical, edge = exponential(draw(work.words)) / critical_total, shared.times[k]
+        leap, until, number = _leap(t, leap, to_critical, critical_total < total, edge, network, work)
+        if to_critical <= leap and t + to_critical <= edge:
+            _fire_critical(critical_total, network, work)
+            number += 1.0
+            exact = max(exact - 1, 0)
+        if not _accept(network, work):
+            state = COUNT_TOO_LARGE
+            break
+        t = until
+        events += np.int64(number)
+        if t >= edge:
+            k = record(i, k, np.nextafter(t, np.inf), rows, shared, network.num_counts, work)
+            if k == shared.times.size:
+                state = ABSORBED if total == 0.0 else FINISHED
+    if state == BAD_PROPENSITY:
+        k, state = record_last(i, k, t, rows, shared, network.num_counts, work)
+    leave_state(i, rows, work)
+    for place in range(4):
+        rows.words[i, place] = work.words[place]
+    rows.clock[i], rows.reached[i], rows.fired[i], rows.status[i] = t, k, events, state
+    rows.exact[i] = exact
+    return spent
 
 
 @functools.cache
-def _kernel(value_of: Callable) -> Callable:  # noqa: C901, PLR0915 - functions that Numba compiles together
-    def run(queue, places, rows, shared, tables, budget):  # noqa: C901, PLR0915 - an inner loop in one piece, as above
-        """The kernel; see `state`."""
-        words, x, clock, reached, fired, status, _, _, _, left, counts, _ = rows
-        columns, times, _, max_events = shared
-        network, order, copies, epsilon = tables
-        rate, first, second, less, programs, constants, changed, change, change_begin, _, _, _, num_counts = (
-            network
-        )
-        program, program_begin = programs
-        num_reactions, num_slots = rate.size, x.shape[1]
-        stack = np.zeros(STACK)
-        a, firings, critical = (
-            np.zeros(num_reactions),
-            np.zeros(num_reactions),
-            np.zeros(num_reactions, np.bool_),
-        )
-        y, trial, drift, spread = (
-            np.ones(num_slots + 1),
-            np.ones(num_slots + 1),
-            np.zeros(num_slots),
-            np.zeros(num_slots),
-        )
-        state_words = np.empty(4, np.uint64)
-        spent = 0
-        while spent < budget:
-            i = places[0]
-            if i < 0:
-                i = fetch_add(queue, 1)
-                if i >= status.size:
-                    return False
-                if status[i] != RUNNING:
-                    continue
-                places[0] = i
-            y[:num_slots] = x[i]
-            state_words[:] = words[i]
-            t, k, events, exact = clock[i], reached[i], fired[i], left[i]
-            state = RUNNING
-            while state == RUNNING and spent < budget:
-                spent += 1 + num_reactions // 4
-                total = 0.0
-                for r in range(num_reactions):
-                    value = rate[r] * y[first[r]] * (y[second[r]] - less[r])
-                    if value != value:
-                        value = value_of(program, program_begin[r], program_begin[r + 1], constants, y, stack)
-                    if not 0.0 <= value < np.inf:
-                        state = BAD_PROPENSITY
-                    a[r] = value
-                    total += value
-                if state == RUNNING and not total < np.inf:
-                    state = BAD_PROPENSITY
-                if state == RUNNING and events >= max_events:
-                    state = EVENT_LIMIT
-                if state != RUNNING:
-                    break
-                leap = np.inf
-                critical_total = total
-                if exact == 0 and total > 0.0:
-                    critical_total = 0.0
-                    drift[:] = 0.0
-                    spread[:] = 0.0
-                    for r in range(num_reactions):
-                        critical[r] = False
-                        for place in range(change_begin[r], change_begin[r + 1]):
-                            if change[place] < 0.0 and y[changed[place]] < -CRITICAL * change[place]:
-                                critical[r] = True
-                        if critical[r]:
-                            critical_total += a[r]
-                            continue
-                        for place in range(change_begin[r], change_begin[r + 1]):
-                            drift[changed[place]] += change[place] * a[r]
-                            spread[changed[place]] += change[place] * change[place] * a[r]
-                    for s in range(num_slots):
-                        if order[s] > 0:
-                            most = max(epsilon * y[s] / _change_scale(order[s], copies[s], y[s]), 1.0)
-                            leap = min(leap, most / abs(drift[s]), most * most / spread[s])
-                    if leap < SHORT / total:
-                        exact = EXACT
-                        critical_total = total
-                if exact > 0 or total == 0.0:
-                    critical[:] = True
-                    leap = np.inf
-                to_critical = exponential(_word(state_words)) / critical_total
-                while True:
-                    until = min(t + min(leap, to_critical), times[k])
-                    step = until - t
-                    fires = to_critical <= leap and t + to_critical <= times[k]
-                    trial[:] = y
-                    fine = True
-                    number = 0.0
-                    if leap < np.inf or critical_total < total:
-                        for r in range(num_reactions):
-                            firings[r] = 0.0 if critical[r] else _poisson(a[r] * step, state_words)
-                            number += firings[r]
-                            for place in range(change_begin[r], change_begin[r + 1]):
-                                trial[changed[place]] += firings[r] * change[place]
-                        for s in range(num_slots):
-                            fine = fine and (trial[s] >= 0.0 or trial[s] >= y[s])
-                    if fine:
-                        break
-                    leap = min(leap, step) / 2.0
-                if fires:
-                    threshold = _uniform(state_words) * critical_total
-                    chosen, reach = 0, 0.0
-                    for r in range(num_reactions):
-                        if critical[r] and a[r] > 0.0:
-                            chosen = r
-                            reach += a[r]
-                            if threshold < reach:
-                                break
-                    for place in range(change_begin[chosen], change_begin[chosen + 1]):
-                        trial[changed[place]] += change[place]
-                    number += 1.0
-                    exact = max(exact - 1, 0)
-                for s in range(num_counts):
-                    if abs(trial[s]) >= COUNT_LIMIT:
-                        state = COUNT_TOO_LARGE
-                if state != RUNNING:
-                    break
-                y[:] = trial
-                t = until
-                events += np.int64(number)
-                while k < times.size and t >= times[k]:
-                    for s in range(num_slots):
-                        if columns[s] >= 0:
-                            counts[i, columns[s], k] = np.int64(y[s])
-                    k += 1
-                if k == times.size:
-                    state = ABSORBED if total == 0.0 else FINISHED
-            if state == BAD_PROPENSITY:  # no matter where nothing is to be recorded any more
-                while k < times.size and times[k] <= t:
-                    for s in range(num_slots):
-                        if columns[s] >= 0:
-                            counts[i, columns[s], k] = np.int64(y[s])
-                    k += 1
-                if k == times.size:
-                    state = FINISHED
-            x[i] = y[:num_slots]
-            words[i] = state_words
-            clock[i], reached[i], fired[i], status[i], left[i] = t, k, events, state, exact
-            spent += 1
-            if state != RUNNING:
-                places[0] = -1
-        return True
-
-    return keep(njit(nogil=True, error_model="numpy", boundscheck=False)(run))
+def kernel() -> Callable:
+    """Return the kernel, which takes `Leaping` for its laws; see `state`."""
+    return kernel_of(_prepare, _trajectory)
