@@ -26,14 +26,9 @@ OPEN_TO_ALL |= {"layer_loss", "progress", "quoting", "types", "version", "waitin
 ROOMS = {"backend", "callbacks", "cli", "data", "files", "tour"}  # open to all parts, and the tour of them
 HANDS_OVER = {("reactions", "ode")}
 WITHOUT_KERAS = {"reactions"}
-# Inner loops in one piece: arrays that stand in a tuple, or are handed over, are counted by Numba at each
-# use.
-LONG = {"reactions/kernels/sparse.py: run", "reactions/kernels/tau.py: run"}
-LONG |= {"reactions/kernels/general.py: trajectory"}
-# Inner loops, whose arrays are handed over one by one for the same reason; and `fit`, whose arguments are
-# Keras's.
+# Inner loops, whose arrays are handed over one by one: Numba counts those of a tuple at each use. And `fit`,
+# whose arguments are Keras's.
 CROWDED = {
-    "reactions/kernels/sparse.py: _join",
     "reactions/analysis/elimination.py: _eliminate",
     "reactions/analysis/uniformization.py: _jump",
 }
@@ -174,7 +169,7 @@ def own_lines(node):
 
 
 def test_a_function_fits_on_a_screen():
-    assert {name for name, node in functions() if own_lines(node) > 60} == LONG
+    assert {name for name, node in functions() if own_lines(node) > 60} == set()
 
 
 def test_few_arguments_are_given_by_position():

@@ -111,9 +111,20 @@ def _range_of_law() -> Callable:
     def range_of_law(r, t, end, tables, work):
         """A law from `t` to `end`: 0, or less where it may be negative, and the largest it may be."""
         if tables.follows_time[r]:
-            words, begin, constants = tables.ranges.words, tables.ranges.begin, tables.network.constants
-            stacks = work.stack, work.low, work.high
-            low, high = range_of(value_of, words, begin[r], begin[r + 1], constants, work.y, t, end, *stacks)
+            words, begin = tables.ranges.words, tables.ranges.begin
+            low, high = range_of(
+                value_of,
+                words,
+                begin[r],
+                begin[r + 1],
+                tables.network.constants,
+                work.y,
+                t,
+                end,
+                work.stack,
+                work.low,
+                work.high,
+            )
             return low, high if not high < 0.0 else 0.0
         return _value_twice(r, t, end, tables, work)
 

@@ -62,17 +62,18 @@ def borrowed(context, arguments):
     """
 
     def build(context, builder, signature, values):
-        return _uncounted(builder, signature.args[0], values[0])
+        return _uncounted(context, builder, signature.args[0], values[0])
 
     return arguments(arguments), build
 
 
-def _uncounted(builder, kind, value):
-    if isinstance(kind, types.Array):  # a structure that begins with a pointer to its count, null for none
-        return builder.insert_value(value, ir.Constant(value.type.elements[0], None), 0)
+def _uncounted(context, builder, kind, value):
+    if isinstance(kind, types.Array):
+        place = context.data_model_manager[kind].get_field_position("meminfo")  # null: nothing to count
+        return builder.insert_value(value, ir.Constant(value.type.elements[place], None), place)
     if isinstance(kind, types.BaseTuple):
         for place, inside in enumerate(kind):
-            part = _uncounted(builder, inside, builder.extract_value(value, place))
+            part = _uncounted(context, builder, inside, builder.extract_value(value, place))
             value = builder.insert_value(value, part, place)
     return value
 

@@ -111,7 +111,18 @@ def _choose(total, num_groups, work, s0, s1, s2, s3):
 
 
 @inlined
-def _put(r, value, num_groups, work):
+def _stays(r, value, work):
+    """Set a propensity; whether its reaction stays in its group."""
+    before, g = work.a[r], np.int64(work.group[r])
+    if value > 0.0 and g >= 0 and work.row_of[bits_of(value) >> 52] == g:
+        work.a[r] = value
+        work.weight[g] += value - before
+        return True
+    return False
+
+
+@inlined
+def _move(r, value, num_groups, work):
     """Set a propensity, and put its reaction into the group of its exponent.
 
     Returns:
@@ -121,9 +132,6 @@ def _put(r, value, num_groups, work):
     row_of = work.row_of
     before, g, exponent = a[r], np.int64(group[r]), bits_of(value) >> 52
     a[r] = value
-    if value > 0.0 and g >= 0 and row_of[exponent] == g:
-        weight[g] += value - before
-        return num_groups
     if g >= 0:
         size[g] -= 1
         other = members[g, size[g]]
@@ -162,7 +170,7 @@ def _compute(network, work):
         value = law_at(r, network, work)
         if not 0.0 <= value < np.inf:
             return num_groups, BAD_PROPENSITY
-        num_groups = _put(r, value, num_groups, work)
+        num_groups = _move(r, value, num_groups, work)
         if num_groups < 0:
             break
     return num_groups, RUNNING
@@ -179,9 +187,10 @@ def _happen(r, num_groups, network, work):
         value = law_at(other, network, work)
         if not 0.0 <= value < np.inf:
             return num_groups, BAD_PROPENSITY
-        num_groups = _put(other, value, num_groups, work)
-        if num_groups < 0:
-            break
+        if not _stays(other, value, work):
+            num_groups = _move(other, value, num_groups, work)
+            if num_groups < 0:
+                break
     return num_groups, RUNNING
 
 
@@ -209,16 +218,18 @@ def _stretch(i, boundary, queue, rows, shared, network, work):
         total = 0.0
         for g in range(num_groups):
             total += work.weight[g]
-        word, z0, z1, z2, z3 = advance(s0, s1, s2, s3)
+        h0, h1, h2, h3 = s0, s1, s2, s3
+        word, s0, s1, s2, s3 = advance(s0, s1, s2, s3)
         then = t + exponential(word) / total
         if not then <= shared.times[k] or not total < np.inf:
             k = record(i, k, then, rows, shared, network.num_counts, work)
             if k == shared.times.size or not total < np.inf:
                 state = FINISHED if total > 0.0 else ABSORBED
                 state = state if total < np.inf else BAD_PROPENSITY
+                s0, s1, s2, s3 = h0, h1, h2, h3
                 break
         t = then
-        r, s0, s1, s2, s3 = _choose(total, num_groups, work, z0, z1, z2, z3)
+        r, s0, s1, s2, s3 = _choose(total, num_groups, work, s0, s1, s2, s3)
         events += 1
         num_groups, state = _happen(r, num_groups, network, work)
     if state == BAD_PROPENSITY:
