@@ -8,7 +8,8 @@ Conditions that turn true set slots, the one of highest priority first.
 
 import numpy as np
 
-from partita.reactions.kernels.running import inlined, inner, value_of
+from partita.reactions.kernels.calling import inlined, inner
+from partita.reactions.kernels.running import value_of
 from partita.reactions.kernels.settling import EVENT_ROUNDS
 from partita.reactions.kernels.state import COUNT_LIMIT
 

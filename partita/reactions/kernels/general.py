@@ -15,21 +15,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from partita.reactions.kernels.calling import apart, borrowed, inlined, inner, merged
 from partita.reactions.kernels.events import settle, turned
 from partita.reactions.kernels.machine import STACK, machine, range_machine
-from partita.reactions.kernels.running import (
-    borrowed,
-    draw,
-    inlined,
-    inner,
-    kernel_of,
-    law_at,
-    leave_state,
-    left,
-    merged,
-    record,
-    take_state,
-)
+from partita.reactions.kernels.running import draw, kernel_of, law_at, leave_state, left, record, take_state
 from partita.reactions.kernels.state import (
     ABSORBED,
     BAD_EVENT,
@@ -112,18 +101,21 @@ def _range_of_law() -> Callable:
         """A law from `t` to `end`: 0, or less where it may be negative, and the largest it may be."""
         if tables.follows_time[r]:
             words, begin = tables.ranges.words, tables.ranges.begin
-            low, high = range_of(
-                value_of,
-                words,
-                begin[r],
-                begin[r + 1],
-                tables.network.constants,
-                work.y,
-                t,
-                end,
-                work.stack,
-                work.low,
-                work.high,
+            low, high = apart(
+                range_of,
+                (
+                    words,
+                    begin[r],
+                    begin[r + 1],
+                    value_of,
+                    tables.network.constants,
+                    work.y,
+                    t,
+                    end,
+                    work.stack,
+                    work.low,
+                    work.high,
+                ),
             )
             return low, high if not high < 0.0 else 0.0
         return _value_twice(r, t, end, tables, work)

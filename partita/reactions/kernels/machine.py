@@ -12,7 +12,7 @@ import numpy as np
 
 from partita.reactions.kernels import intervals
 from partita.reactions.kernels.generated import load
-from partita.reactions.kernels.source import header, indented
+from partita.reactions.kernels.source import INNER, header, indented
 from partita.reactions.model.expression import DEPTH_LIMIT, TIME, Call, Expression, Name, Number, names
 from partita.reactions.model.operators import MANY, OPERATORS
 
@@ -20,10 +20,7 @@ STACK = 2 * DEPTH_LIMIT + 10  # numbers that wait for their operator: at most tw
 CONSTANT, SLOT = 1 << 20, 1 << 30  # words from here on push: a constant, a slot; those below are operators
 VALUE = 1 << 40  # and, for ranges, the value of the words that follow, as many as it is larger than this
 _LETTERS = ("a", "b", "c")
-_DECORATOR = "@njit(error_model='numpy')"
-_INNER = (
-    "@njit(error_model='numpy', no_cpython_wrapper=True, no_cfunc_wrapper=True)"  # never called from Python
-)
+_DECORATOR = '@njit(error_model="numpy", no_cfunc_wrapper=True)'
 
 
 def machine() -> Callable:
@@ -44,7 +41,7 @@ def machine() -> Callable:
 def range_machine() -> Callable:
     """Return the machine for ranges while the time goes from t to end, which runs what `range_words` gives.
 
-    `(machine, program, begin, end_of_it, constants, slots, t, end, stack, low, high)` → the pair that
+    `(program, begin, end_of_it, machine, constants, slots, t, end, stack, low, high)` → the pair that
     `intervals.enclose` gives; `low` and `high` are its stacks.
     """
     return load(_range_source())
@@ -133,7 +130,7 @@ def _applying(result: Callable[[str, tuple[str, ...]], str], nothing: str) -> tu
     for count in (1, 2, 3):
         letters = _LETTERS[:count]
         chosen = {symbol: code for symbol, code in codes.items() if _num_arguments(symbol) == count}
-        lines += [_INNER, f"def apply{count}(word, {', '.join(letters)}):"]
+        lines += [INNER, f"def apply{count}(word, {', '.join(letters)}):"]
         lines += [
             f"    if word == {code}: return {result(symbol, letters)}" for symbol, code in chosen.items()
         ]
@@ -219,8 +216,8 @@ def _range_source() -> str:
         "",
     ]
     define = [
-        _DECORATOR,
-        "def run(machine, program, begin, after, constants, slots, t, end, stack, low, high):",
+        INNER,
+        "def run(program, begin, after, machine, constants, slots, t, end, stack, low, high):",
     ]
     return "\n".join([*begin, *lines, *define, *indented(body, 1), ""])
 

@@ -6,20 +6,14 @@ queue → a trajectory → its rows, until the budget is spent
 from collections.abc import Callable
 
 import numpy as np
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
 from partita.kernels import keep
+from partita.reactions.kernels.calling import apart, inlined, inner
 from partita.reactions.kernels.machine import machine
 from partita.reactions.kernels.state import BAD_PROPENSITY, COUNT_LIMIT, FINISHED, RUNNING
 from partita.reactions.kernels.streams import advance, fetch_add
 
-# Functions for kernels alone, which take half as long to compile: those that are called, those whose machine
-# code becomes part of the caller's, and those of one caller, whose source does.
-inner = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
-inlined = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
-merged = njit(inline="always")
 _run = machine()
 
 
@@ -50,39 +44,14 @@ def kernel_of(prepare: Callable, trajectory: Callable) -> Callable:
                 places[0] = -1
         return True
 
-    return keep(njit(nogil=True, error_model="numpy", boundscheck=False)(run))
-
-
-@intrinsic
-def borrowed(context, arguments):
-    """The same tuples of arrays, with references that are not counted: that would cost more than an event.
-
-    It is for the arguments of a function that is called in a loop, so that its caller keeps them alive. What
-    they are handed to should be `inlined`.
-    """
-
-    def build(context, builder, signature, values):
-        return _uncounted(context, builder, signature.args[0], values[0])
-
-    return arguments(arguments), build
-
-
-def _uncounted(context, builder, kind, value):
-    if isinstance(kind, types.Array):
-        place = context.data_model_manager[kind].get_field_position("meminfo")  # null: nothing to count
-        return builder.insert_value(value, ir.Constant(value.type.elements[place], None), place)
-    if isinstance(kind, types.BaseTuple):
-        for place, inside in enumerate(kind):
-            part = _uncounted(context, builder, inside, builder.extract_value(value, place))
-            value = builder.insert_value(value, part, place)
-    return value
+    return keep(njit(nogil=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)(run))
 
 
 @inlined
 def value_of(number, programs, constants, work):
     """Run a program on the state."""
     first, last = programs.begin[number], programs.begin[number + 1]
-    return _run(programs.words, first, last, constants, work.y, work.stack)
+    return apart(_run, (programs.words, first, last, constants, work.y, work.stack))
 
 
 @inlined

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from partita.reactions.kernels.layout import Plan, Trigger
-from partita.reactions.kernels.source import indented
+from partita.reactions.kernels.source import INNER, indented
 from partita.reactions.kernels.state import BAD_EVENT, COUNT_LIMIT
 from partita.reactions.model.expression import TIME, source
 
@@ -74,12 +74,12 @@ def settle_source(plan: Plan) -> list[str]:
         rounds += [f"if which == {i}:", *indented(_assigning(plan, trigger, in_arrays), 1)]
     room = max(len(trigger.assignments) for trigger in plan.triggers)
     return [
-        "@njit(error_model='numpy')",
+        INNER,
         f"def turned({', '.join(['t', *(f'x{i}' for i in range(len(plan.slots))), 'p', 'w'])}):",
         *indented([*turned, "return False"], 1),
         "",
         "",
-        "@njit(error_model='numpy')",
+        INNER,
         "def settle(t, y, p, w):",
         *indented([f"q = np.zeros({len(conditions)}, np.bool_)", f"v = np.empty({room})", "fine = True"], 1),
         f"    for _ in range({EVENT_ROUNDS}):",

@@ -8,7 +8,8 @@ from partita.reactions.model.operators import OPERATORS
 
 ARGUMENTS = "queue, places, rows, shared, p, budget"
 UNPACK = (f"{', '.join(Rows._fields)} = rows", f"{', '.join(Shared._fields)} = shared")
-DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False)'
+DECORATOR = '@njit(nogil=True, error_model="numpy", boundscheck=False, no_cfunc_wrapper=True)'
+INNER = '@njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)'  # not called from Python
 
 
 def header() -> str:
@@ -19,11 +20,7 @@ def header() -> str:
             "from numba import njit",
             f"from {streams.__name__} import advance, exponential, fetch_add, uniform",
             "",
-            *(
-                f"@njit(error_model='numpy')\n{row.definition}\n"
-                for row in OPERATORS.values()
-                if row.definition
-            ),
+            *(f"{INNER}\n{row.definition}\n" for row in OPERATORS.values() if row.definition),
             "",
         ]
     )

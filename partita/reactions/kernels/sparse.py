@@ -14,17 +14,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from partita.reactions.kernels.calling import borrowed, inlined, inner, merged
 from partita.reactions.kernels.layout import Plan
 from partita.reactions.kernels.machine import STACK
 from partita.reactions.kernels.running import (
-    borrowed,
-    inlined,
-    inner,
     kernel_of,
     law_at,
     leave_state,
     left,
-    merged,
     record,
     record_last,
     take_state,

@@ -18,17 +18,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from partita.reactions.kernels.calling import borrowed, inlined, inner, merged
 from partita.reactions.kernels.layout import Numbers, Plan
 from partita.reactions.kernels.machine import STACK
 from partita.reactions.kernels.running import (
-    borrowed,
     draw,
-    inlined,
-    inner,
     kernel_of,
     law_at,
     leave_state,
-    merged,
     record,
     record_last,
     take_state,

@@ -17,7 +17,7 @@ from partita.reactions.kernels import direct
 from partita.reactions.kernels.intervals import range_source
 from partita.reactions.kernels.layout import Plan
 from partita.reactions.kernels.settling import settling
-from partita.reactions.kernels.source import indented
+from partita.reactions.kernels.source import INNER, indented
 from partita.reactions.kernels.state import ABSORBED, BAD_PROPENSITY, FINISHED
 
 MOST = 4.0  # candidates expected in a window: fewer cost windows in vain, more cost candidates in vain
@@ -160,7 +160,7 @@ def _bounds_source(plan: Plan, given: list[str]) -> str:
             *(f"{name} = inner_rule({symbol!r})" for symbol, name in rules.items()),
             "",
             "",
-            "@njit(error_model='numpy')",
+            INNER,
             f"def bounds_of({', '.join(['t', 'end', *given])}):",
             *indented(lines, 1),
             "",
