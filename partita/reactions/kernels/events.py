@@ -11,7 +11,7 @@ import numpy as np
 from partita.reactions.kernels.calling import inlined, inner
 from partita.reactions.kernels.running import value_of
 from partita.reactions.kernels.settling import EVENT_ROUNDS
-from partita.reactions.kernels.state import COUNT_LIMIT
+from partita.reactions.kernels.state import COUNT_LIMIT, NONE
 
 
 @inlined
@@ -56,7 +56,7 @@ def settle(armed, tables, work):
     for e in range(work.due.size):
         work.due[e] = False
     for _ in range(EVENT_ROUNDS):
-        which, best = -1, -np.inf
+        which, best = NONE, -np.inf
         for e in range(armed.size):
             now = _holds(e, tables, work)
             if now and not armed[e]:

@@ -28,13 +28,13 @@ from partita.reactions.kernels.state import (
     FINISHED,
     HALTED,
     INTERRUPTED,
+    NONE,
     RUNNING,
 )
 from partita.reactions.kernels.streams import exponential, fetch_add, uniform
 from partita.reactions.kernels.thinning import MOST, MOST_UNSURE
 
 FOREVER = sys.float_info.max
-NONE = np.int64(-1)  # no reaction; of the type of the others, so that nothing is compiled twice
 
 
 class Work(NamedTuple):
@@ -174,7 +174,7 @@ def _look_ahead(t, i, b, rows, shared, tables, work, bound_of):
 @inlined
 def _begin(rows, tables, work, i):
     """What stands in the rows, and what happens at the very start: t, next stop, status, events noted."""
-    y, t, b, noted = work.y, rows.clock[i], rows.stop[i], 0
+    y, t, b, noted = work.y, rows.clock[i], rows.stop[i], np.int64(0)
     take_state(i, rows, work)
     y[y.size - 1] = t
     if b >= 0:
@@ -298,8 +298,4 @@ def kernel(follows_time: bool) -> Callable:
     """
     bound_of = _range_of_law() if follows_time else _value_twice
 
-    @merged
-    def trajectory(i, queue, rows, shared, tables, work, budget):
-        return _trajectory(i, queue, rows, shared, tables, work, budget, bound_of)
-
-    return kernel_of(_prepare, trajectory)
+    return kernel_of(_prepare, _trajectory, bound_of)

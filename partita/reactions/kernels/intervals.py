@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from partita.reactions.kernels.calling import inner
 from partita.reactions.model import ranges
 from partita.reactions.model.expression import TIME, Expression, Name, Number, evaluate, names, source
 from partita.reactions.model.operators import MANY, OPERATORS
 
-point = inner(ranges.point)
+point = njit(error_model="numpy")(ranges.point)
 
 
-@inner
+@njit(error_model="numpy")
 def as_floats(x):
     """The range with ends that are numbers: 1 and 0 for true and false."""
     return np.float64(x[0]), np.float64(x[1])

@@ -17,13 +17,14 @@ from partita.reactions.kernels.streams import advance, fetch_add
 _run = machine()
 
 
-def kernel_of(prepare: Callable, trajectory: Callable) -> Callable:
+def kernel_of(prepare: Callable, trajectory: Callable, bound_of: Callable | None = None) -> Callable:
     """Return the kernel that runs trajectories one at a time; see `state`.
 
     Args:
         prepare: `(rows, laws)` → what it computes with, made once a call.
-        trajectory: `(i, queue, rows, shared, laws, work, budget)` → the work that was done. It runs a
-            trajectory until it ends or about `budget` events are done, and leaves it in its rows.
+        trajectory: `(i, queue, rows, shared, laws, work, budget, bound_of)` → the work that was done. It
+            runs a trajectory until it ends or about `budget` events are done, and leaves it in its rows.
+        bound_of: A function for it, if it wants one.
     """
 
     def run(queue, places, rows, shared, laws, budget):
@@ -39,7 +40,7 @@ def kernel_of(prepare: Callable, trajectory: Callable) -> Callable:
                 if rows.status[i] != RUNNING:
                     continue
                 places[0] = i
-            spent += trajectory(i, queue, rows, shared, laws, work, budget - spent)
+            spent += trajectory(i, queue, rows, shared, laws, work, budget - spent, bound_of)
             if rows.status[i] != RUNNING:
                 places[0] = -1
         return True

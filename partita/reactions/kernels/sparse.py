@@ -80,7 +80,7 @@ def _work(num_slots, num_reactions, num_groups):
 
 @inner
 def _prepare(rows, network):
-    return _work(rows.x.shape[1], network.rate.size, 64)
+    return _work(rows.x.shape[1], network.rate.size, np.int64(64))
 
 
 @inlined
@@ -162,7 +162,7 @@ def _compute(network, work):
         work.row_of[exponent] = -1
     for r in range(work.group.size):
         work.group[r] = -1
-    num_groups = 0
+    num_groups = np.int64(0)  # of one type with what follows, so that nothing is compiled twice
     for r in range(network.rate.size):
         value = law_at(r, network, work)
         if not 0.0 <= value < np.inf:
@@ -238,7 +238,7 @@ def _stretch(i, boundary, queue, rows, shared, network, work):
 
 
 @merged
-def _trajectory(i, queue, rows, shared, network, work, budget):
+def _trajectory(i, queue, rows, shared, network, work, budget, _):
     """Run trajectory i until it ends or to the next multiple of RESUM; the work that was."""
     # The sums depend on their history. So that nothing else depends on it, a call ends at multiples of
     # RESUM only.

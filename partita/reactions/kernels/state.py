@@ -8,7 +8,7 @@ trajectories in hand, −1 for none. `laws` are the numbers of this call as the 
 from them: an array of constants, or tables.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,7 @@ STATUS = (
 )
 HALTED = 1 << 40  # the queue is set to this to stop kernels that work long before they return
 COUNT_LIMIT = float(_COUNT_LIMIT)
+NONE: Any = np.int64(-1)  # no reaction, no event; of the type of the others, or all would be compiled twice
 FIRST_WINDOW = 1.0  # a unit of time; soon the window has grown or shrunk to what suits
 
 

@@ -270,7 +270,7 @@ def _choose_leap(exact, total, tables, work):
 
 
 @merged
-def _trajectory(i, queue, rows, shared, tables, work, budget):
+def _trajectory(i, queue, rows, shared, tables, work, budget, _):
     """Run trajectory i until it ends or about `budget` events are done; the work that was."""
     rows, shared, tables, work = borrowed((rows, shared, tables, work))
     network, spent, state = tables.network, 1, RUNNING
