@@ -282,13 +282,13 @@ class Lexicon:
 
     def to_config(self) -> dict[str, Any]:
         """All of it as lists and strings, fit for JSON."""
-        words = self.dictionary
+        dictionary = self.dictionary
         return {
             "features": list(self.features),
             "vocabularies": [list(vocabulary.items) for vocabulary in self.vocabularies],
             "tag_names": list(self.tag_names),
             "scheme": self.scheme,
-            "dictionary": None if words is None else [list(words.words), list(words.once)],
+            "dictionary": None if dictionary is None else [list(dictionary.words), list(dictionary.once)],
             **({} if self.num_columns is None else {"num_columns": self.num_columns}),
         }
 
@@ -318,5 +318,5 @@ class Lexicon:
 
 
 def _are_strings(*values: Any) -> bool:
-    """Whether each of the values is a list of strings."""
+    """Return whether each of the values is a list of strings."""
     return all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in values)

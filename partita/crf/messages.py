@@ -126,10 +126,8 @@ def standardize(
     num_tags = shape[2]
     dtype = "float64" if keras.backend.standardize_dtype(scores.dtype) == "float64" else "float32"
 
-    def weights(name, values, wanted):
-        values = (
-            ops.zeros(wanted, dtype) if values is None else ops.cast(ops.convert_to_tensor(values), dtype)
-        )
+    def weights(name, given, wanted):
+        values = ops.zeros(wanted, dtype) if given is None else ops.cast(ops.convert_to_tensor(given), dtype)
         if (got := tuple(values.shape)) != wanted:
             raise ValueError(f"{name} must have the shape {wanted} for scores of {num_tags} tags, got {got}.")
         return values

@@ -171,7 +171,7 @@ def _pairs(
 
 
 def word_spans(words: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """The first character of each word, and the one after its last.
+    """Return the first character of each word, and the one after its last.
 
     Example:
         >>> list(word_spans(["迈向", "新"]))
