@@ -101,12 +101,12 @@ class Batches(keras.utils.PyDataset):
         return len(self._batches)
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
-        rows, time, members = self._batches[index]
-        batch = [self._pad(self.sequences, rows, time, members)]  # (rows, time) or (rows, time, features)
+        time, members = self._batches[index]
+        batch = [self._pad(self.sequences, time, members)]  # (rows, time) or (rows, time, features)
         if self.tags is not None:
-            batch.append(self._pad(self.tags, rows, time, members))  # (rows, time)
+            batch.append(self._pad(self.tags, time, members))  # (rows, time)
         if self.sample_weight is not None:
-            batch.append(np.pad(self.sample_weight[members], (0, rows - len(members))))  # (rows,)
+            batch.append(np.where(members < 0, np.float32(0), self.sample_weight[members]))  # (rows,)
         return tuple(batch)
 
     def on_epoch_end(self) -> None:
@@ -155,52 +155,40 @@ class Batches(keras.utils.PyDataset):
         self._batches = []
         for rows, time in self.shapes:
             members = sentences[self._times[sentences] == time]
-            self._batches += [
-                (rows, time, members[start : start + rows]) for start in range(0, len(members), rows)
-            ]
+            filled = np.pad(members, (0, -len(members) % rows), constant_values=-1)
+            self._batches += [(time, batch) for batch in filled.reshape(-1, rows)]
         if self.shuffle:
             generator.shuffle(self._batches)
         # On TensorFlow Keras takes the shapes of the first two batches for those of all, unless they differ.
-        other = next((i for i, batch in enumerate(self._batches) if batch[1] != self._batches[0][1]), 0)
+        other = next((i for i, batch in enumerate(self._batches) if batch[0] != self._batches[0][0]), 0)
         if other:
             self._batches[1], self._batches[other] = self._batches[other], self._batches[1]
-        self.order = np.concatenate(
-            [
-                np.pad(members, (0, rows - len(members)), constant_values=-1)
-                for rows, _, members in self._batches
-            ]
-        )
+        self.order = np.concatenate([members for _, members in self._batches])
 
     @staticmethod
-    def _pad(sequences: list[np.ndarray], rows: int, time: int, members: np.ndarray) -> np.ndarray:
-        padded = np.zeros((rows, time, *sequences[0].shape[1:]), "int32")
-        for row, sentence in enumerate(members):
+    def _pad(sequences: list[np.ndarray], time: int, members: np.ndarray) -> np.ndarray:
+        padded = np.zeros((len(members), time, *sequences[0].shape[1:]), "int32")
+        for row, sentence in enumerate(members[members >= 0]):
             ids = sequences[sentence]
             padded[row, : len(ids)] = ids
         return padded
 
     def _check(self) -> None:
+        first, count, weight = self.sequences[0], len(self.sequences), self.sample_weight
         for number, ids in enumerate(self.sequences, 1):
-            if ids.ndim != self.sequences[0].ndim or ids.shape[1:] != self.sequences[0].shape[1:]:
+            if ids.ndim != first.ndim or ids.shape[1:] != first.shape[1:]:
                 raise ValueError(
                     f"sequences must be (time,) or (time, features) alike, got {ids.shape} for sentence "
                     f"{number}"
                 )
-        num_sentences = len(self.sequences)
         if self.tags is not None:
-            if len(self.tags) != num_sentences:
-                raise ValueError(
-                    f"tags must be given for each of {num_sentences} sentences, got {len(self.tags)}"
-                )
+            if len(self.tags) != count:
+                raise ValueError(f"tags must be given for each of {count} sentences, got {len(self.tags)}")
             for number, (ids, tags) in enumerate(zip(self.sequences, self.tags, strict=True), 1):
                 if tags.shape != ids.shape[:1]:
                     raise ValueError(f"tags must be ({len(ids)},) for sentence {number}, got {tags.shape}")
-        if self.sample_weight is not None and (
-            self.tags is None or self.sample_weight.shape != (num_sentences,)
-        ):
-            raise ValueError(
-                f"sample_weight must be ({num_sentences},) and come with tags, got {self.sample_weight.shape}"
-            )
+        if weight is not None and (self.tags is None or weight.shape != (count,)):
+            raise ValueError(f"sample_weight must be ({count},) and come with tags, got {weight.shape}")
 
 
 def bucket_lengths(lengths: Any, num_shapes: int, rows: Callable[[int], int]) -> list[int]:
@@ -220,9 +208,8 @@ def bucket_lengths(lengths: Any, num_shapes: int, rows: Callable[[int], int]) ->
         [4, 10, 30]
     """
     distinct = np.unique(np.maximum(lengths, 1))
-    ends = distinct[
-        np.unique(np.linspace(0, len(distinct) - 1, min(len(distinct), 1024)).round().astype(int))
-    ]
+    ranks = np.linspace(0, len(distinct) - 1, min(len(distinct), 1024)).round().astype(int)
+    ends = distinct[ranks]
     counts = np.bincount(np.searchsorted(ends, lengths), minlength=len(ends))
     up_to = np.concatenate([[0], np.cumsum(counts)])  # sentences up to each end
     height = np.array([rows(end) for end in ends.tolist()])

@@ -21,7 +21,7 @@ from partita.cli.options import SEED, count, say
 from partita.crf.batches import Batches
 from partita.crf.corpus import read_segmented
 from partita.crf.encoder import bilstm, cnn
-from partita.crf.features import CHARACTER_FEATURES, FEATURE_SETS, check_features
+from partita.crf.features import FEATURE_SETS, are_of_words, check_features
 from partita.crf.heldout import HeldOut
 from partita.crf.layer import CRF
 from partita.crf.lexicon import Lexicon
@@ -130,24 +130,17 @@ def train(  # noqa: PLR0913 - a Click command, an argument for each option
     names = _features(features, scheme)
     check = None if kind is None else lambda name: split_tag(name, scheme)
     text = read_tagged(corpus, kind, names, check)
+    if dev is None and len(text.sentences) < 2:
+        raise click.ClickException(f"{corpus} holds one sentence: want another to score, there or with --dev")
     if dev is None:
-        if len(text.sentences) < 2:
-            raise click.ClickException(
-                f"{corpus} holds one sentence: want another to score, there or with --dev"
-            )
         text, dev_text = text.split()
     lexicon = Lexicon.fit(text.sentences, text.tags, kind, names)
     if dev is not None:
         dev_text = read_tagged(dev, kind, names, lexicon.tag_id)
     # to compile one takes as long as that many tokens
     num_shapes = min(MAX_SHAPES, 2 + epochs * sum(map(len, text.tags)) // 2**20)
-    batches = Batches(
-        [*map(lexicon.encode, text.sentences, text.tags)],
-        [*map(lexicon.encode_tags, text.tags)],
-        batch_size,
-        num_shapes,
-        seed=seed,
-    )
+    ids, tag_ids = map(lexicon.encode, text.sentences, text.tags), map(lexicon.encode_tags, text.tags)
+    batches = Batches([*ids], [*tag_ids], batch_size, num_shapes, seed=seed)
     held_out = _held_out(dev_text, lexicon, batch_size, num_shapes, out)
     scored = f"{len(dev_text.sentences)} {'held out' if dev is None else 'of ' + dev}"
     for note in text.notes + dev_text.notes:
@@ -175,13 +168,9 @@ def train(  # noqa: PLR0913 - a Click command, an argument for each option
 
 def _held_out(text: TaggedCorpus, lexicon: Lexicon, batch_size: int, num_shapes: int, path: Path) -> HeldOut:
     known = all(name in lexicon.tag_names for name in {*chain.from_iterable(text.tags)})
-    batches = Batches(
-        [*map(lexicon.encode, text.sentences)],
-        [*map(lexicon.encode_tags, text.tags)] if known else None,  # without, there is no loss of them
-        batch_size,
-        num_shapes,
-        shuffle=False,
-    )
+    ids = [*map(lexicon.encode, text.sentences)]
+    tag_ids = [*map(lexicon.encode_tags, text.tags)] if known else None  # without, there is no loss of them
+    batches = Batches(ids, tag_ids, batch_size, num_shapes, shuffle=False)
     return HeldOut(
         batches, lambda ids: text.score(map(lexicon.decode_tags, ids), lexicon.scheme).f1, path=path
     )
@@ -192,24 +181,20 @@ def _features(given: str | None, scheme: str) -> list[str] | str:
 
     Features of words do not fit text that is tagged by characters, nor the other way round.
     """
-    names = [name.strip() for name in given.split(",")] if given else []
     if not given:
-        names = ["characters" if scheme == "bmes" else "words"]
-    is_set = len(names) == 1 and names[0] in FEATURE_SETS
-    if not is_set:
-        check_features(names)
-    characters = names == ["characters"] or (not is_set and not CHARACTER_FEATURES.isdisjoint(names))
-    if characters and scheme != "bmes":
-        raise click.UsageError(
-            f"--features '{','.join(names)}' are of characters, which only --scheme bmes tags: "
-            "take features of words."
+        return "characters" if scheme == "bmes" else "words"
+    names = [name.strip() for name in given.split(",")]
+    features: list[str] | str = names[0] if len(names) == 1 and names[0] in FEATURE_SETS else names
+    if not isinstance(features, str):
+        check_features(features)
+    if are_of_words(features) == (scheme == "bmes"):
+        reason = (
+            "words, but --scheme bmes tags characters: add 'character'."
+            if scheme == "bmes"
+            else "characters, which only --scheme bmes tags: take features of words."
         )
-    if not characters and scheme == "bmes":
-        raise click.UsageError(
-            f"--features '{','.join(names)}' are of words, but --scheme bmes tags characters: "
-            "add 'character'."
-        )
-    return names[0] if is_set else names
+        raise click.UsageError(f"--features '{','.join(names)}' are of {reason}")
+    return features
 
 
 def _line(logs: Mapping[str, float]) -> str:
@@ -263,8 +248,7 @@ def apply(
     if len(files) == 1 and dask is None and not os.path.isdir(out):
         tagger, lexicon = load_tagger(model)
         with _written(out) as target:
-            for piece in tagged_text(tagger, lexicon, files[0], batch_size, confidence, separator):
-                target.write(piece)
+            target.writelines(tagged_text(tagger, lexicon, files[0], batch_size, confidence, separator))
         return
     if out == "-" or "-" in files or (os.path.exists(out) and not os.path.isdir(out)):
         raise click.UsageError(
@@ -288,16 +272,14 @@ def _cluster(address: str | None) -> Iterator[Any]:
     if address == "local":
         with LocalCluster(threads_per_worker=1, dashboard_address=":0") as cluster, Client(cluster) as client:
             yield client
-    else:
-        try:
-            found = Client(address)
-        except Exception as error:  # of Dask's, or of the network's
-            reason = str(error) or type(error).__name__
-            raise click.ClickException(
-                f"no Dask scheduler answers at '{shown(address, 200)}': {reason}"
-            ) from None
-        with found as client:
-            yield client
+        return
+    try:
+        found = Client(address)
+    except Exception as error:  # of Dask's, or of the network's
+        why = f"'{shown(address, 200)}': {str(error) or type(error).__name__}"
+        raise click.ClickException(f"no Dask scheduler answers at {why}") from None
+    with found as client:
+        yield client
 
 
 @tag.command(short_help="Compare with a corpus.", epilog="Example: partita tag score words.keras test.txt")
@@ -322,17 +304,13 @@ def score(model: str, gold: str, batch_size: int, known: str | None) -> None:
         say(note, err=True)
     found = tagged(tagger, lexicon, ((tokens, "") for tokens in text.sentences), batch_size)
     result = text.score((lexicon.decode_tags(ids) for _, ids, _ in found), lexicon.scheme, known_words)
-    shares = {
-        "precision": result.precision,
-        "recall": result.recall,
-        "F1": result.f1,
-        "recall of unknown words": result.oov_recall,
-    }
+    shares = {"precision": result.precision, "recall": result.recall, "F1": result.f1}
     if lexicon.scheme is None:
         shares = {"accuracy": result.f1}
+    if result.oov_recall is not None:
+        shares["recall of unknown words"] = result.oov_recall
     for name, share in shares.items():
-        if share is not None:
-            say(f"{name:<24}{share:.4f}")
+        say(f"{name:<24}{share:.4f}")
     say(f"{'sentences':<24}{len(text.sentences)}")
 
 

@@ -15,6 +15,7 @@ from partita.quoting import shown
 Source = str | os.PathLike[str] | Iterable[str] | Iterable[bytes]  # an open file is its lines
 LONGEST_SENTENCE = 2**20  # lines
 _COLUMNS = re.compile(r"[^ \t]+")
+_SEPARATOR = re.compile("[,;|]")  # of a CSV file
 _TAG = re.compile(r"O|[BIESMLU]-\S+|[bmesBIEMS]")  # of any scheme
 _ENOUGH = 20  # lines that tell what a file is
 
@@ -68,20 +69,18 @@ def numbered_columns(
     """
     rows: list[tuple[str, ...]] = []
     known: dict[str, str] = {}  # words and tags come again and again: each is kept once
-    kind = _Kind(re.compile("[,;|]"), "columns of a CSV file: expected columns parted by spaces or tabs")
+    kind = _Kind("columns of a CSV file: expected columns parted by spaces or tabs")
     width, name, first = 0, "", 0
     for name, number, columns in _lines(source, _COLUMNS.findall):
         row = tuple([known.setdefault(column, column) for column in columns])
         place = f"{name}:{number}"
         if row:
             if len(row) != (wanted := width or max(len(row), min_columns)):
-                raise CorpusError(
-                    f"{place}: want {wanted} columns, got {len(row)}: "
-                    f"{shown(' '.join(row))}{_hint(row, rows)}"
-                )
+                got = f"{len(row)}: {shown(' '.join(row))}{_hint(row, rows)}"
+                raise CorpusError(f"{place}: want {wanted} columns, got {got}")
             width = len(row)
             if width == 1:
-                kind.see(place, kind.split(row[0]))
+                kind.see(place, _SEPARATOR.split(row[0]))
             if check:
                 _run_check(check, row[-1], place)
             first = first if rows else number
@@ -135,9 +134,8 @@ def read_segmented(source: Source) -> Iterator[list[str]]:
         [['共同', '创造', '美好'], [], ['新', '世纪']]
     """
     kind = _Kind(
-        None,
         "a file of columns, a token a line with its tag last: expected sentences of words; see "
-        "read_columns, or scheme bio",
+        "read_columns, or scheme bio"
     )
     for name, number, words in _lines(source, str.split):
         kind.see(f"{name}:{number}", words)
@@ -152,16 +150,13 @@ class _Kind:
     values.
     """
 
-    def __init__(self, separator: re.Pattern[str] | None, what: str):
-        self._separator, self._what = separator, what
+    def __init__(self, what: str):
+        self._what = what
         self._number_of_lines = self._width = self._blank = self._run = self._longest_run = 0
         self._same = self._tagged = True
         self._first: set[str] = set()
         self._last: set[str] = set()
         self._line = self._place = ""
-
-    def split(self, text: str) -> list[str]:
-        return self._separator.split(text) if self._separator else text.split()
 
     def see(self, place: str, parts: list[str]) -> None:
         if not self._same:
@@ -182,34 +177,26 @@ class _Kind:
 
     def decide(self) -> None:
         lines, values = self._number_of_lines, len(self._last)
-        tags = (
-            self._tagged and lines > 1 and (values > 1 or any(tag == "O" or "-" in tag for tag in self._last))
-        )
-        few_values = (
-            lines >= _ENOUGH // 2
-            and self._blank > 0
-            and self._longest_run > 2
-            and 2 * values <= lines
-            and values < len(self._first)
-        )
-        if self._same and lines and (tags or few_values):
+        several = values > 1 or any(tag == "O" or "-" in tag for tag in self._last)
+        tags = self._tagged and lines > 1 and several
+        blocks = lines >= _ENOUGH // 2 and self._blank > 0 and self._longest_run > 2
+        few_values = 2 * values <= lines and values < len(self._first)
+        if self._same and lines and (tags or (blocks and few_values)):
             raise CorpusError(f"{self._place}: this looks like {self._what}, got '{shown(self._line)}'")
 
 
 def _lines(source: Source, split: Callable[[str], list[str]]) -> Iterator[tuple[str, int, list[str]]]:
     """The parts of each line, and before them the name of the file and the number of the line."""
     file_of: AbstractContextManager[Any]
+    unnamed = "<stream>"
     if source == "-":
-        file_of = nullcontext(getattr(sys.stdin, "buffer", sys.stdin))
+        source, unnamed = getattr(sys.stdin, "buffer", sys.stdin), "<stdin>"
+    if isinstance(source, str | os.PathLike):
+        file_of, given = opened(source), os.fspath(source)
     else:
-        file_of = opened(source) if isinstance(source, str | os.PathLike) else nullcontext(source)
-    number, empty = 0, True
+        file_of, given = nullcontext(source), getattr(source, "name", unnamed)
+    name, number, empty = shown(str(given), 300), 0, True
     with file_of as file:
-        if isinstance(source, str | os.PathLike) and source != "-":
-            given = os.fspath(source)
-        else:
-            given = getattr(file, "name", "<stdin>" if source == "-" else "<stream>")
-        name = shown(str(given), 300)
         for number, line in enumerate(_bounded(name, lines(file) if hasattr(file, "readline") else file), 1):
             text = _decode(line, f"{name}:{number}") if isinstance(line, bytes) else line
             parts = split((text.removeprefix("\ufeff") if number == 1 else text).rstrip("\r\n"))

@@ -114,9 +114,8 @@ def _encoder(
         raise ValueError(f"columns must hold one that is no n-gram, got {', '.join(columns)}")
     hidden = layers.SpatialDropout1D(dropout)(_side_by_side(embedded))
     hidden = layers.SpatialDropout1D(dropout)(body(hidden, real))
-    return keras.Model(
-        ids, _side_by_side([hidden, _around(sum(ngrams) * real)] if ngrams else [hidden]), name=name
-    )
+    outputs = [hidden, _around(sum(ngrams) * real)] if ngrams else [hidden]
+    return keras.Model(ids, _side_by_side(outputs), name=name)
 
 
 def _side_by_side(parts):

@@ -100,6 +100,16 @@ FEATURE_SETS = {
 }
 
 
+def are_of_words(features: Sequence[str] | str) -> bool:
+    """Return whether features, or those of a set, are of words or rows; else they are of characters.
+
+    Example:
+        >>> are_of_words("words"), are_of_words(["character"])
+        (True, False)
+    """
+    return CHARACTER_FEATURES.isdisjoint(FEATURE_SETS[features] if isinstance(features, str) else features)
+
+
 def columns_needed(features: Sequence[str] | str) -> int:
     """Return how many columns a token must have for these features, its tag not counted.
 
@@ -128,34 +138,23 @@ def checked_tokens(tokens: Any, words: bool, features: Any, where: str = "") -> 
         if isinstance(tokens, str):
             raise ValueError(
                 f"features '{shown(names)}' are of words: expected a list of words, or of rows (word, "
-                f"column1, ...), got the string "
-                f"'{shown(tokens)}'{where}; features='characters' takes strings"
+                f"column1, ...), got the string '{shown(tokens)}'{where}; features='characters' takes strings"
             )
         rows = [(token,) if isinstance(token, str) else token for token in tokens]
-        wrong = next(
-            (
-                row
-                for row in rows
-                if not (isinstance(row, tuple | list) and row and all(isinstance(c, str) for c in row))
-            ),
-            None,
-        )
-        if wrong is not None:
-            raise ValueError(
-                f"a token must be a word or a row (word, column1, ...) of strings, got "
-                f"{shown(repr(wrong))}{where}"
-            )
+        for row in rows:
+            if not (isinstance(row, tuple | list) and row and all(isinstance(text, str) for text in row)):
+                wanted = "a word or a row (word, column1, ...) of strings"
+                raise ValueError(f"a token must be {wanted}, got {shown(repr(row))}{where}")
         return rows
     if isinstance(tokens, str):
         return tokens
     tokens = list(tokens)
-    if all(isinstance(token, str) and len(token) == 1 for token in tokens):
+    strangers = [token for token in tokens if not (isinstance(token, str) and len(token) == 1)]
+    if not strangers:
         return "".join(tokens)
-    stranger = next(token for token in tokens if not (isinstance(token, str) and len(token) == 1))
     raise ValueError(
         f"features '{shown(names)}' are of characters: expected a string, got a list that holds "
-        f"{shown(repr(stranger))}{where}; "
-        "features='words' takes lists of words, or of rows of columns"
+        f"{shown(repr(strangers[0]))}{where}; features='words' takes lists of words, or of rows of columns"
     )
 
 
@@ -169,15 +168,9 @@ def check_width(features: Sequence[str], width: int | None) -> None:
     """
     needed = columns_needed(features)
     if width is not None and width < needed:
-        characters = (
-            ""
-            if not CHARACTER_FEATURES.intersection(features)
-            else "; features of characters and of columns do not go together"
-        )
-        raise ValueError(
-            f"features {shown(', '.join(features), 200)} need rows of {needed} columns, got "
-            f"{width}{characters}"
-        )
+        hint = "" if are_of_words(features) else "; features of characters and of columns do not go together"
+        names = shown(", ".join(features), 200)
+        raise ValueError(f"features {names} need rows of {needed} columns, got {width}{hint}")
 
 
 def check_features(features: Sequence[str]) -> None:

@@ -73,11 +73,8 @@ class HeldOut(Evaluate):
             self._has_failed = True
             if not model.stop_training:
                 model.stop_training = True
-                warnings.warn(
-                    f"training was stopped after epoch {epoch}: {error}",
-                    RuntimeWarning,
-                    stacklevel=2,
-                )
+                why = f"training was stopped after epoch {epoch}: {error}"
+                warnings.warn(why, RuntimeWarning, stacklevel=2)
             return math.nan
         value = float(self.score(predicted))
         if math.isnan(value):

@@ -11,7 +11,7 @@ from keras import ops
 
 from partita.backend import is_known, uncompiled
 from partita.crf import paths, recursion
-from partita.crf.messages import INFINITY
+from partita.crf.messages import INFINITY, shift_to_zero
 from partita.crf.tags import Constraints
 from partita.layer_loss import LayerLoss, announce
 from partita.types import Tensor
@@ -62,31 +62,23 @@ class CRF(keras.layers.Layer):
         if not learning_rate_factor > 0:
             raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}.")
         self.num_tags = num_tags
-        self.constraints = None if constraints is None else self._checked(constraints)
+        shapes = {"transitions": (num_tags, num_tags), "start": (num_tags,), "end": (num_tags,)}
+        self.constraints = None if constraints is None else self._checked(constraints, shapes)
         self.learning_rate_factor = learning_rate_factor
         self.supports_masking = True
         self.input_spec = keras.layers.InputSpec(ndim=3, axes={-1: num_tags})
-        shapes = {"transitions": (num_tags, num_tags), "start": (num_tags,), "end": (num_tags,)}
         self._transitions, self._start, self._end = (
             self.add_weight(name=name, shape=shape, initializer="zeros", dtype="float32", autocast=False)
             for name, shape in shapes.items()
         )
         announce(self)
 
-    def _checked(self, constraints):
-        shapes = {
-            "transitions": (self.num_tags, self.num_tags),
-            "start": (self.num_tags,),
-            "end": (self.num_tags,),
-        }
-        allowed = []
-        for (part, shape), values in zip(shapes.items(), constraints, strict=True):
-            allowed.append(np.asarray(values, bool))
-            if allowed[-1].shape != shape:
-                raise ValueError(
-                    f"constraints.{part} must have the shape {shape} for {self.num_tags} tags, got "
-                    f"{allowed[-1].shape}."
-                )
+    def _checked(self, constraints, shapes):
+        allowed = [np.asarray(values, bool) for values in constraints]
+        for (part, shape), values in zip(shapes.items(), allowed, strict=True):
+            if values.shape != shape:
+                wanted = f"the shape {shape} for {self.num_tags} tags"
+                raise ValueError(f"constraints.{part} must have {wanted}, got {values.shape}.")
         return Constraints(*allowed)
 
     @property
@@ -103,9 +95,6 @@ class CRF(keras.layers.Layer):
     def end(self) -> Tensor:
         """Log weights of the last tag, `(tags,)`."""
         return self._effective(self._end, 2)
-
-    def _parts(self):
-        return self._transitions, self._start, self._end
 
     def _scaled(self, weight):
         # factor · weight with the gradient of weight: a step of any optimizer is then a step of factor times
@@ -131,13 +120,8 @@ class CRF(keras.layers.Layer):
         scores = ops.convert_to_tensor(scores)
         if mask is None:
             mask = ~ops.all(scores == -INFINITY, axis=-1)
-        return {
-            "scores": scores,
-            "transitions": self.transitions,
-            "mask": mask,
-            "start": self.start,
-            "end": self.end,
-        }
+        weights = {"transitions": self.transitions, "start": self.start, "end": self.end}
+        return {"scores": scores, "mask": mask, **weights}
 
     def log_prob(self, scores: Tensor, tags: Tensor, mask: Tensor | None = None) -> Tensor:
         """Log-probability `(batch,)` of the paths `tags` `(batch, time)`; −1 = unknown, summed over."""
@@ -145,8 +129,7 @@ class CRF(keras.layers.Layer):
 
     def _log_prob(self, chain, tags):
         # A shift common to all tags of a step cancels; taken off first, it costs no digits.
-        top = ops.stop_gradient(ops.max(chain["scores"], axis=-1, keepdims=True))
-        chain = {**chain, "scores": chain["scores"] - ops.where(ops.abs(top) < INFINITY, top, 0.0)}
+        chain = {**chain, "scores": shift_to_zero(chain["scores"], axis=-1)[0]}
         score = paths.path_score(tags=tags, **chain)
         return ops.where(score == -INFINITY, -INFINITY, score - recursion.log_partition(**chain))
 
@@ -167,14 +150,10 @@ class CRF(keras.layers.Layer):
         if self.constraints is None:
             return -log_p
         forbidden = log_p == -INFINITY
-        free = {
-            name: self._scaled(weight)
-            for name, weight in zip(("transitions", "start", "end"), self._parts(), strict=True)
-        }
+        transitions, start, end = map(self._scaled, (self._transitions, self._start, self._end))
+        free = {**chain, "transitions": transitions, "start": start, "end": end}
         without = ops.cond(
-            ops.any(forbidden),
-            lambda: self._log_prob({**chain, **free}, y_true),
-            lambda: ops.zeros_like(log_p),
+            ops.any(forbidden), lambda: self._log_prob(free, y_true), lambda: ops.zeros_like(log_p)
         )
         return -ops.where(forbidden, without, log_p)
 
@@ -238,12 +217,11 @@ def refuse_undefined(tags: Any) -> Any:
         partita.crf.layer.DivergedError: scores must be numbers, got NaN or +inf in 1 of 2 sequences, ...
     """
     if is_known(tags):
-        undefined = np.asarray(ops.convert_to_numpy(tags)) == paths.UNDEFINED
-        rows = undefined.any(axis=-1)
+        rows = (np.asarray(ops.convert_to_numpy(tags)) == paths.UNDEFINED).any(axis=-1)
         if rows.any():
             raise DivergedError(
                 f"scores must be numbers, got NaN or +inf in {rows.sum()} of {rows.size} sequences, or in "
-                f"the transitions: has the "
-                "training diverged? Look at its loss, and train again with a lower learning rate."
+                "the transitions: has the training diverged? Look at its loss, and train again with a lower "
+                "learning rate."
             )
     return tags

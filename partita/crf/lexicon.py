@@ -15,10 +15,10 @@ import numpy as np
 
 from partita.crf.dictionary import Dictionary
 from partita.crf.features import (
-    CHARACTER_FEATURES,
     FEATURE_SETS,
     FEATURES,
     GAP_FEATURES,
+    are_of_words,
     check_features,
     check_width,
     checked_tokens,
@@ -162,9 +162,7 @@ class Lexicon:
             features = (features,)
         if not isinstance(features, str):
             check_features(features)
-        words = features == "words" or not (
-            isinstance(features, str) or CHARACTER_FEATURES.intersection(features)
-        )
+        words = are_of_words(features)
         sentences = [
             checked_tokens(tokens, words, features, f" in sentence {number}")
             for number, tokens in enumerate(sentences, 1)
@@ -178,29 +176,23 @@ class Lexicon:
                 )
         widths = {len(row) for row in chain.from_iterable(sentences)} if words else {1}
         if len(widths) > 1:
-            raise ValueError(
-                f"rows must have the same number of columns in all sentences, got "
-                f"{' and '.join(map(str, sorted(widths)))}"
-            )
+            found = " and ".join(map(str, sorted(widths)))
+            raise ValueError(f"rows must have the same number of columns in all sentences, got {found}")
         width = max(widths, default=1)
         if features == "words":
-            further = (
-                f"column{index}{gram}" for index in range(1, width) for gram in ("", "_bigram", "_trigram")
-            )
+            further = (f"column{i}{gram}" for i in range(1, width) for gram in ("", "_bigram", "_trigram"))
             features = (*FEATURE_SETS["words"], *further)
         seen = set().union(*tags)
-        words_are_known = features == "characters" and scheme == "bmes" and seen <= set("sbme")
-        if words_are_known:
+        dictionary = None
+        if features == "characters" and scheme == "bmes" and seen <= set("sbme"):
             features = ("character",)  # words say what bigrams would, with a hundredth of the weights
+            dictionary = Dictionary.fit(map(tags_to_words, map(fold, sentences), tags))
         features = FEATURE_SETS[features] if isinstance(features, str) else features
         check_width(features, width if seen else None)
         vocabularies = [
             Vocabulary.fit(chain.from_iterable(map(FEATURES[name], sentences)), min_count, max_size)
             for name in features
         ]
-        dictionary = (
-            Dictionary.fit(map(tags_to_words, map(fold, sentences), tags)) if words_are_known else None
-        )
         tag_names = sorted(seen) if scheme is None else tag_set(seen, scheme)
         lexicon = cls(features, vocabularies, tag_names, scheme, dictionary, width if words else None)
         lexicon._warn_of_broken(tags)
@@ -233,7 +225,7 @@ class Lexicon:
             ValueError: if the features are of characters and the sentence is no string, or the other way
                 round, or a row lacks a column.
         """
-        words = not CHARACTER_FEATURES.intersection(self.features)
+        words = are_of_words(self.features)
         tokens = checked_tokens(tokens, words, self.features)
         if words:
             check_width(self.features, min(map(len, tokens), default=None))
@@ -290,14 +282,13 @@ class Lexicon:
 
     def to_config(self) -> dict[str, Any]:
         """All of it as lists and strings, fit for JSON."""
+        dictionary = self.dictionary
         return {
             "features": list(self.features),
             "vocabularies": [list(vocabulary.items) for vocabulary in self.vocabularies],
             "tag_names": list(self.tag_names),
             "scheme": self.scheme,
-            "dictionary": None
-            if self.dictionary is None
-            else [list(self.dictionary.words), list(self.dictionary.once)],
+            "dictionary": None if dictionary is None else [list(dictionary.words), list(dictionary.once)],
             **({} if self.num_columns is None else {"num_columns": self.num_columns}),
         }
 
@@ -307,34 +298,25 @@ class Lexicon:
         keys = ("features", "vocabularies", "tag_names", "scheme", "dictionary")
         if not isinstance(config, dict) or set(config) - {"num_columns"} != set(keys):
             raise ValueError(f"config must be a dict of {', '.join(keys)}, got {str(config)[:99]}")
-        features, vocabularies, tag_names, scheme, words = (config[key] for key in keys)
-        if not isinstance(vocabularies, list) or not all(
-            map(_is_strings, [features, tag_names, *vocabularies])
-        ):
+        features, items, tag_names, scheme, words = (config[key] for key in keys)
+        if not (_are_strings(features, tag_names) and isinstance(items, list) and _are_strings(*items)):
             raise ValueError(
                 "config must hold lists of strings for features, tag_names and each of vocabularies"
             )
         if not isinstance(scheme, str | None):
             raise ValueError(f"config must hold a string or null for scheme, got {scheme!r}")
-        if words is not None and not (
-            isinstance(words, list) and len(words) == 2 and all(map(_is_strings, words))
-        ):
+        is_pair = isinstance(words, list) and len(words) == 2 and _are_strings(*words)
+        if words is not None and not is_pair:
             raise ValueError("config must hold two lists of strings, or null, for dictionary")
         num_columns = config.get("num_columns")
         if not isinstance(num_columns, int | None):
-            raise ValueError(
-                f"config must hold a whole number or null for num_columns, got {shown(repr(num_columns))}"
-            )
+            got = shown(repr(num_columns))
+            raise ValueError(f"config must hold a whole number or null for num_columns, got {got}")
         dictionary = None if words is None else Dictionary(*words)
-        return cls(
-            features,
-            [Vocabulary(items) for items in vocabularies],
-            tag_names,
-            scheme,
-            dictionary,
-            num_columns,
-        )
+        vocabularies = [*map(Vocabulary, items)]
+        return cls(features, vocabularies, tag_names, scheme, dictionary, num_columns)
 
 
-def _is_strings(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+def _are_strings(*values: Any) -> bool:
+    """Return whether each of the values is a list of strings."""
+    return all(isinstance(value, list) and all(isinstance(item, str) for item in value) for value in values)

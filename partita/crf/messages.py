@@ -45,9 +45,18 @@ def log(x: Tensor) -> Tensor:
 
 def logsumexp(x: Tensor, axis: int) -> Tensor:
     """Return log Σ exp(x) along an axis; −inf where all are, with derivatives that are finite there."""
+    shifted, top = shift_to_zero(x, axis)
+    return log(ops.sum(ops.exp(shifted), axis=axis)) + ops.squeeze(top, axis)
+
+
+def shift_to_zero(x: Tensor, axis: int | tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Return `x` shifted so that its largest along an axis is 0, and the shift, a constant of derivatives.
+
+    Nothing is shifted where the largest is not finite.
+    """
     top = ops.stop_gradient(ops.max(x, axis=axis, keepdims=True))
     top = ops.where(ops.abs(top) < INFINITY, top, 0.0)
-    return log(ops.sum(ops.exp(x - top), axis=axis)) + ops.squeeze(top, axis)
+    return x - top, top
 
 
 def _identity(x):
@@ -109,43 +118,27 @@ def standardize(
     Float64 stays. The same five are returned, as tensors.
     """
     scores = ops.convert_to_tensor(scores)
-    if len(scores.shape) != 3 or 0 in scores.shape[1:]:
+    shape = tuple(scores.shape)
+    if len(shape) != 3 or 0 in shape[1:]:
         raise ValueError(
-            f"scores must have the shape (batch, time, tags) with at least one step, got "
-            f"{tuple(scores.shape)}."
+            f"scores must have the shape (batch, time, tags) with at least one step, got {shape}."
         )
-    num_tags = scores.shape[2]
+    num_tags = shape[2]
     dtype = "float64" if keras.backend.standardize_dtype(scores.dtype) == "float64" else "float32"
 
-    def weights(name, values, shape):
-        values = ops.zeros(shape, dtype) if values is None else ops.cast(ops.convert_to_tensor(values), dtype)
-        if tuple(values.shape) != shape:
-            raise ValueError(
-                f"{name} must have the shape {shape} for scores of {num_tags} tags, got "
-                f"{tuple(values.shape)}."
-            )
+    def weights(name, given, wanted):
+        values = ops.zeros(wanted, dtype) if given is None else ops.cast(ops.convert_to_tensor(given), dtype)
+        if (got := tuple(values.shape)) != wanted:
+            raise ValueError(f"{name} must have the shape {wanted} for scores of {num_tags} tags, got {got}.")
         return values
 
-    mask = (
-        ops.ones(ops.shape(scores)[:2], "bool")
-        if mask is None
-        else ops.cast(ops.convert_to_tensor(mask), "bool")
-    )
-    if len(mask.shape) != 2 or any(
-        m != s for m, s in zip(mask.shape, scores.shape, strict=False) if None not in (m, s)
-    ):
-        raise ValueError(
-            f"mask must have the shape (batch, time) = {tuple(scores.shape[:2])} of the scores, got "
-            f"{tuple(mask.shape)}."
-        )
+    mask = ops.ones(ops.shape(scores)[:2], "bool") if mask is None else ops.cast(mask, "bool")
+    got = tuple(mask.shape)
+    if len(got) != 2 or any(m != s for m, s in zip(got, shape, strict=False) if None not in (m, s)):
+        raise ValueError(f"mask must have the shape (batch, time) = {shape[:2]} of the scores, got {got}.")
     transitions = weights("transitions", transitions, (num_tags, num_tags))
-    return (
-        ops.cast(scores, dtype),
-        transitions,
-        mask,
-        weights("start", start, (num_tags,)),
-        weights("end", end, (num_tags,)),
-    )
+    start, end = weights("start", start, (num_tags,)), weights("end", end, (num_tags,))
+    return ops.cast(scores, dtype), transitions, mask, start, end
 
 
 def link(scores: Tensor, transitions: Tensor, mask: Tensor, start: Tensor, end: Tensor) -> Chain:
@@ -155,19 +148,13 @@ def link(scores: Tensor, transitions: Tensor, mask: Tensor, start: Tensor, end: 
     flags = mask, mask & (count == 1), mask & (count == length)
     real, first, last = (ops.transpose(flag)[:, None] for flag in flags)  # (time, 1, batch)
     emissions = ops.where(real, ops.transpose(scores, (1, 2, 0)), 0.0)  # (time, tags, batch)
-    emissions, top = _shift_to_zero(emissions, axis=1)
-    transitions, top_transition = _shift_to_zero(transitions, axis=(0, 1))
-    start, top_start = _shift_to_zero(start[:, None], axis=0)
-    end, top_end = _shift_to_zero(end[:, None], axis=0)
+    emissions, top = shift_to_zero(emissions, axis=1)
+    transitions, top_transition = shift_to_zero(transitions, axis=(0, 1))
+    start, top_start = shift_to_zero(start[:, None], axis=0)
+    end, top_end = shift_to_zero(end[:, None], axis=0)
     moves = ops.cast(length[:, 0] - 1, scores.dtype)
     shift = ops.sum(top, axis=(0, 1)) + moves * top_transition[0, 0] + top_start[0, 0] + top_end[0, 0]
     return Chain(emissions, transitions, start, end, real, first, last, shift)
-
-
-def _shift_to_zero(x, axis):
-    top = ops.stop_gradient(ops.max(x, axis=axis, keepdims=True))
-    top = ops.where(ops.abs(top) < INFINITY, top, 0.0)
-    return x - top, top
 
 
 def forward(ring: Semiring, chain: Chain) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from partita.crf.repair import first_break_of_ids
 from partita.crf.tags import legal, tags_to_spans
 from partita.quoting import shown
 
@@ -55,12 +56,7 @@ def span_f1(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -
     """
     wanted_tags: list[str] = []
     got_tags: list[str] = []
-    for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
-        if len(wanted) != len(got):
-            raise ValueError(
-                f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence "
-                f"{number}"
-            )
+    for wanted, got in _pairs_of_tags(gold, predicted):
         # One stream with an O after each sentence: some malformed tags make spans that run on past it, in
         # seqeval too.
         wanted_tags += [*wanted, "O"]
@@ -96,19 +92,16 @@ def segmentation_f1(
                 f"predicted must have the characters of gold, got '{shown(other)}' for '{shown(text)}' in "
                 f"sentence {number}"
             )
-        got_spans = set(_word_spans(got))
-        hits = [span in got_spans for span in _word_spans(wanted)]
-        correct, num_predicted, num_gold = (
-            correct + sum(hits),
-            num_predicted + len(got),
-            num_gold + len(wanted),
-        )
+        got_spans = set(word_spans(got))
+        hits = [span in got_spans for span in word_spans(wanted)]
+        correct += sum(hits)
+        num_predicted += len(got)
+        num_gold += len(wanted)
         if known_words is not None:
             oov_hits = [hit for hit, word in zip(hits, wanted, strict=True) if word not in known_words]
             oov_correct, num_oov = oov_correct + sum(oov_hits), num_oov + len(oov_hits)
-    return _score(
-        correct, num_predicted, num_gold, None if known_words is None else _share(oov_correct, num_oov)
-    )
+    oov_recall = None if known_words is None else _share(oov_correct, num_oov)
+    return _score(correct, num_predicted, num_gold, oov_recall)
 
 
 def tag_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]) -> Score:
@@ -126,12 +119,7 @@ def tag_accuracy(gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str
         0.5
     """
     correct = total = 0
-    for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
-        if len(wanted) != len(got):
-            raise ValueError(
-                f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence "
-                f"{number}"
-            )
+    for wanted, got in _pairs_of_tags(gold, predicted):
         correct, total = correct + sum(map(eq, wanted, got)), total + len(wanted)
     return _score(correct, total, total)
 
@@ -152,12 +140,22 @@ def illegal_share(tags: Sequence[Sequence[str]], scheme: str) -> float:
     """
     names = sorted(set().union(*tags))
     ids = {name: i for i, name in enumerate(names)}
-    transitions, start, end = legal(names, scheme)
-    paths = [np.array([ids[tag] for tag in sentence]) for sentence in tags if sentence]
-    broken = sum(
-        not (start[path[0]] and end[path[-1]] and transitions[path[:-1], path[1:]].all()) for path in paths
-    )
+    constraints = legal(names, scheme)
+    paths = (np.array([ids[tag] for tag in sentence]) for sentence in tags)
+    broken = sum(first_break_of_ids(path, constraints) is not None for path in paths)
     return _share(broken, len(tags))
+
+
+def _pairs_of_tags(
+    gold: Iterable[Sequence[str]], predicted: Iterable[Sequence[str]]
+) -> Iterator[tuple[Sequence[str], Sequence[str]]]:
+    for number, (wanted, got) in enumerate(_pairs(gold, predicted), 1):
+        if len(wanted) != len(got):
+            raise ValueError(
+                f"predicted must have a tag for each gold one, got {len(got)} for {len(wanted)} in sentence "
+                f"{number}"
+            )
+        yield wanted, got
 
 
 def _pairs(
@@ -172,21 +170,20 @@ def _pairs(
         yield wanted, got
 
 
-def _word_spans(words: Sequence[str]) -> Iterator[tuple[int, int]]:
+def word_spans(words: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Return the first character of each word, and the one after its last.
+
+    Example:
+        >>> list(word_spans(["迈向", "新"]))
+        [(0, 2), (2, 3)]
+    """
     return pairwise(accumulate(map(len, words), initial=0))
 
 
 def _score(correct: int, predicted: int, gold: int, oov_recall: float | None = None) -> Score:
     precision, recall = _share(correct, predicted), _share(correct, gold)
-    return Score(
-        precision,
-        recall,
-        _share(2 * precision * recall, precision + recall),
-        correct,
-        predicted,
-        gold,
-        oov_recall,
-    )
+    f1 = _share(2 * precision * recall, precision + recall)
+    return Score(precision, recall, f1, correct, predicted, gold, oov_recall)
 
 
 def _share(part: float, whole: float) -> float:

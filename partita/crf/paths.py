@@ -66,9 +66,8 @@ def _path_score(scores, tags, transitions, mask, start, end):
 
     def of_all_that_agree():
         agrees = unknown[..., None] | (tags[..., None] == ops.arange(scores.shape[2], dtype="int32"))
-        return log_partition(
-            ops.where(agrees | ops.isnan(scores), scores, -INFINITY), transitions, mask, start, end
-        )
+        agreeing = ops.where(agrees | ops.isnan(scores), scores, -INFINITY)
+        return log_partition(agreeing, transitions, mask, start, end)
 
     return ops.cond(ops.any(unknown), of_all_that_agree, of_one_path)
 
@@ -77,20 +76,17 @@ def _known_path_score(scores, tags, transitions, mask, start, end):
     num_tags = scores.shape[2]
     count = ops.cumsum(ops.cast(mask, "int32"), axis=1)  # (batch, time) real steps so far
     gaps = mask[:, 1:] & ~mask[:, :-1] & (count[:, 1:] > 1)
-    one_step_earlier = ops.concatenate([tags[:, :1], tags[:, :-1]], axis=1)
-    tags_before = ops.cond(
-        ops.any(gaps), lambda: _tags_of_last_real_steps(tags, mask), lambda: one_step_earlier
-    )
+    earlier = ops.concatenate([tags[:, :1], tags[:, :-1]], axis=1)
+    tags_before = ops.cond(ops.any(gaps), lambda: _tags_of_last_real_steps(tags, mask), lambda: earlier)
 
     chosen = tags[..., None] == ops.arange(num_tags, dtype="int32")
     from_steps = ops.sum(ops.where(chosen | ops.isnan(scores), scores, 0.0), axis=2)
     from_moves = ops.take(ops.reshape(transitions, (-1,)), tags_before * num_tags + tags)
-    from_start, from_end = ops.take(start, tags), ops.take(end, tags)
     on_path = (
         (mask, from_steps),
         (mask & (count > 1), from_moves),
-        (mask & (count == 1), from_start),
-        (mask & (count == count[:, -1:]), from_end),
+        (mask & (count == 1), ops.take(start, tags)),
+        (mask & (count == count[:, -1:]), ops.take(end, tags)),
     )
     return sum(ops.sum(ops.where(where, score, 0.0), axis=1) for where, score in on_path)
 
@@ -134,28 +130,18 @@ def viterbi(
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}.")
-    inputs = standardize(scores, transitions, mask, start, end)
-    return _viterbi(*inputs) if k == 1 else _k_viterbi(*inputs, k=k)
+    return _viterbi(*standardize(scores, transitions, mask, start, end), k=k)
 
 
 @differentiable
-def _viterbi(*inputs):
+def _viterbi(*inputs, k):
     fixed = [*map(ops.stop_gradient, inputs)]
-    tags = _best(link(*fixed))
-    score = _score_of(tags, *inputs)
-    undefined = _undefined(*fixed)
-    tags = ops.where(undefined[:, None] & (tags >= 0), UNDEFINED, tags)
-    return tags, ops.where(undefined, NAN, score)
-
-
-@differentiable
-def _k_viterbi(*inputs, k):
-    fixed = [*map(ops.stop_gradient, inputs)]
-    tags = _k_best(link(*fixed), k)
+    tags = _best(link(*fixed))[:, None] if k == 1 else _k_best(link(*fixed), k)  # (batch, k, time)
     score = ops.stack([_score_of(tags[:, rank], *inputs) for rank in range(k)], axis=1)
     undefined, mask = _undefined(*fixed), inputs[2]
     tags = ops.where((undefined[:, None] & mask)[:, None], UNDEFINED, tags)
-    return tags, ops.where(undefined[:, None], NAN, score)
+    score = ops.where(undefined[:, None], NAN, score)
+    return (tags[:, 0], score[:, 0]) if k == 1 else (tags, score)
 
 
 def _score_of(tags, scores, transitions, mask, start, end):

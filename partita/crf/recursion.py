@@ -14,7 +14,6 @@ from partita.crf.messages import (
     INFINITY,
     LOG,
     SCALED,
-    Tensor,
     backward,
     before,
     forward,
@@ -25,6 +24,7 @@ from partita.crf.messages import (
     total,
     walk,
 )
+from partita.types import Tensor
 
 # A sum of positive float32 numbers that reaches this has lost nothing that counts: what underflows is below
 # 1.2e-38.
@@ -84,9 +84,8 @@ def _value(scores, transitions, real, start, end):
 
 def _gradient(weight, inputs, kept):
     scores, transitions, real, start, end = inputs
-    by_scores, by_transitions, *by_ends = _counts(
-        weight, link(scores, transitions, real > 0, start, end), *kept
-    )
+    chain = link(scores, transitions, real > 0, start, end)
+    by_scores, by_transitions, *by_ends = _counts(weight, chain, *kept)
     return by_scores, by_transitions, ops.zeros_like(real), *by_ends
 
 
@@ -221,10 +220,7 @@ def _counts(weight, chain, exact, a, c):
 
     Their shapes are (batch, time, tags), (tags, tags), (tags,) and (tags,).
     """
-    posterior, pairs = ops.cond(
-        exact, lambda: backward(SCALED, chain, a, c, weight), lambda: backward(LOG, chain, a, c, weight)
-    )
-    at_start, at_end = (
-        ops.sum(ops.where(flag, posterior, 0.0), axis=(0, 2)) for flag in (chain.first, chain.last)
-    )
-    return ops.transpose(posterior, (2, 0, 1)), pairs, at_start, at_end
+    inputs = chain, a, c, weight
+    posterior, pairs = ops.cond(exact, lambda: backward(SCALED, *inputs), lambda: backward(LOG, *inputs))
+    at_ends = [ops.sum(ops.where(flag, posterior, 0.0), axis=(0, 2)) for flag in (chain.first, chain.last)]
+    return ops.transpose(posterior, (2, 0, 1)), pairs, *at_ends

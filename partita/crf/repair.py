@@ -58,11 +58,10 @@ def first_break(tags: Sequence[str], scheme: str) -> int | None:
         >>> first_break(["O", "I-PER"], "bio"), first_break(["B-PER"], "bioes"), first_break(["B-PER"], "bio")
         (1, 1, None)
     """
-    edges = pairwise([None, *tags, None])
-    return next(
-        (position for position, (before, tag) in enumerate(edges) if not _may_follow(before, tag, scheme)),
-        None,
-    )
+    for position, (before, tag) in enumerate(pairwise(["O", *tags, "O"])):
+        if not _may_follow(before, tag, scheme):
+            return position
+    return None
 
 
 def first_break_of_ids(ids: np.ndarray, constraints: Constraints) -> int | None:
@@ -97,10 +96,8 @@ def describe_break(tags: Sequence[object], position: int) -> str:
     """
     if position == len(tags):
         return f"{_quoted(tags[-1])} at the end"
-    return (
-        f"{_quoted(tags[position])} "
-        f"{'at the beginning' if position == 0 else 'after ' + _quoted(tags[position - 1])}"
-    )
+    where = f"after {_quoted(tags[position - 1])}" if position else "at the beginning"
+    return f"{_quoted(tags[position])} {where}"
 
 
 def name_sentences(found: Iterable[tuple[str, str]], total: int, what: str) -> str:
@@ -126,10 +123,8 @@ def advise_scheme(tags: Iterable[Sequence[str]], scheme: str) -> str:
         'They are read as the CoNLL scorer reads them. All sentences keep to scheme bio: is it that?'
     """
     other = next((name for name in SCHEMES if name != scheme and _all_keep_to(tags, name)), None)
-    return (
-        f"They are read as the CoNLL scorer reads "
-        f"them.{f' All sentences keep to scheme {other}: is it that?' if other else ''}"
-    )
+    hint = f" All sentences keep to scheme {other}: is it that?" if other else ""
+    return f"They are read as the CoNLL scorer reads them.{hint}"
 
 
 def _all_keep_to(tags: Iterable[Sequence[str]], scheme: str) -> bool:
@@ -144,10 +139,10 @@ def _quoted(tag: object) -> str:
 
 
 @lru_cache(maxsize=2**16)
-def _may_follow(before: str | None, tag: str | None, scheme: str) -> bool:
+def _may_follow(before: str, tag: str, scheme: str) -> bool:
     first, inner, last, only = letters_of(scheme)
-    before_letter, before_label = ("O", "") if before is None else split_tag(before, scheme)
-    letter, label = ("O", "") if tag is None else split_tag(tag, scheme)
+    before_letter, before_label = split_tag(before, scheme)
+    letter, label = split_tag(tag, scheme)
     if letter in (inner, last):
         return before_letter in (first, inner) and label == before_label
     return before_letter in (last, only, "O")  # the span before may be over

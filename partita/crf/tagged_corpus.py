@@ -32,16 +32,11 @@ class TaggedCorpus(NamedTuple):
     def split(self) -> tuple["TaggedCorpus", "TaggedCorpus"]:
         """Return the text without its last tenth, and that tenth, of one sentence at least."""
         end = len(self.sentences) - max(1, len(self.sentences) // 10)
-        return (
-            TaggedCorpus(self.sentences[:end], self.tags[:end], self.notes),
-            TaggedCorpus(self.sentences[end:], self.tags[end:]),
-        )
+        most = TaggedCorpus(self.sentences[:end], self.tags[:end], self.notes)
+        return most, TaggedCorpus(self.sentences[end:], self.tags[end:])
 
     def score(
-        self,
-        predicted: Iterable[Sequence[str]],
-        scheme: str | None,
-        known_words: set[str] | None = None,
+        self, predicted: Iterable[Sequence[str]], scheme: str | None, known_words: set[str] | None = None
     ) -> Score:
         """Compare predicted tags with those of the text: words, spans, or single tags."""
         if scheme == "bmes":
@@ -71,19 +66,15 @@ def read_tagged(
                 f"{source}: no line holds two words: expected sentences, their words parted by white space"
             )
         return TaggedCorpus(["".join(words) for words in lines], [words_to_tags(words) for words in lines])
-    sentences, tags, broken = [], [], {}
+    sentences, tags, broken = [], [], []
     for name, line, rows in numbered_columns(source, min_columns=columns_needed(features) + 1, check=check):
         sentences.append([row[:-1] for row in rows])
         tags.append([row[-1] for row in rows])
         if scheme is not None and (place := first_break(tags[-1], scheme)) is not None:
-            broken[len(tags) - 1] = (
-                f"{name}:{line + min(place, len(rows) - 1)}",
-                describe_break(tags[-1], place),
-            )
+            where = f"{name}:{line + min(place, len(rows) - 1)}"
+            broken.append((where, describe_break(tags[-1], place)))
     if not broken or scheme is None:
         return TaggedCorpus(sentences, tags)
-    what = name_sentences(broken.values(), len(sentences), f"break scheme {scheme}")
-    repaired = [
-        repair_tags(names, scheme) if number in broken else names for number, names in enumerate(tags)
-    ]
+    what = name_sentences(broken, len(sentences), f"break scheme {scheme}")
+    repaired = [repair_tags(names, scheme) for names in tags]
     return TaggedCorpus(sentences, repaired, (f"partita: {what}. {advise_scheme(tags, scheme)}",))

@@ -71,10 +71,7 @@ class Tagger(SavedWithSeeds):
             raise ValueError(
                 f"encoder must be a Keras layer or model and crf a CRF, got {encoder!r} and {crf!r}"
             )
-        self.encoder = encoder
-        self.crf = crf
-        self.padding = padding
-        self.lexicon = lexicon
+        self.encoder, self.crf, self.padding, self.lexicon = encoder, crf, padding, lexicon
         self.projection: Any = None
         self._right = keras.metrics.Mean(name="accuracy")
         self._decoding = False
@@ -95,9 +92,7 @@ class Tagger(SavedWithSeeds):
         return self.crf._best(scores) if self._decoding else scores
 
     def _mask(self, inputs):
-        ids = next(
-            (x for x in tree.flatten(inputs) if "int" in keras.backend.standardize_dtype(x.dtype)), None
-        )
+        ids = next((x for x in tree.flatten(inputs) if keras.backend.is_int_dtype(x.dtype)), None)
         if ids is None or self.padding is None:
             return {}  # Keras hands over the mask that the encoder propagates
         return {"mask": ops.any(ops.reshape(ids, (*ops.shape(ids)[:2], -1)) != self.padding, axis=-1)}
@@ -106,18 +101,13 @@ class Tagger(SavedWithSeeds):
         return uncompiled(self._loss_of)(y, y_pred, sample_weight)
 
     def _loss_of(self, y, y_pred, sample_weight):
-        if y is None or len(y.shape) != 2:
-            raise ValueError(
-                f"tags must be integers of the shape (batch, time), got "
-                f"{None if y is None else tuple(y.shape)}."
-            )
+        shape = None if y is None else tuple(y.shape)
+        if shape is None or len(shape) != 2:
+            raise ValueError(f"tags must be integers of the shape (batch, time), got {shape}.")
         loss = self.crf.loss(y, y_pred)  # (batch,)
         if sample_weight is not None:
-            if len(sample_weight.shape) != 1:
-                raise ValueError(
-                    f"sample_weight must weigh sequences, (batch,), got the shape "
-                    f"{tuple(sample_weight.shape)}."
-                )
+            if len(shape := tuple(sample_weight.shape)) != 1:
+                raise ValueError(f"sample_weight must weigh sequences, (batch,), got the shape {shape}.")
             loss = loss * ops.cast(sample_weight, loss.dtype)
         # rows of padding alone fill up a batch
         rows = ops.sum(ops.cast(~ops.all(y_pred == -INFINITY, axis=(1, 2)), loss.dtype))
@@ -137,9 +127,8 @@ class Tagger(SavedWithSeeds):
         x, y = held_out[:2] if isinstance(held_out, tuple | list) and len(held_out) > 1 else (held_out, None)
         self._look_for_forbidden(x, y, "validation")
         callbacks = given.get("callbacks")
-        given["callbacks"] = joined(
-            self, callbacks, *guards(callbacks, StopOnNonFinite, every=25, action="warn")
-        )
+        own = guards(callbacks, StopOnNonFinite, every=25, action="warn")
+        given["callbacks"] = joined(self, callbacks, *own)
         return super().fit(**given)
 
     def _look_for_forbidden(self, x, y, which):
@@ -157,23 +146,17 @@ class Tagger(SavedWithSeeds):
             sentences = [tags[mask] for tags, mask in zip(y.astype("int32"), real, strict=False)]
         else:
             return
-        breaks = [
-            (number, tags, first_break_of_ids(tags, constraints)) for number, tags in enumerate(sentences, 1)
-        ]
         names = None if self.lexicon is None else self.lexicon.tag_names
-        found = [
-            (
-                f"sentence {number}",
-                describe_break([tag if names is None or tag < 0 else names[tag] for tag in tags], place),
-            )
-            for number, tags, place in breaks
-            if place is not None
-        ]
+        found = []
+        for number, tags in enumerate(sentences, 1):
+            if (place := first_break_of_ids(tags, constraints)) is not None:
+                words = [tag if names is None or tag < 0 else names[tag] for tag in tags]
+                found.append((f"sentence {number}", describe_break(words, place)))
         if found:
+            what = name_sentences(found, len(sentences), f"the constraints forbid, in the {which} data")
             warnings.warn(
-                f"{name_sentences(found, len(sentences), f'the constraints forbid, in the {which} data')}. "
-                f"Their loss is that of the chain "
-                "without constraints; repair_tags, which Lexicon.encode_tags uses, makes them fit.",
+                f"{what}. Their loss is that of the chain without constraints; repair_tags, which "
+                "Lexicon.encode_tags uses, makes them fit.",
                 stacklevel=3,
             )
 
@@ -202,15 +185,10 @@ class Tagger(SavedWithSeeds):
         Raises:
             ValueError: if the scores of a sequence hold NaN or +inf, as those of a model that diverged.
         """
-        if (
-            not isinstance(x, keras.utils.PyDataset | Iterable)
-            or hasattr(x, "shape")
-            or isinstance(x, dict | list | tuple)
-        ):
-            return refuse_undefined(
-                super().predict(x, batch_size=batch_size, verbose=verbose, steps=steps, callbacks=callbacks)
-            )
-        batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else iter(x)
+        is_array = hasattr(x, "shape") or isinstance(x, dict | list | tuple)
+        if is_array or not isinstance(x, keras.utils.PyDataset | Iterable):
+            return refuse_undefined(super().predict(x, batch_size, verbose, steps, callbacks))
+        batches = (x[i] for i in range(len(x))) if isinstance(x, keras.utils.PyDataset) else x
         rows = [self.predict_on_batch(batch[0] if isinstance(batch, tuple) else batch) for batch in batches]
         longest = max((row.shape[1] for row in rows), default=0)
         padded = [np.pad(row, [(0, 0), (0, longest - row.shape[1])], constant_values=-1) for row in rows]
@@ -231,9 +209,8 @@ class Tagger(SavedWithSeeds):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         if missing := {"encoder", "crf", "lexicon"} - config.keys():
-            raise ValueError(
-                f"config must hold encoder, crf and lexicon, got no {', '.join(sorted(missing))}"
-            )
+            names = ", ".join(sorted(missing))
+            raise ValueError(f"config must hold encoder, crf and lexicon, got no {names}")
         parts = {
             part: keras.saving.deserialize_keras_object(config[part], custom_objects=custom_objects)
             for part in ("encoder", "crf")

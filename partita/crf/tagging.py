@@ -11,7 +11,6 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from partita.crf.batches import Batches
 from partita.crf.corpus import CorpusError, Source, read_columns, read_segmented
 from partita.crf.features import columns_needed
 from partita.crf.lexicon import Lexicon
+from partita.crf.metrics import word_spans
 from partita.crf.tagger import Tagger
 from partita.crf.tags import tags_to_words
 from partita.files.loading import check_is_file, read_model
@@ -134,23 +134,20 @@ def tag_file(model: str, source: str, target: str, batch_size: int, confidence: 
         beside.open("w", encoding="utf-8", newline="\n") as file,
     ):
         tagger, lexicon = _kept(model, os.stat(model).st_mtime_ns)
-        for piece in tagged_text(tagger, lexicon, source, batch_size, confidence, separator):
-            file.write(piece)
+        file.writelines(tagged_text(tagger, lexicon, source, batch_size, confidence, separator))
 
 
 def _note(folder: Path, settings: dict[str, Any]) -> None:
     path = folder / SETTINGS
     folder.mkdir(parents=True, exist_ok=True)
-    if path.exists():
-        try:
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            earlier = {}
-        if earlier != settings:
-            raise ValueError(
-                f"{folder} holds what another model or other settings gave, as {path} says: take another "
-                f"folder"
-            )
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8")) if path.exists() else settings
+    except ValueError:
+        earlier = {}
+    if earlier != settings:
+        raise ValueError(
+            f"{folder} holds what another model or other settings gave, as {path} says: take another folder"
+        )
     with replacing(path) as beside:
         beside.write_text(json.dumps(settings), encoding="utf-8")
 
@@ -176,12 +173,10 @@ def tagged_text(
     tagger: Tagger, lexicon: Lexicon, source: Source, batch_size: int, confidence: bool, separator: str
 ) -> Iterator[str]:
     """The text or the columns of a file with their tags, sentence by sentence."""
-    sentences: Iterable[tuple[Any, str]]
+    sentences: Iterable[tuple[Any, str]] = ((rows, "\n") for rows in _rows_to_tag(source, lexicon))
+    show: Callable[..., str] = _show_rows
     if lexicon.scheme == "bmes":
-        sentences = _pieces(read_segmented(source), separator)
-    else:
-        sentences = ((rows, "\n") for rows in _rows_to_tag(source, lexicon))
-    show: Callable[..., str] = _show_words if lexicon.scheme == "bmes" else _show_rows
+        sentences, show = _pieces(read_segmented(source), separator), _show_words
     for (tokens, ending), ids, sure in tagged(tagger, lexicon, sentences, batch_size, confidence):
         yield show(tokens, lexicon.decode_tags(ids.tolist()), sure, separator) + ending
 
@@ -195,9 +190,8 @@ def _rows_to_tag(source: Source, lexicon: Lexicon) -> Iterator[list[tuple[str, .
             name = getattr(source, "name", source if isinstance(source, str | os.PathLike) else "<stream>")
             raise CorpusError(
                 f"{shown(os.fspath(name), 300)}: expected one token a line in {width} "
-                f"column{'s' * (width != 1)}, with or without a tag "
-                f"behind, and a blank line between sentences, got '{shown(' '.join(rows[0]))}'; raw "
-                f"sentences have to be split up first"
+                f"column{'s' * (width != 1)}, with or without a tag behind, and a blank line between "
+                f"sentences, got '{shown(' '.join(rows[0]))}'; raw sentences have to be split up first"
             )
         yield rows
 
@@ -270,17 +264,12 @@ def _decoded(
 def _show_words(characters: str, tags: list[str], sure: np.ndarray | None, separator: str) -> str:
     words = tags_to_words(characters, tags)
     if sure is not None:
-        spans = pairwise(accumulate(map(len, words), initial=0))
-        words = [
-            f"{word}/{sure[start:end].min():.3f}" for word, (start, end) in zip(words, spans, strict=True)
-        ]
+        spans = zip(words, word_spans(words), strict=True)
+        words = [f"{word}/{sure[start:end].min():.3f}" for word, (start, end) in spans]
     return separator.join(words)
 
 
 def _show_rows(rows: list[tuple[str, ...]], tags: list[str], sure: np.ndarray | None, separator: str) -> str:
-    ends = (
-        [(name,) for name in tags]
-        if sure is None
-        else [(name, f"{p:.3f}") for name, p in zip(tags, sure, strict=True)]
-    )
-    return "".join(separator.join(row + end) + "\n" for row, end in zip(rows, ends, strict=True))
+    shares: list[tuple[str, ...]] = [()] * len(tags) if sure is None else [(f"{p:.3f}",) for p in sure]
+    lines = zip(rows, tags, shares, strict=True)
+    return "".join(separator.join((*row, tag, *share)) + "\n" for row, tag, share in lines)

@@ -57,9 +57,8 @@ def words_to_tags(words: Iterable[str]) -> list[str]:
         >>> words_to_tags(["迈向", "新", "世纪", "的", "大门口"])
         ['b', 'e', 's', 'b', 'e', 's', 'b', 'm', 'e']
     """
-    return list(
-        "".join("s" if len(word) == 1 else "b" + "m" * (len(word) - 2) + "e" for word in words if word)
-    )
+    letters = ("s" if len(word) == 1 else "b" + "m" * (len(word) - 2) + "e" for word in words if word)
+    return list("".join(letters))
 
 
 def tags_to_words(characters: str, tags: Sequence[str]) -> list[str]:
@@ -167,8 +166,7 @@ def split_tag(tag: str, scheme: str) -> tuple[str, str]:
 
 
 def _letters_of_tags(scheme: str, labelled: bool) -> tuple[str, ...]:
-    letters = letters_of(scheme)
-    return ("b", "m", "e", "s") if scheme == "bmes" and not labelled else letters
+    return ("b", "m", "e", "s") if scheme == "bmes" and not labelled else letters_of(scheme)
 
 
 def expected_tags(scheme: str) -> str:
@@ -237,13 +235,11 @@ def legal(tags: Sequence[str], scheme: str) -> Constraints:
     """
     first, inner, last, only = letters_of(scheme)
     parts = [split_tag(tag, scheme) for tag in tags]
+    letters = np.array([letter for letter, _ in parts], dtype=str)
     labels = np.array([label for _, label in parts], dtype=object)
-    # (K,) needs a span that is open
-    goes_on = np.array([letter in (inner, last) for letter, _ in parts], dtype=bool)
-    # (K,) a span may go on
-    leaves_open = np.array([letter in (first, inner) for letter, _ in parts], dtype=bool)
-    # (K,) a span may be over
-    complete = np.array([letter in (last, only, "O") for letter, _ in parts], dtype=bool)
+    goes_on = np.isin(letters, [inner, last])  # (K,) needs a span that is open
+    leaves_open = np.isin(letters, [first, inner])  # (K,) a span may go on
+    complete = np.isin(letters, [last, only, "O"])  # (K,) a span may be over
     same_span = leaves_open[:, None] & (labels[:, None] == labels)
     return Constraints(np.where(goes_on, same_span, complete[:, None]), ~goes_on, complete)
 
