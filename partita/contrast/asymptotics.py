@@ -8,8 +8,10 @@ optimum the gradient s of the loss is 0; how far off the weights are, in standar
 θ̂)ᵀ Cov(θ̂)⁻¹ (θ − θ̂), of χ² where chance alone is at work (Rao 1948).
 """
 
+import math
 import warnings
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -28,6 +30,8 @@ NEWTON = 100
 BY_CHANCE = 0.99  # of trainings that have converged, so many are found to
 CLOSE = 0.1  # standard errors from the optimum, where it was looked for
 REDUNDANT = 1e-11  # smallest eigenvalue of J, its diagonal scaled to 1
+
+Seen = list[tuple[np.ndarray, np.ndarray]]  # logits and their gradients, of data and of noise
 
 
 @dataclass(frozen=True)
@@ -79,26 +83,30 @@ class Estimate:
 
 
 def _show(values: np.ndarray) -> str:
-    return (
-        f"{float(values):.4g}" if np.ndim(values) == 0 else np.array2string(np.asarray(values), precision=4)
-    )
+    return np.array2string(np.asarray(values), precision=4) if np.ndim(values) else f"{float(values):.4g}"
 
 
 class _Energy:
     """An energy and its γ as a function of one vector: the weights end to end, then γ.
 
+    Args:
+        model: The `EnergyModel`.
+        x: The data.
+        seed: Of the noise, ν points for each point of data.
+
     Raises:
         ValueError: if there are more weights than a covariance is computed of.
     """
 
-    def __init__(self, model: Any):
+    def __init__(self, model: Any, x: np.ndarray, seed: int):
         self.model, self.variables = model, model.energy.trainable_variables
         self.shapes = [tuple(variable.shape) for variable in self.variables]
-        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
-        if sum(self.sizes) > MOST:
-            raise ValueError(
-                f"standard errors are for energies of at most {MOST} weights, got {sum(self.sizes)}"
-            )
+        sizes = [math.prod(shape) for shape in self.shapes]
+        self.size = sum(sizes)
+        if self.size > MOST:
+            raise ValueError(f"standard errors are for energies of at most {MOST} weights, got {self.size}")
+        self.cuts = [slice(end - size, end) for end, size in zip(accumulate(sizes), sizes, strict=True)]
+        self.samples = [(x, log_noise(model.noise, x)), draw(model.noise, len(x) * model.num_noise, seed)]
         frozen = [variable.value for variable in model.energy.non_trainable_variables]
 
         def energies(flat, points):
@@ -111,26 +119,20 @@ class _Energy:
 
     def parts(self, flat: Any) -> list[Any]:
         """The weights of a vector, each in its shape."""
-        ends = np.cumsum(self.sizes)
-        return [
-            ops.reshape(flat[end - size : end], shape)
-            for end, size, shape in zip(ends, self.sizes, self.shapes, strict=True)
-        ]
+        return [ops.reshape(flat[cut], shape) for cut, shape in zip(self.cuts, self.shapes, strict=True)]
 
     def by_name(self, flat: np.ndarray) -> dict[str, np.ndarray]:
         """The weights of a vector under their names, or their paths where names are not unique."""
         unique = len({variable.name for variable in self.variables}) == len(self.variables)
-        ends = np.cumsum(self.sizes)
         return {
-            (variable.name if unique else variable.path): flat[end - size : end].reshape(shape)
-            for variable, end, size, shape in zip(self.variables, ends, self.sizes, self.shapes, strict=True)
+            (variable.name if unique else variable.path): flat[cut].reshape(shape)
+            for variable, cut, shape in zip(self.variables, self.cuts, self.shapes, strict=True)
         }
 
     def now(self) -> np.ndarray:
         """The vector as the model has it."""
-        return np.concatenate(
-            [np.ravel(ops.convert_to_numpy(part)) for part in (*self.variables, self.model.gamma)]
-        ).astype(float)
+        parts = [np.ravel(ops.convert_to_numpy(part)) for part in (*self.variables, self.model.gamma)]
+        return np.concatenate(parts).astype(float)
 
     def put_back(self, flat: np.ndarray) -> None:
         """Give the model the weights and the γ of a vector."""
@@ -138,46 +140,39 @@ class _Energy:
             variable.assign(value)
         self.model._gamma.assign(flat[-1] / self.model.learning_rate_factor)
 
-    def look(
-        self, flat: np.ndarray, points: np.ndarray, log_noise: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Logits `(n,)` and their gradients `(n, weights + 1)`."""
-        values, slopes = [], []
-        at, directions = (
-            ops.convert_to_tensor(flat[:-1].astype(np.float32)),
-            np.eye(sum(self.sizes), dtype=np.float32),
-        )
+    def look(self, flat: np.ndarray) -> Seen:
+        """Logits `(n,)` and their gradients `(n, weights + 1)`, of data and of noise."""
+        return [self._look_at(flat, *sample) for sample in self.samples]
+
+    def _look_at(self, flat, points, log_noise):
+        at = ops.convert_to_tensor(flat[:-1].astype(np.float32))
+        directions = [ops.convert_to_tensor(along) for along in np.eye(self.size, dtype=np.float32)]
+        found = []
         for start in range(0, len(points), CHUNK):
             part = points[start : start + CHUNK]
             # one shape, compiled once
             filled = ops.convert_to_tensor(part[np.arange(min(CHUNK, len(points))) % len(part)])
-            columns = [self._slope(at, ops.convert_to_tensor(along), filled) for along in directions]
-            values.append(ops.convert_to_numpy(self._value(at, filled))[: len(part)].astype(float))
-            slopes.append(
-                np.stack([ops.convert_to_numpy(column)[: len(part)] for column in columns], axis=1).astype(
-                    float
-                )
-            )
-        logits = np.concatenate(values) - flat[-1]
+            columns = [self._value(at, filled), *(self._slope(at, along, filled) for along in directions)]
+            found.append(np.stack([ops.convert_to_numpy(column)[: len(part)] for column in columns], axis=1))
+        values, slopes = np.split(np.concatenate(found).astype(float), [1], axis=1)
+        logits = values[:, 0] - flat[-1]
         if self.model.loss_name == "nce":
             logits = logits - log_noise - np.log(self.model.num_noise)
         # what leaves no room for a point says nothing
-        slope = np.where(np.isneginf(logits)[:, None], 0.0, np.concatenate(slopes))
-        return logits, np.pad(slope, [(0, 0), (0, 1)], constant_values=-1.0)
+        slopes = np.where(np.isneginf(logits)[:, None], 0.0, slopes)
+        return logits, np.pad(slopes, [(0, 0), (0, 1)], constant_values=-1.0)
 
 
 def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
     """See `EnergyModel.estimate`."""
-    energy, weight = _Energy(model), model._noise_weight
-    noise, log_u_noise = draw(model.noise, len(x) * model.num_noise, seed)
-    samples = [(x, log_noise(model.noise, x)), (noise, log_u_noise)]
+    energy, weight = _Energy(model, x, seed), model._noise_weight
     flat = energy.now()
-    seen = [energy.look(flat, *sample) for sample in samples]
+    seen = energy.look(flat)
     if refine:
         (of_data, _), (of_noise, _) = seen
         flat[-1] = gamma.root(of_data + flat[-1], of_noise + flat[-1], weight)
-        seen = [energy.look(flat, *sample) for sample in samples]
-    for (logits, slopes), (points, _), kind in zip(seen, samples, ("data", "noise"), strict=True):
+        seen = energy.look(flat)
+    for (logits, slopes), (points, _), kind in zip(seen, energy.samples, ("data", "noise"), strict=True):
         bad = np.isnan(logits) | (logits == np.inf) | ~np.isfinite(slopes).all(axis=1)
         if bad.any():
             raise ValueError(
@@ -185,37 +180,28 @@ def estimate(model: Any, x: np.ndarray, seed: int, refine: bool) -> Estimate:
                 f"{points[bad][0]}"
             )
     if refine:
-        flat, seen = _refined(energy, flat, samples, seen, weight)
+        flat, seen = _refined(energy, flat, seen, weight)
         energy.put_back(flat)
+        limit, advice = CLOSE**2, "start from other weights"
+    else:
+        limit = chi2.ppf(BY_CHANCE, len(flat)) / len(flat)
+        advice = "fit longer, at a falling learning rate, or take refine=True"
     bread, scores = _pieces(seen, weight)
     inverse = _inverse(bread)
     meat = np.atleast_2d(np.cov(scores[0], rowvar=False) + np.cov(scores[1], rowvar=False) / model.num_noise)
     covariance = inverse @ meat @ inverse / len(x)
     errors = np.sqrt(np.maximum(np.diag(covariance), 0))
     distance = _distance(scores[0].mean(axis=0) + scores[1].mean(axis=0), meat / len(x))
-    limit = CLOSE**2 if refine else chi2.ppf(BY_CHANCE, len(flat)) / len(flat)
-    found = Estimate(
-        energy.by_name(flat),
-        energy.by_name(errors),
-        model.log_partition,
-        float(errors[-1]),
-        covariance,
-        converged=bool(distance**2 <= limit),
-        distance=distance,
-    )
-    if not found.converged:
-        advice = (
-            "start from other weights"
-            if refine
-            else "fit longer, at a falling learning rate, or take refine=True"
-        )
+    converged = bool(distance**2 <= limit)
+    values, spreads = energy.by_name(flat), energy.by_name(errors)
+    log_z, log_z_error = model.log_partition, float(errors[-1])
+    found = Estimate(values, spreads, log_z, log_z_error, covariance, converged, distance)
+    if not converged:
         warnings.warn(f"{found.told}: {advice}", ConvergenceWarning, stacklevel=3)
     return found
 
 
-def _refined(
-    energy: _Energy, flat: np.ndarray, samples: list, seen: list, weight: float
-) -> tuple[np.ndarray, list]:
+def _refined(energy: _Energy, flat: np.ndarray, seen: Seen, weight: float) -> tuple[np.ndarray, Seen]:
     """The optimum for these samples, and what is seen there, by Newton's steps.
 
     They are damped as Levenberg and Marquardt do: points far out may make a step too long by orders of
@@ -232,7 +218,7 @@ def _refined(
         before, gradient = loss(seen), scores[0].mean(axis=0) + scores[1].mean(axis=0)
         for _ in range(20):
             move = _step(bread, gradient, damping)
-            moved = [energy.look(flat + move, *sample) for sample in samples]
+            moved = energy.look(flat + move)
             if loss(moved) < before:
                 flat, seen, damping = flat + move, moved, damping / 10
                 break
@@ -246,10 +232,7 @@ def _refined(
 
 def _inverse(bread: np.ndarray) -> np.ndarray:
     """J⁻¹, by way of a J whose diagonal is 1."""
-    scale = np.sqrt(np.diag(bread))
-    values, vectors = (
-        np.linalg.eigh(bread / np.outer(scale, scale)) if (scale > 0).all() else (np.zeros(1), bread)
-    )
+    scale, values, vectors = _spectrum(bread)
     if not values[0] > REDUNDANT:
         raise ValueError(
             "energy has weights that change nothing, alone or together: they have no standard error"
@@ -259,15 +242,17 @@ def _inverse(bread: np.ndarray) -> np.ndarray:
 
 def _step(bread: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray:
     """(J + damping · diag J)⁻¹ times the gradient; no step along what J says nothing of."""
+    scale, values, vectors = _spectrum(bread)
+    known = values > REDUNDANT
+    along = np.where(known, vectors.T @ (gradient / scale), 0) / np.where(known, values + damping, 1)
+    return vectors @ along / scale
+
+
+def _spectrum(bread: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What scales the diagonal of J to 1 where it is not 0, and eigenvalues and vectors of J scaled so."""
     scale = np.sqrt(np.diag(bread))
     scale = np.where(scale > 0, scale, 1)
-    values, vectors = np.linalg.eigh(bread / np.outer(scale, scale))
-    known = values > REDUNDANT
-    return (
-        vectors
-        @ (np.where(known, vectors.T @ (gradient / scale), 0) / np.where(known, values + damping, 1))
-        / scale
-    )
+    return scale, *np.linalg.eigh(bread / np.outer(scale, scale))
 
 
 def _distance(gradient: np.ndarray, covariance: np.ndarray) -> float:
@@ -279,13 +264,12 @@ def _distance(gradient: np.ndarray, covariance: np.ndarray) -> float:
     return float(np.sqrt(parts.mean()))
 
 
-def _pieces(seen: list, weight: float) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+def _pieces(seen: Seen, weight: float) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
     """J, and the contributions of data and noise to the gradient, points × weights."""
     bread, scores = np.zeros(2 * seen[0][1].shape[1:]), []
     for (logits, slopes), scale, sign in zip(seen, (1.0, weight), (1, -1), strict=True):
         share = 0.5 * (1 + np.tanh(logits / 2))
-        bread = bread + scale * np.einsum(
-            "n,ni,nj->ij", share * (1 - share), slopes, slopes, optimize=True
-        ) / len(logits)
+        total = np.einsum("n,ni,nj->ij", share * (1 - share), slopes, slopes, optimize=True)
+        bread = bread + scale * total / len(logits)
         scores.append(scale * sign * (1 - share if sign > 0 else share)[:, None] * slopes)
     return bread, (scores[0], scores[1])

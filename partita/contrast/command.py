@@ -13,8 +13,6 @@ from partita.cli.options import SEED, FiniteRange, count, say
 from partita.contrast.skipgram import SkipGram
 from partita.contrast.tokens import KINDS
 
-_COUNT = count()
-
 
 def _new_file(context: click.Context, parameter: click.Parameter, path: Path) -> Path:
     if not path.parent.is_dir():
@@ -24,7 +22,10 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
     return path
 
 
-@click.command(epilog="Example: partita embed corpus.txt --out vectors.bin --near king")
+@click.command(
+    epilog="Example: partita embed corpus.txt --out vectors.bin --near king",
+    context_settings={"show_default": True},
+)
 @click.argument("corpus", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--out",
@@ -37,39 +38,22 @@ def _new_file(context: click.Context, parameter: click.Parameter, path: Path) ->
     "--tokens",
     type=click.Choice(KINDS),
     default="words",
-    show_default=True,
     help="words: small letters, without punctuation. whitespace: as they stand, for text cut into words. "
     "characters: each by itself.",
 )
-@click.option("--dim", type=count(4096), default=100, show_default=True, help="Length of a vector.")
+@click.option("--dim", type=count(4096), default=100, help="Length of a vector.")
+@click.option("--window", type=count(1000), default=5, help="Words on either side, at most.")
+@click.option("--negatives", type=count(10_000), default=5, help="Words of noise for each side of a window.")
+@click.option("--min-count", type=count(), default=5, help="Rarer words are left out.")
 @click.option(
-    "--window", type=count(1000), default=5, show_default=True, help="Words on either side, at most."
+    "--sample", type=FiniteRange(min=0), default=1e-3, help="Share above which a word is thinned out."
 )
+@click.option("--epochs", type=count(), default=5)
+@click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), default=0.025)
 @click.option(
-    "--negatives",
-    type=count(10_000),
-    default=5,
-    show_default=True,
-    help="Words of noise for each side of a window.",
+    "--threads", type=count(1024), default=1, help="With one, the same seed gives the same vectors."
 )
-@click.option("--min-count", type=_COUNT, default=5, show_default=True, help="Rarer words are left out.")
-@click.option(
-    "--sample",
-    type=FiniteRange(min=0),
-    default=1e-3,
-    show_default=True,
-    help="Share above which a word is thinned out.",
-)
-@click.option("--epochs", type=_COUNT, default=5, show_default=True)
-@click.option("--learning-rate", type=FiniteRange(min=0, min_open=True), default=0.025, show_default=True)
-@click.option(
-    "--threads",
-    type=count(1024),
-    default=1,
-    show_default=True,
-    help="With one, the same seed gives the same vectors.",
-)
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--seed", type=SEED, default=0)
 @click.option(
     "--near",
     multiple=True,
@@ -88,9 +72,7 @@ def embed(corpus: Path, out: Path, tokens: str, near: tuple[str, ...], **setting
     for asked in near:
         word = asked if asked in vectors else asked.lower()
         if word in vectors:
-            say(
-                f"{word}: "
-                + ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word))
-            )
+            nearest = ", ".join(f"{other} {cosine:.2f}" for other, cosine in vectors.most_similar(word))
+            say(f"{word}: {nearest}")
         else:
             say(f"{asked}: not in the corpus")

@@ -12,7 +12,9 @@ import unicodedata
 import warnings
 import zlib
 from array import array
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,7 +66,7 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
     if not isinstance(corpus, Iterable | os.PathLike):
         raise ValueError(f"corpus must be a path, or sentences that are lists of words, got {corpus!r}")
     sentences = lines(Path(corpus), tokens) if isinstance(corpus, str | os.PathLike) else corpus
-    numbers = _Numbers()
+    numbers: defaultdict[str, int] = defaultdict(count().__next__)  # by first appearance
     with tempfile.TemporaryFile(prefix="partita-") as file:  # it lives on as long as it is mapped
         _write_numbers(sentences, numbers, file)
         file.flush()
@@ -77,7 +79,8 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
         counts += np.bincount(ids[start : start + PIECE] + 1, minlength=len(numbers) + 1)[1:]
     order = np.argsort(-counts, kind="stable")
     order = order[counts[order] >= min_count]
-    doubt = not_words([*numbers], counts)
+    vocabulary = [*numbers]
+    doubt = not_words(vocabulary, counts)
     if not len(order):
         message = (
             f"no word is left: none of {len(numbers)} occurs min_count = {min_count} times, the most "
@@ -88,11 +91,10 @@ def read(corpus: Corpus, min_count: int = 1, *, tokens: str = "words") -> Stream
         warnings.warn(f"the corpus may not be cut into words, {doubt}", stacklevel=3)
     final = np.full(len(numbers), END, np.int32)
     final[order] = np.arange(len(order), dtype=np.int32)
-    vocabulary = [*numbers]
     return Stream([vocabulary[i] for i in order], counts[order], ids[: _renumber(ids, final)])
 
 
-def _write_numbers(sentences: Iterable[Sequence[str]], numbers: "_Numbers", file: Any) -> None:
+def _write_numbers(sentences: Iterable[Sequence[str]], numbers: dict[str, int], file: Any) -> None:
     """Write the numbers of the words, int32, `END` after each sentence."""
     pending = array("i")
     for sentence in sentences:
@@ -117,14 +119,6 @@ def _refuse_strays(words: Iterable[Any]) -> None:
     for word in words:
         if not isinstance(word, str):
             raise ValueError(f"corpus must hold sentences that are lists of words, got the word {word!r}")
-
-
-class _Numbers(dict):
-    """Word → number, in the order of first appearance."""
-
-    def __missing__(self, word):
-        number = self[word] = len(self)
-        return number
 
 
 @njit()

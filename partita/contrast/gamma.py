@@ -14,14 +14,12 @@ from typing import Any
 import numpy as np
 from keras import ops, tree
 
-from partita.contrast.pairing import draw, log_noise, points_of
+from partita.contrast.pairing import Batch, Weights, draw, log_noise, points_of, rows_of
 
 POINTS = 10_000  # of data and of noise, at most
 
 
-def some_of(
-    batches: Iterable[tuple[Any, np.ndarray | None]], num_batches: int
-) -> tuple[Any, np.ndarray | None]:
+def some_of(batches: Iterable[Batch], num_batches: int) -> Batch:
     """The first points of a dataset, and their weights, as many as γ is found from."""
     points, weights, count = [], [], 0
     for x, weight in islice(batches, num_batches):
@@ -33,7 +31,7 @@ def some_of(
     return tree.map_structure(lambda *parts: np.concatenate(parts), *points), np.concatenate(weights)
 
 
-def balanced(model: Any, x: np.ndarray, weight: np.ndarray | None, seed: int) -> float:
+def balanced(model: Any, x: np.ndarray, weight: Weights, seed: int) -> float:
     """Return the γ that balances data and fresh noise, for the energy of an `EnergyModel` as it is.
 
     For `"ranking"`, whose loss leaves γ open, it is the one that `"nce"` would find.
@@ -48,23 +46,21 @@ def balanced(model: Any, x: np.ndarray, weight: np.ndarray | None, seed: int) ->
         ValueError: if the energy of a point is NaN or +inf, or −inf at all of the noise.
     """
     if len(x) > POINTS:
-        rows = np.random.default_rng(seed).choice(len(x), POINTS, replace=False)
-        x, weight = x[rows], None if weight is None else weight[rows]
+        x, weight = rows_of(x, weight, np.random.default_rng(seed).choice(len(x), POINTS, replace=False))
     noise, log_u = draw(model.noise, POINTS, seed)
     energies = []
     for points, kind in ((x, "data"), (noise, "noise")):
         values = ops.convert_to_numpy(model(points)).astype(float)
         bad = np.isnan(values) | (values == np.inf)
         if bad.any():
-            where = int(np.flatnonzero(bad)[0])
             raise ValueError(
-                f"energy must be finite where there is {kind}, got {values[where]} at {points[where]}"
+                f"energy must be finite where there is {kind}, got {values[bad][0]} at {points[bad][0]}"
             )
         energies.append(values)
     if model.loss_name in ("nce", "ranking"):
         shift = np.log(model.num_noise)
         energies = [energies[0] - log_noise(model.noise, x) - shift, energies[1] - log_u - shift]
-    return root(energies[0], energies[1], 1.0 if model.loss_name == "article" else model.num_noise, weight)
+    return root(*energies, model._noise_weight, weight)
 
 
 def root(data: np.ndarray, noise: np.ndarray, weight: float, data_weight: np.ndarray | None = None) -> float:
@@ -86,15 +82,9 @@ def root(data: np.ndarray, noise: np.ndarray, weight: float, data_weight: np.nda
     data, noise = np.asarray(data, float), np.asarray(noise, float)
     for name, logits in (("data", data), ("noise", noise)):
         bad = np.isnan(logits) | (logits == np.inf)
-        if bad.any():
-            raise ValueError(
-                f"log Z needs logits of {name} that are finite, got {logits[bad][0]} for {bad.sum()} of "
-                f"{len(logits)} points"
-            )
-        if not np.isfinite(logits).any():
-            raise ValueError(
-                f"log Z needs logits of {name} that are finite, got −inf for all {len(logits)} points"
-            )
+        if bad.any() or not np.isfinite(logits).any():
+            got = f"{logits[bad][0]} for {bad.sum()} of" if bad.any() else "−inf for all"
+            raise ValueError(f"log Z needs logits of {name} that are finite, got {got} {len(logits)} points")
     if data_weight is None or not data_weight.any():
         data_weight = np.ones(len(data))
     counted = data_weight > 0

@@ -78,11 +78,10 @@ def mala(
     spread = np.where(spread > 0, spread, 1).astype(np.float32)
     size, accepted = np.float32(step_size), []
     value, slope = look(x)
-    if not np.isfinite(value).all():
-        where = int(np.flatnonzero(~np.isfinite(value))[0])
+    if (bad := np.isneginf(value)).any():
         raise ValueError(
             f"energy and its gradient must be finite at all points of the start, within the support, got "
-            f"others at {x[where]}"
+            f"others at {x[bad][0]}"
         )
 
     def drift(slope):
@@ -117,7 +116,7 @@ def sample(energy: Callable[[Any], Any], noise: Noise, n: int, *, seed: int | No
     Warns:
         ConvergenceWarning: if no step was accepted.
     """
-    seeds = [int(number) for number in np.random.default_rng(seed).integers(2**31 - 1, size=3)]
+    seeds = np.random.default_rng(seed).integers(2**31 - 1, size=3).tolist()
     some, log_u = draw(noise, max(STARTS, 20 * n), seeds[0])
     start = chosen(some, ops.convert_to_numpy(energy(some)).astype(float) - log_u, n, seeds[1])
 
@@ -126,11 +125,8 @@ def sample(energy: Callable[[Any], Any], noise: Noise, n: int, *, seed: int | No
 
     points, accepted = mala(energy, start, steps=steps, seed=seeds[2], log_support=log_support)
     if accepted == 0 and n * steps >= 200:
-        warnings.warn(
-            "no Langevin step was accepted: the points are noise, drawn by weight",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
+        message = "no Langevin step was accepted: the points are noise, drawn by weight"
+        warnings.warn(message, ConvergenceWarning, stacklevel=3)
     return points
 
 

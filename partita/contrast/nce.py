@@ -105,9 +105,8 @@ class EnergyModel(SavedWithSeeds):
         self.built = True
 
     def call(self, x, training=None):
-        return self._flat(
-            self.energy([*x] if isinstance(x, list | tuple) else x, training=training), "energy"
-        )
+        inputs = [*x] if isinstance(x, list | tuple) else x
+        return self._flat(self.energy(inputs, training=training), "energy")
 
     def _flat(self, values, name):
         if len(values.shape) == 2 and values.shape[1] == 1:
@@ -214,7 +213,7 @@ class EnergyModel(SavedWithSeeds):
         else:
             batches = pairing.from_dataset(x)
             x, weight = gamma.some_of(batches[0](0), batches[1])
-        pairing.check_start(x, self.noise, self, is_uniform=self.loss_name == "article")
+        pairing.check_start(self, x)
         if validation_data is not None:
             validation_data = self._frozen(validation_data, batch_size, "validation_data")
         if self.optimizer.iterations == 0 and not self.conditional and self.loss_name in ("nce", "article"):
@@ -223,16 +222,9 @@ class EnergyModel(SavedWithSeeds):
         advice = "try a smaller learning rate, or bound G"
         guard = guards(callbacks, StopOnNonFinite, every=25, validation=True, advice=advice)
         follow = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: pairs.begin(epoch))
+        kwargs |= {"epochs": epochs, "verbose": verbose, "validation_data": validation_data, "shuffle": False}
         with refusals(keeper := Keeper()), pairing.own_errors(pairs, validation_data):
-            history = super().fit(
-                pairs,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=joined(self, callbacks, keeper, follow, *guard),
-                validation_data=validation_data,
-                shuffle=False,
-                **kwargs,
-            )
+            history = super().fit(pairs, callbacks=joined(self, callbacks, keeper, follow, *guard), **kwargs)
         if self.loss_name in ("ranking", "negative_sampling") and not self.conditional:
             self._balance(x, weight, seed)
         return history
@@ -252,9 +244,8 @@ class EnergyModel(SavedWithSeeds):
         return super().test_on_batch(*self._paired_once(x), sample_weight=sample_weight, **kwargs)
 
     def _frozen(self, x, batch_size, name="x"):
-        return Pairing(
-            *pairing.in_order(x, batch_size or 32, name), self.noise, self.num_noise, 0, frozen=True
-        )
+        batches = pairing.in_order(x, batch_size or 32, name)
+        return Pairing(*batches, self.noise, self.num_noise, 0, frozen=True)
 
     def _paired_once(self, x):
         batches = pairing.from_arrays(x := finite_arrays(x), None, 1, False, 0)
@@ -301,9 +292,8 @@ class EnergyModel(SavedWithSeeds):
             raise ValueError(
                 f"the loss {self.loss_name!r} leaves the Z of each context open: take 'nce' with a normalizer"
             )
-        return (energies - ops.convert_to_numpy(self._shift(x[0] if self.conditional else None, 1))).astype(
-            np.float32
-        )
+        shift = self._shift(x[0] if self.conditional else None, 1)
+        return (energies - ops.convert_to_numpy(shift)).astype(np.float32)
 
     def sample(self, n: int, seed: int | None = None, steps: int = 500) -> np.ndarray:
         """Draw `n` points `(n, d)` of the density by Markov chains that start at resampled noise.
@@ -353,7 +343,7 @@ class EnergyModel(SavedWithSeeds):
                 f"standard errors are for 'nce' and 'article' without contexts, got loss={self.loss_name!r}"
             )
         x = finite_arrays(x)
-        pairing.check_start(x, self.noise, self, is_uniform=self.loss_name == "article")
+        pairing.check_start(self, x)
         return asymptotics.estimate(self, x, seed, refine)
 
     def save_own_variables(self, store):
@@ -366,13 +356,8 @@ class EnergyModel(SavedWithSeeds):
     def get_config(self):
         check_saveable(self.noise)
         parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
-        return {
-            **super().get_config(),
-            **parts,
-            "num_noise": self.num_noise,
-            "loss": self.loss_name,
-            "learning_rate_factor": self.learning_rate_factor,
-        }
+        numbers = {name: getattr(self, name) for name in ("num_noise", "learning_rate_factor")}
+        return {**super().get_config(), **parts, **numbers, "loss": self.loss_name}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -39,8 +39,17 @@ class Noise(Protocol):
         ...
 
 
+class _Saved:
+    """Noise that Keras makes again of its arguments."""
+
+    @classmethod
+    def from_config(cls, config):
+        """The same noise again."""
+        return cls(**config)
+
+
 @keras.saving.register_keras_serializable(package="partita")
-class Uniform:
+class Uniform(_Saved):
     """All points of a box alike.
 
     Args:
@@ -57,12 +66,10 @@ class Uniform:
     """
 
     def __init__(self, low: npt.ArrayLike, high: npt.ArrayLike):
-        self.low, self.high = np.broadcast_arrays(
-            np.atleast_1d(np.asarray(low, float)), np.atleast_1d(np.asarray(high, float))
-        )
-        if self.low.ndim != 1 or not (
-            np.isfinite(self.high - self.low).all() and (self.low < self.high).all()
-        ):
+        corners = (np.atleast_1d(np.asarray(corner, float)) for corner in (low, high))
+        self.low, self.high = np.broadcast_arrays(*corners)
+        sides = self.high - self.low
+        if self.low.ndim != 1 or not (np.isfinite(sides) & (sides > 0)).all():
             raise ValueError(
                 f"low must lie below high in each dimension, both finite (d,), got {self.low.tolist()}, "
                 f"{self.high.tolist()}."
@@ -76,10 +83,8 @@ class Uniform:
     def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
         """Log-density `(n,)` of points `(n, d)`: −inf outside, NaN where there is one in a point."""
         points = _points(x, len(self.low))
-        # float32 may round a corner outwards
-        inside = ((points >= self.low.astype(np.float32)) & (points <= self.high.astype(np.float32))).all(
-            axis=-1
-        )
+        low, high = self.low.astype(np.float32), self.high.astype(np.float32)  # may round a corner outwards
+        inside = ((points >= low) & (points <= high)).all(axis=-1)
         found = np.where(inside, -np.log(self.high - self.low).sum(), -np.inf)
         return np.where(np.isnan(points).any(axis=-1), np.nan, found)
 
@@ -87,15 +92,10 @@ class Uniform:
         """The arguments."""
         return {"low": self.low.tolist(), "high": self.high.tolist()}
 
-    @classmethod
-    def from_config(cls, config):
-        """The same box again."""
-        return cls(**config)
-
 
 # The flows have a Normal, too.
 @keras.saving.register_keras_serializable(package="partita", name="NormalNoise")
-class Normal:
+class Normal(_Saved):
     """A normal distribution with any covariance.
 
     Args:
@@ -113,10 +113,8 @@ class Normal:
     """
 
     def __init__(self, mean: npt.ArrayLike, covariance: npt.ArrayLike):
-        self.mean, self.covariance = (
-            np.atleast_1d(np.asarray(mean, float)),
-            np.atleast_2d(np.asarray(covariance, float)),
-        )
+        self.mean = np.atleast_1d(np.asarray(mean, float))
+        self.covariance = np.atleast_2d(np.asarray(covariance, float))
         size = len(self.mean)
         if self.mean.ndim != 1 or self.covariance.shape != (size, size):
             raise ValueError(
@@ -127,9 +125,8 @@ class Normal:
             raise ValueError(
                 f"mean and covariance must be finite, got {self.mean.tolist()}, {self.covariance.tolist()}."
             )
-        if not np.allclose(
-            self.covariance, self.covariance.T, rtol=1e-6, atol=1e-6 * np.abs(self.covariance).max()
-        ):
+        tolerance = 1e-6 * np.abs(self.covariance).max()
+        if not np.allclose(self.covariance, self.covariance.T, rtol=1e-6, atol=tolerance):
             raise ValueError(f"covariance must be symmetric, got {self.covariance.tolist()}.")
         try:
             self._root = np.linalg.cholesky(self.covariance)
@@ -157,22 +154,31 @@ class Normal:
         centred = np.where(infinite[:, None], 0, points) - self.mean
         unit = solve_triangular(self._root, centred.T, lower=True, check_finite=False)  # (d, n)
         unit[:, infinite] = np.inf
-        return (
-            -0.5 * (unit**2).sum(axis=0) - np.log(np.diag(self._root)).sum() - 0.5 * size * np.log(2 * np.pi)
-        )
+        log_volume = np.log(np.diag(self._root)).sum()
+        return -0.5 * (unit**2).sum(axis=0) - log_volume - 0.5 * size * np.log(2 * np.pi)
 
     def get_config(self):
         """The arguments."""
         return {"mean": self.mean.tolist(), "covariance": self.covariance.tolist()}
 
-    @classmethod
-    def from_config(cls, config):
-        """The same distribution again."""
-        return cls(**config)
+
+class _Words(_Saved):
+    """Noise of ids, given the probability of each."""
+
+    probabilities: np.ndarray
+
+    def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
+        """Log-probability of ids of any shape: −inf where there is no such word."""
+        ids = _array(x)
+        if not np.issubdtype(ids.dtype, np.integer):
+            raise ValueError(f"x must be ids of words, integers, got {ids.dtype}.")
+        known = (ids >= 0) & (ids < len(self.probabilities))
+        with np.errstate(divide="ignore"):
+            return np.where(known, np.log(self.probabilities[np.where(known, ids, 0)]), -np.inf)
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Unigram:
+class Unigram(_Words):
     """Words as often as they were counted, to a power: ids 0 to size − 1.
 
     Args:
@@ -209,22 +215,13 @@ class Unigram:
         ids = rng.integers(len(thresholds), size=n, dtype=np.int32)
         return np.where(rng.random(n, np.float32) < thresholds[ids], ids, others[ids])
 
-    def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
-        """Log-probability of ids of any shape: −inf where there is no such word."""
-        return _log_of_words(self.probabilities, x)
-
     def get_config(self):
         """The arguments."""
         return {"counts": self.counts.tolist(), "power": self.power}
 
-    @classmethod
-    def from_config(cls, config):
-        """The same distribution again."""
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable(package="partita")
-class LogUniform:
+class LogUniform(_Words):
     """Log-uniform distribution, Zipf's law for words sorted by frequency, the most frequent first.
 
     P(i) = log((i + 2) / (i + 1)) / log(size + 1).
@@ -252,34 +249,20 @@ class LogUniform:
         ids = np.exp(np.random.default_rng(seed).random(n) * np.log(size + 1)).astype(np.int32) - 1
         return np.minimum(ids, size - 1)
 
-    def log_prob(self, x: npt.ArrayLike) -> np.ndarray:
-        """Log-probability of ids of any shape: −inf where there is no such word."""
-        return _log_of_words(self.probabilities, x)
-
     def get_config(self):
         """The arguments."""
         return {"size": len(self.probabilities)}
 
-    @classmethod
-    def from_config(cls, config):
-        """The same distribution again."""
-        return cls(**config)
+
+def _array(x: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(x) if ops.is_tensor(x) else x)
 
 
-def _points(x, size):
-    x = np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)
-    if x.ndim != 2 or x.shape[1] != size:
-        raise ValueError(f"x must be points (n, {size}), got the shape {x.shape}.")
-    return x
-
-
-def _log_of_words(probabilities, x):
-    x = np.asarray(keras.ops.convert_to_numpy(x) if keras.ops.is_tensor(x) else x)
-    if not np.issubdtype(x.dtype, np.integer):
-        raise ValueError(f"x must be ids of words, integers, got {x.dtype}.")
-    known = (x >= 0) & (x < len(probabilities))
-    with np.errstate(divide="ignore"):
-        return np.where(known, np.log(probabilities[np.where(known, x, 0)]), -np.inf)
+def _points(x: Any, size: int) -> np.ndarray:
+    points = _array(x)
+    if points.ndim != 2 or points.shape[1] != size:
+        raise ValueError(f"x must be points (n, {size}), got the shape {points.shape}.")
+    return points
 
 
 def check_saveable(noise: Noise) -> None:
@@ -292,8 +275,7 @@ def check_saveable(noise: Noise) -> None:
     if registered is None and not isinstance(noise, keras.layers.Layer):
         raise ValueError(
             f"noise must be a Keras model or a class registered with "
-            f"keras.saving.register_keras_serializable to be saved, "
-            f"got {noise!r}"
+            f"keras.saving.register_keras_serializable to be saved, got {noise!r}"
         )
 
 

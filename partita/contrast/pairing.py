@@ -20,6 +20,10 @@ from partita.data.numbers import as_numbers, check_finite
 
 BLOCK = 1 << 14  # points of noise drawn at once, at least: a flow is slow to draw few
 
+Weights = np.ndarray | None  # one for each point; None: all count alike
+Batch = tuple[Any, Weights]  # points, or contexts and points
+Batches = Callable[[int], Iterator[Batch]]  # those of an epoch
+
 
 def as_arrays(x: Any, name: str = "x") -> Any:
     """Points, or a pair of contexts and points, as arrays of NumPy; floats in Keras's own precision.
@@ -66,7 +70,7 @@ def finite_arrays(x: Any, name: str = "x") -> Any:
     return arrays
 
 
-def weights_of(sample_weight: Any) -> np.ndarray | None:
+def weights_of(sample_weight: Any) -> Weights:
     """Weights of points as an array, or None.
 
     Raises:
@@ -84,6 +88,11 @@ def points_of(x: Any) -> Any:
     return x[1] if isinstance(x, tuple) else x
 
 
+def rows_of(x: Any, weight: Weights, rows: slice | np.ndarray) -> Batch:
+    """Some rows of the data, and their weights."""
+    return tree.map_structure(lambda part: part[rows], x), None if weight is None else weight[rows]
+
+
 def log_noise(noise: Noise, x: Any) -> np.ndarray:
     """log U(x) `(n,)` of data.
 
@@ -91,26 +100,28 @@ def log_noise(noise: Noise, x: Any) -> np.ndarray:
         ValueError: if the noise cannot give a point.
     """
     points = points_of(x)
-    found = as_array(noise.log_prob(points), "noise.log_prob(x)")
-    if found.shape != (len(points),):
+    logs = _log_prob(noise, points)
+    if (bad := ~np.isfinite(logs)).any():
+        where = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"noise.log_prob must give ({len(points)},) for {len(points)} points, got the shape {found.shape}"
+            f"noise must reach all data, but log U is {logs[where]} at {bad.sum()} of {len(points)} points, "
+            f"the first of them x[{where}] = {points[where]}: take noise with a wider support"
         )
-    if missed := int((~np.isfinite(found)).sum()):
-        where = int(np.flatnonzero(~np.isfinite(found))[0])
-        raise ValueError(
-            f"noise must reach all data, but log U is {found[where]} at {missed} of {len(points)} points, "
-            f"the first of them x[{where}] = "
-            f"{points[where]}: take noise with a wider support"
-        )
-    return found
+    return logs
+
+
+def _log_prob(noise, points):
+    logs, n = as_array(noise.log_prob(points), "noise.log_prob(x)"), len(points)
+    if logs.shape != (n,):
+        raise ValueError(f"noise.log_prob must give ({n},) for {n} points, got the shape {logs.shape}")
+    return logs
 
 
 class Pairing(keras.utils.PyDataset):
     """Batches of data, each with fresh noise.
 
     Args:
-        batches: epoch → its batches, each of points or of contexts and points, and weights or None.
+        batches: epoch → its batches.
         length: How many.
         noise: What to draw from.
         num_noise: ν.
@@ -123,13 +134,7 @@ class Pairing(keras.utils.PyDataset):
     """
 
     def __init__(
-        self,
-        batches: Callable[[int], Iterator[tuple[Any, np.ndarray | None]]],
-        length: int,
-        noise: Noise,
-        num_noise: int,
-        seed: int,
-        frozen: bool = False,
+        self, batches: Batches, length: int, noise: Noise, num_noise: int, seed: int, frozen: bool = False
     ):
         super().__init__()
         self._batches, self._length, self._noise, self._num_noise = batches, length, noise, num_noise
@@ -142,8 +147,8 @@ class Pairing(keras.utils.PyDataset):
         epoch = 0 if self._frozen else self.epoch
         self._iterator, self._next = self._batches(epoch), 0
         self._rng = np.random.default_rng([self._seed, epoch])
-        self._points: Any = None
-        self._left = 0
+        # points and log U of them, not yet used
+        self._drawn: tuple[np.ndarray, np.ndarray] = np.empty(0), np.empty(0)
 
     def __len__(self) -> int:
         return self._length
@@ -185,13 +190,11 @@ class Pairing(keras.utils.PyDataset):
         }
 
     def _draw(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._left < n:
-            many = max(n, BLOCK // n * n)
-            self._points, self._left = draw(self._noise, many, int(self._rng.integers(2**31 - 1))), many
-        start = len(self._points[0]) - self._left
-        self._left -= n
-        points, logs = self._points
-        return points[start : start + n], logs[start : start + n]
+        points, logs = self._drawn
+        if len(points) < n:
+            points, logs = draw(self._noise, max(n, BLOCK // n * n), int(self._rng.integers(2**31 - 1)))
+        self._drawn = points[n:], logs[n:]
+        return points[:n], logs[:n]
 
 
 def draw(noise: Noise, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -210,71 +213,48 @@ def draw(noise: Noise, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     if len(points) != n:
         raise ValueError(f"noise.sample({n}) must give {n} points, got the shape {points.shape}")
     check_finite(f"noise.sample({n})", points)
-    logs = as_array(noise.log_prob(points), "noise.log_prob(x)")
-    if logs.shape != (n,):
-        raise ValueError(f"noise.log_prob must give ({n},) for {n} points, got the shape {logs.shape}")
+    logs = _log_prob(noise, points)
     if (bad := ~np.isfinite(logs)).any():
-        where = int(np.flatnonzero(bad)[0])
         raise ValueError(
-            f"noise.log_prob must be finite at the noise's own samples, got {logs[where]} at {bad.sum()} of "
-            f"{n}, the first of them "
-            f"{points[where]}"
+            f"noise.log_prob must be finite at the noise's own samples, got {logs[bad][0]} at {bad.sum()} of "
+            f"{n}, the first of them {points[bad][0]}"
         )
     return points, logs
 
 
-def check_start(x: Any, noise: Noise, energy: Callable[[Any], Any], *, is_uniform: bool) -> None:
-    """Raise unless the noise reaches all data, and the energy of the first is finite.
+def check_start(model: Any, x: Any) -> None:
+    """Raise unless the noise reaches all data and is what the loss needs, and the first energies are finite.
 
     Args:
+        model: The `EnergyModel`.
         x: All points, perhaps with contexts.
-        noise: What they are told from.
-        energy: G of points, perhaps with contexts.
-        is_uniform: Whether the noise has to be uniform.
 
     Raises:
         ValueError: if they do not fit.
     """
-    log_noise(noise, x)
+    log_noise(model.noise, x)
     some = tree.map_structure(lambda part: part[:256], x)
-    energies = keras.ops.convert_to_numpy(energy(some))
-    if not np.isfinite(energies).all():
-        where = int(np.flatnonzero(~np.isfinite(energies))[0])
+    energies = keras.ops.convert_to_numpy(model(some))
+    if (bad := ~np.isfinite(energies)).any():
+        where = int(np.flatnonzero(bad)[0])
         raise ValueError(
             f"energy must be finite where there is data, got {energies[where]} at x[{where}] = "
             f"{points_of(some)[where]}"
         )
-    if is_uniform:
-        check_uniform(noise)
+    if model.loss_name == "article":
+        logs = draw(model.noise, 100, seed=0)[1]  # as far as 100 points tell
+        if np.ptp(logs) > 1e-4:
+            raise ValueError(
+                f"loss 'article' needs uniform noise, got log U from {logs.min():.4g} to {logs.max():.4g}: "
+                f"take 'nce'"
+            )
 
 
-def check_uniform(noise: Noise) -> None:
-    """Raise unless log U is the same everywhere, as far as 100 points tell.
-
-    Raises:
-        ValueError: if it is not.
-    """
-    logs = draw(noise, 100, seed=0)[1]
-    if np.ptp(logs) > 1e-4:
-        raise ValueError(
-            f"loss 'article' needs uniform noise, got log U from {logs.min():.4g} to {logs.max():.4g}: take "
-            f"'nce'"
-        )
-
-
-def split(
-    x: Any, weight: np.ndarray | None, share: float
-) -> tuple[tuple[Any, np.ndarray | None], tuple[Any, None, np.ndarray | None]]:
+def split(x: Any, weight: Weights, share: float) -> tuple[Batch, tuple[Any, None, Weights]]:
     """Data and weights without the last `share` of them, and that share as `validation_data`."""
     cut = int(len(points_of(x)) * (1 - share))
-    first, last = (
-        tree.map_structure(lambda part, rows=rows: part[rows], x) for rows in (slice(cut), slice(cut, None))
-    )
-    return (first, None if weight is None else weight[:cut]), (
-        last,
-        None,
-        None if weight is None else weight[cut:],
-    )
+    last, last_weight = rows_of(x, weight, slice(cut, None))
+    return rows_of(x, weight, slice(cut)), (last, None, last_weight)
 
 
 @contextmanager
@@ -292,27 +272,21 @@ def own_errors(*pairings: Any) -> Iterator[None]:
         raise
 
 
-def from_arrays(
-    x: Any, weight: np.ndarray | None, batch_size: int, shuffle: bool, seed: int
-) -> tuple[Callable, int]:
+def from_arrays(x: Any, weight: Weights, batch_size: int, shuffle: bool, seed: int) -> tuple[Batches, int]:
     """What `Pairing` takes, from all data at once."""
     size = len(points_of(x))
     if weight is not None and weight.shape != (size,):
         raise ValueError(f"sample_weight must be ({size},), got the shape {weight.shape}")
 
-    def batches(epoch: int) -> Iterator[tuple[Any, np.ndarray | None]]:
+    def batches(epoch: int) -> Iterator[Batch]:
         order = np.random.default_rng([seed, 1, epoch]).permutation(size) if shuffle else np.arange(size)
         for start in range(0, size, batch_size):
-            rows = order[start : start + batch_size]
-            yield (
-                tree.map_structure(lambda part, rows=rows: part[rows], x),
-                None if weight is None else weight[rows],
-            )
+            yield rows_of(x, weight, order[start : start + batch_size])
 
     return batches, -(-size // batch_size)
 
 
-def from_dataset(dataset: Any) -> tuple[Callable, int]:
+def from_dataset(dataset: Any) -> tuple[Batches, int]:
     """What `Pairing` takes, from anything that has a length and gives batches, over and over.
 
     Raises:
@@ -325,21 +299,18 @@ def from_dataset(dataset: Any) -> tuple[Callable, int]:
             f"x must be arrays, or a dataset that knows how many batches it has, got {type(dataset).__name__}"
         ) from None
 
-    def batches(epoch: int) -> Iterator[tuple[Any, np.ndarray | None]]:
-        for batch in (
-            (dataset[i] for i in range(length)) if isinstance(dataset, keras.utils.PyDataset) else dataset
-        ):
-            x, _, weight = keras.utils.unpack_x_y_sample_weight(
-                tuple(batch) if isinstance(batch, list | tuple) else batch
-            )
+    def batches(epoch: int) -> Iterator[Batch]:
+        is_keras = isinstance(dataset, keras.utils.PyDataset)
+        for batch in (dataset[i] for i in range(length)) if is_keras else dataset:
+            x, _, weight = keras.utils.unpack_x_y_sample_weight(batch)
             yield finite_arrays(x), weights_of(weight)
-        if isinstance(dataset, keras.utils.PyDataset):
+        if is_keras:
             dataset.on_epoch_end()
 
     return batches, length
 
 
-def in_order(x: Any, batch_size: int, name: str) -> tuple[Callable, int]:
+def in_order(x: Any, batch_size: int, name: str) -> tuple[Batches, int]:
     """Return data for validation as `Pairing` takes them.
 
     They come as arrays, a tuple (x, None, weights), or a dataset.

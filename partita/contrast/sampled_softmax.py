@@ -90,9 +90,8 @@ class SampledSoftmax(keras.layers.Layer):
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
         self.size, self.num_sampled = size, num_sampled
         self.loss_name, self.learning_rate = loss, learning_rate
-        log_q = np.asarray(
-            (LogUniform(size) if noise is None else noise).log_prob(np.arange(size)), np.float64
-        )
+        noise = LogUniform(size) if noise is None else noise
+        log_q = np.asarray(noise.log_prob(np.arange(size)), np.float64)
         if log_q.shape != (size,) or not np.isfinite(log_q).all():
             raise ValueError(
                 f"noise must be able to draw all {size} words, got log_prob "
@@ -118,18 +117,16 @@ class SampledSoftmax(keras.layers.Layer):
         width = input_shape[-1]
         self._training_width = self._marked(width)
         owned = self.learning_rate is None
-        settings = {"dtype": "float32", "autocast": False, "trainable": owned}
+        common = {"dtype": "float32", "autocast": False, "trainable": owned}
         self.table = self.add_weight(
-            name="table", shape=(self.size, width), initializer="glorot_uniform", **settings
+            name="table", shape=(self.size, width), initializer="glorot_uniform", **common
         )
-        self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros", **settings)
+        self.bias = self.add_weight(name="bias", shape=(self.size,), initializer="zeros", **common)
         if self.loss_name != "negative_sampling":
             # as if the input said nothing; a copy, for JAX gives a step each array once
             self.bias.assign(self._log_q + 0.0)
         if not owned:
-            self._squares = self.add_weight(
-                name="squares", shape=(self.size,), initializer="zeros", **settings
-            )
+            self._squares = self.add_weight(name="squares", shape=(self.size,), initializer="zeros", **common)
         self.built = True
 
     def call(self, inputs, training=None):
@@ -172,8 +169,6 @@ class SampledSoftmax(keras.layers.Layer):
     def _loss(self, y_true, y_pred, sample_weight=None):
         """Loss of each label, with a mask of those that count."""
         mask = mask_of(y_pred)
-        if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
-            y_true = y_true[..., 0]
         ids, known, valid = class_ids(y_true, self.size, mask)
         if y_pred.shape[-1] not in (self.size, self._training_width):
             raise ValueError(
@@ -184,10 +179,9 @@ class SampledSoftmax(keras.layers.Layer):
             losses = -ops.take_along_axis(y_pred, ids[..., None], axis=-1)[..., 0]
         else:
             weight = ops.cast(ops.logical_and(known, valid), "float32")
-            # what is masked may be anything, NaN too
-            inputs = ops.where(known[..., None], ops.cast(y_pred, "float32"), 0.0)
-            if self._training_width > (width := self.table.shape[1]):
-                inputs = inputs[..., :width]
+            # without the zero of `call`; what is masked may be anything, NaN too
+            inputs = ops.cast(y_pred[..., : self.table.shape[1]], "float32")
+            inputs = ops.where(known[..., None], inputs, 0.0)
             losses = self._sampled(inputs, ids, weight if sample_weight is None else weight * sample_weight)
         losses = ops.where(known, ops.where(valid, losses, float("nan")), 0.0)
         set_mask(losses, known)
@@ -235,12 +229,7 @@ class SampledSoftmax(keras.layers.Layer):
 
     def get_config(self):
         sizes = {"size": self.size, "num_sampled": self.num_sampled}  # the noise is in the weights
-        return {
-            **super().get_config(),
-            **sizes,
-            "loss": self.loss_name,
-            "learning_rate": self.learning_rate,
-        }
+        return {**super().get_config(), **sizes, "loss": self.loss_name, "learning_rate": self.learning_rate}
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -279,12 +268,13 @@ class SampledLoss(keras.losses.Loss):
 
     def __call__(self, y_true, y_pred, sample_weight=_NOT_GIVEN):
         y_true, y_pred = (value if ops.is_tensor(value) else np.asarray(value) for value in (y_true, y_pred))
+        if len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1:
+            y_true = y_true[..., 0]
         if sample_weight is _NOT_GIVEN:
             return self._owner.layer._loss(y_true, y_pred)
         if sample_weight is not None:
             sample_weight = ops.cast(sample_weight, "float32")
-            rank = len(y_true.shape) - (len(y_true.shape) == len(y_pred.shape) and y_true.shape[-1] == 1)
-            while len(sample_weight.shape) < rank:
+            while len(sample_weight.shape) < len(y_true.shape):
                 sample_weight = sample_weight[..., None]
         losses = self._owner.layer._loss(y_true, y_pred, sample_weight)
         if sample_weight is not None:

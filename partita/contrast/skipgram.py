@@ -102,22 +102,18 @@ class SkipGram:
 
     def _train(self, stream: Stream, progress: bool) -> WordVectors:
         shares = stream.counts / stream.counts.sum()
-        keep = (
-            np.minimum(1, np.sqrt(self.sample / shares) + self.sample / shares)
-            if self.sample
-            else np.ones(len(shares))
-        )
+        ratio = self.sample / shares
+        keep = np.minimum(1, np.sqrt(ratio) + ratio) if self.sample else np.ones(len(shares))
         noise = stream.counts**self.power
-        size = len(stream.words)
-        vectors = np.random.default_rng(self.seed).uniform(-0.5, 0.5, (size, self.dim)).astype(
-            np.float32
-        ) / np.float32(self.dim)
+        vectors = np.random.default_rng(self.seed).uniform(-0.5, 0.5, (len(stream.words), self.dim))
+        vectors = vectors.astype(np.float32) / np.float32(self.dim)
         contexts = np.zeros_like(vectors)
         tables = keep.astype(np.float32), *alias_table(noise / noise.sum()), vectors, contexts
         starts = range(0, len(stream.ids), STRETCH)
         lock, halt = threading.Lock(), threading.Event()
         queue = ((epoch, start) for epoch in range(self.epochs) for start in starts)
         done, total = 0, self.epochs * len(stream.ids)
+        fall = self.min_learning_rate - self.learning_rate
         told = Progress(total, "words", shown=progress)
 
         def worker() -> None:
@@ -127,15 +123,11 @@ class SkipGram:
                     epoch, start = next(queue, (-1, 0))
                     if epoch < 0:
                         return
-                    rate = min(
-                        self.learning_rate + (self.min_learning_rate - self.learning_rate) * done / total,
-                        LARGEST,
-                    )
+                    rate = min(self.learning_rate + fall * done / total, LARGEST)
                     end = min(start + STRETCH, len(stream.ids))
                     done += end - start
-                state = np.random.SeedSequence([self.seed, epoch, start]).generate_state(
-                    1, np.uint64
-                ) | np.uint64(1)
+                seeds = np.random.SeedSequence([self.seed, epoch, start])
+                state = seeds.generate_state(1, np.uint64) | np.uint64(1)
                 if windows.train(
                     stream.ids, start, end, *tables, self.window, self.negatives, np.float32(rate), state
                 ):

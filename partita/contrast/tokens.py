@@ -20,13 +20,9 @@ LOOKED_AT = 20_000  # words of a vocabulary
 # Scripts written without spaces, and how many letters words of theirs have on average at most, a generous
 # guess.
 _WITHOUT_SPACES = (
-    (
-        "Chinese or Japanese",
-        re.compile("[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]"),
-        3.5,
-    ),
-    ("Thai, Lao, Khmer or Burmese", re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]"), 12),
-    ("it", re.compile("."), 25),
+    ("Chinese or Japanese", "[\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]", 3.5),
+    ("Thai, Lao, Khmer or Burmese", "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]", 12),
+    ("it", ".", 25),
 )
 _SAME = str.maketrans({"’": "'", "ʼ": "'", "‐": "-", "‑": "-", "\u00ad": None})
 
@@ -84,9 +80,8 @@ def _pattern(kind: str, ascii_only: bool) -> re.Pattern[str]:
 
 def _marks() -> str:
     """All combining marks, for a set of a regular expression."""
-    codes = np.array(
-        [code for code in range(sys.maxunicode + 1) if unicodedata.category(chr(code))[0] == "M"]
-    )
+    is_mark = [unicodedata.category(chr(code))[0] == "M" for code in range(sys.maxunicode + 1)]
+    codes = np.flatnonzero(is_mark)
     runs = np.split(codes, np.flatnonzero(np.diff(codes) > 1) + 1)
     return "".join(f"{chr(run[0])}-{chr(run[-1])}" for run in runs)
 
@@ -110,7 +105,8 @@ def not_words(words: Sequence[str], counts: np.ndarray) -> str:
     lengths = np.array([len(words[place]) for place in places])
     shares = counts[places] / counts[places].sum()
     for script, letters, most in _WITHOUT_SPACES:
-        of_script = shares * np.array([letters.search(words[place]) is not None for place in places])
+        search = re.compile(letters).search
+        of_script = shares * np.array([search(words[place]) is not None for place in places])
         if of_script.sum() >= 0.1 and (mean := float(of_script @ lengths / of_script.sum())) > most:
             return (
                 f"its words have {mean:.3g} letters on average: {script} is probably not cut into words. "

@@ -94,12 +94,9 @@ class WordVectors:
         Raises:
             KeyError: if a word has no vector.
         """
-        rows = self._row(first), self._row(second)
-        return (
-            float(self._unit[rows[0]] @ self._unit[rows[1]])
-            if self._has_length[[*rows]].all()
-            else float("nan")
-        )
+        rows = [self._row(first), self._row(second)]
+        left, right = (self._unit[row] for row in rows)
+        return float(left @ right) if self._has_length[rows].all() else float("nan")
 
     def most_similar(
         self, positive: Words = (), negative: Words = (), n: int = 10
@@ -180,7 +177,11 @@ class WordVectors:
 
     @cached_property
     def _unit(self) -> np.ndarray:
-        return _to_length_1(self.vectors.copy())
+        """The vectors brought to length 1, however small or large; those of length 0 stay."""
+        top = np.maximum(self.vectors.max(axis=1), -self.vectors.min(axis=1))[:, None]
+        unit = np.divide(self.vectors, top, out=self.vectors.copy(), where=top > 0)
+        length = np.linalg.norm(unit, axis=1, keepdims=True)
+        return np.divide(unit, length, out=unit, where=length > 0)
 
     @cached_property
     def _has_length(self) -> np.ndarray:
@@ -202,18 +203,13 @@ class WordVectors:
             word_files.check_words(self.words)
         with replacing(path) as beside, beside.open("wb") as file:
             if path.suffix == ".npz":
-                content: dict[str, Any] = {
-                    "contexts": self.contexts,
-                    "counts": self.counts,
-                    "vectors": self.vectors,
-                }
+                content = {name: getattr(self, name) for name in ("contexts", "counts", "vectors")}
                 content = {name: values for name, values in content.items() if values is not None}
-                content |= word_files.pack(self.words)
-                np.savez(file, **content)
+                np.savez(file, **(content | word_files.pack(self.words)))
+            elif path.suffix == ".bin":
+                word_files.write_binary(file, self.words, self.vectors)
             else:
-                (word_files.write_binary if path.suffix == ".bin" else word_files.write_text)(
-                    file, self.words, self.vectors
-                )
+                word_files.write_text(file, self.words, self.vectors)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> "WordVectors":
@@ -296,14 +292,6 @@ def _is_weighted(given: Any) -> bool:
     """Whether it is a pair of a word or a vector and a weight."""
     is_pair = isinstance(given, tuple) and len(given) == 2 and isinstance(given[1], _NUMBERS)
     return is_pair and not isinstance(given[0], _NUMBERS)
-
-
-def _to_length_1(vectors: np.ndarray) -> np.ndarray:
-    """Vectors brought to length 1 in place, however small or large; those of length 0 stay."""
-    top = np.maximum(vectors.max(axis=1), -vectors.min(axis=1))[:, None]
-    np.divide(vectors, top, out=vectors, where=top > 0)
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, length, out=vectors, where=length > 0)
 
 
 def _finite(name: str, vectors: npt.ArrayLike) -> np.ndarray:

@@ -8,6 +8,7 @@ feed.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import IO
 
@@ -86,13 +87,8 @@ def unpack(content: np.ndarray, ends: np.ndarray | None) -> list[str]:
     letters = content.tobytes()
     if ends is None:
         return letters.decode().split("\0")
-    if (
-        ends.ndim != 1
-        or ends.dtype.kind not in "iu"
-        or not len(ends)
-        or ends[-1] != len(letters)
-        or (np.diff(ends, prepend=0) < 0).any()
-    ):
+    are_places = ends.ndim == 1 and ends.dtype.kind in "iu" and len(ends) > 0
+    if not are_places or ends[-1] != len(letters) or (np.diff(ends, prepend=0) < 0).any():
         raise ValueError("the words do not end where it says")
     places = [0, *ends.tolist()]
     return [letters[start:end].decode("utf-8", "surrogatepass") for start, end in pairwise(places)]
@@ -119,10 +115,8 @@ def read(body: bytes, size: int, dim: int, *, binary_first: bool = False) -> tup
     if not _is_text(body, dim):
         return _from_binary(body, size, dim)
     if binary_first:
-        try:
+        with suppress(ValueError):
             return _from_binary(body, size, dim)
-        except ValueError:
-            pass
     return _from_text(body, size, dim)
 
 
