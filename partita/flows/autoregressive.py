@@ -4,14 +4,16 @@ y_i = x_i · exp(s_i(x_1 … x_{i−1})) + t_i(x_1 … x_{i−1}),   log|det| = 
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from partita.flows.bijection import Bijection, sum_features
+from partita.flows.bijection import Bijection, positive, sum_features
 from partita.flows.context import joined, joined_shape
+from partita.flows.coupling import scale_and_shift
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -51,46 +53,37 @@ class MaskedAutoregressive(Bijection):
         super().__init__(**kwargs)
         if not hidden or min(hidden) < 1:
             raise ValueError(f"hidden must be one width or more, each at least 1, got {hidden}")
-        if not max_log_scale > 0:
-            raise ValueError(f"max_log_scale must be above 0, got {max_log_scale}")
         self.hidden = [*hidden]
         self.activation = keras.activations.get(activation)
-        self.max_log_scale = max_log_scale
+        self.max_log_scale = positive("max_log_scale", max_log_scale)
 
     def build(self, x_shape, context_shape=None):
         if len(x_shape) != 2:
             raise ValueError(f"MaskedAutoregressive wants x (batch, features), got the shape {x_shape}")
         features = x_shape[1]
         self._context_shape = context_shape
-        inputs = joined_shape(x_shape, context_shape)[1]
-        # A unit of degree k sees the features before k, so all see the context; an output of degree k sees
-        # units up to k.
-        degrees = np.concatenate([np.arange(1, features + 1), np.zeros(inputs - features, int)])
+        num_inputs = joined_shape(x_shape, context_shape)[1]
+        # A unit of degree k sees units of degrees up to k in the layer before. Feature k has degree k, its
+        # scale and shift have degree k − 1, and the context has degree 0, so that all see it.
+        inputs = np.concatenate([np.arange(1, features + 1), np.zeros(num_inputs - features, int)])
+        hidden = [np.arange(width) % max(1, features - 1) + 1 for width in self.hidden]
+        outputs = np.tile(np.arange(features), 2)
         self._masks, self.kernels, self.biases = [], [], []
-        for number, width in enumerate([*self.hidden, 2 * features]):
-            is_last = number == len(self.hidden)
-            after = (
-                np.tile(np.arange(1, features + 1), 2)
-                if is_last
-                else np.arange(width) % max(1, features - 1) + 1
-            )
-            seen = degrees[:, None] < after if is_last else degrees[:, None] <= after
+        for number, (before, after) in enumerate(pairwise([inputs, *hidden, outputs])):
+            seen = before[:, None] <= after
             self._masks.append(seen.astype(self.compute_dtype))
-            start = "zeros" if is_last else "glorot_uniform"
+            start = "zeros" if number == len(hidden) else "glorot_uniform"
             self.kernels.append(self.add_weight(name=f"kernel_{number}", shape=seen.shape, initializer=start))
-            self.biases.append(self.add_weight(name=f"bias_{number}", shape=(width,), initializer="zeros"))
-            degrees = after
+            self.biases.append(self.add_weight(name=f"bias_{number}", shape=after.shape, initializer="zeros"))
 
     def _scale_and_shift(self, x, context):
         h = joined(x, context, self._context_shape)
-        for number, (mask, kernel, bias) in enumerate(
-            zip(self._masks, self.kernels, self.biases, strict=True)
-        ):
+        layers = zip(self._masks, self.kernels, self.biases, strict=True)
+        for number, (mask, kernel, bias) in enumerate(layers):
             h = ops.matmul(h, kernel * mask) + bias
             if number < len(self.hidden):
                 h = self.activation(h)
-        log_scale, shift = ops.split(h, 2, axis=-1)
-        return self.max_log_scale * ops.tanh(log_scale / self.max_log_scale), shift
+        return scale_and_shift(h, self.max_log_scale)
 
     def forward_and_log_det(self, x, context=None):
         log_scale, shift = self._scale_and_shift(x, context)
@@ -105,10 +98,5 @@ class MaskedAutoregressive(Bijection):
         return x, -sum_features(self._scale_and_shift(x, context)[0])
 
     def get_config(self):
-        activation = keras.activations.serialize(self.activation)
-        return {
-            **super().get_config(),
-            "hidden": self.hidden,
-            "activation": activation,
-            "max_log_scale": self.max_log_scale,
-        }
+        own = {"hidden": self.hidden, "activation": keras.activations.serialize(self.activation)}
+        return {**super().get_config(), **own, "max_log_scale": self.max_log_scale}

@@ -3,6 +3,7 @@
 z = f(x),   log q(x) = log p(z) + log|det ∂f/∂x|,   log|det| of a chain = the sum of those of its links
 """
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -19,7 +20,27 @@ from partita.types import Tensor
 Shape = tuple[Any, ...]  # None is a size that is not known yet
 
 
-class Bijection(keras.layers.Layer, ABC):
+class OwnPrecision(keras.layers.Layer):
+    """A layer that computes in float32, or in float64 if that is its dtype, whatever the policy."""
+
+    def __init__(self, dtype: Any = None, **kwargs: Any):
+        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
+        super().__init__(dtype="float64" if policy.variable_dtype == "float64" else "float32", **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with precision(self.compute_dtype):
+            return super().__call__(*args, **kwargs)
+
+
+class HoldsParts:
+    """A Keras object that is saved with others in its config."""
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+
+
+class Bijection(OwnPrecision, ABC):
     """An invertible map from data to latent space: the contract of every piece of a flow.
 
     A new one is a class with two methods; weights, if any, are made in `build(x_shape)` or
@@ -31,7 +52,8 @@ class Bijection(keras.layers.Layer, ABC):
 
     Calling `bijection(x, context)` is `forward_and_log_det`. An unbuilt bijection is built on the first x it
     sees. `domain` is the interval that data must lie in, and `image` the one of what they are mapped to: all
-    numbers unless the constructor sets others. `rearranges` says that the numbers of x only change places.
+    numbers unless the class or its constructor sets others. `rearranges` says that the numbers of x only
+    change places.
 
     Raises:
         ValueError: if x has no axis of features, or a bijection that changes the shape is to invert before it
@@ -50,11 +72,8 @@ class Bijection(keras.layers.Layer, ABC):
         array([2.079, 2.079], dtype=float32)
     """
 
-    def __init__(self, dtype: Any = None, **kwargs: Any):
-        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
-        super().__init__(dtype="float64" if policy.variable_dtype == "float64" else "float32", **kwargs)
-        self.domain = self.image = (-float("inf"), float("inf"))
-        self.rearranges = False
+    domain = image = (-math.inf, math.inf)
+    rearranges = False
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -63,10 +82,6 @@ class Bijection(keras.layers.Layer, ABC):
                 setattr(cls, name, _prepared(vars(cls)[name]))
         if "build" in vars(cls):
             cls.build = in_own_precision(vars(cls)["build"])
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with precision(self.compute_dtype):
-            return super().__call__(*args, **kwargs)
 
     @abstractmethod
     def forward_and_log_det(self, x: Tensor, context: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -106,18 +121,15 @@ def _prepared(method: Callable) -> Callable:
 
     @wraps(method)
     def run(self, x, context=None):
+        name = type(self).__name__
         x = ops.cast(ops.convert_to_tensor(x), self.compute_dtype)
         context = None if context is None else ops.cast(ops.convert_to_tensor(context), self.compute_dtype)
         if len(x.shape) < 2:
-            raise ValueError(
-                f"{type(self).__name__} wants (batch, ...) with one axis of features or more, got the shape "
-                f"{tuple(x.shape)}"
-            )
+            wanted = "(batch, ...) with one axis of features or more"
+            raise ValueError(f"{name} wants {wanted}, got the shape {tuple(x.shape)}")
         if not self.built:
             if method.__name__ == "inverse_and_log_det" and _changes_shape(self):
-                raise ValueError(
-                    f"{type(self).__name__} changes the shape: build it on that of x before it inverts"
-                )
+                raise ValueError(f"{name} changes the shape: build it on that of x before it inverts")
             build(self, x.shape, None if context is None else context.shape)
         y, log_det = method(self, x, context) if takes_context else method(self, x)
         return y, ops.cast(log_det, self.compute_dtype)
@@ -129,11 +141,10 @@ def build(bijection: Bijection, x_shape: Shape, context_shape: Shape | None = No
     """Build a bijection that is not yet, and tell the shape of what it maps x to."""
     x_shape = (None, *x_shape[1:])
     if not bijection.built:
-        takes_context = "context_shape" in signature(bijection.build).parameters
-        if takes_context and context_shape is not None:
-            bijection.build(x_shape, (None, *context_shape[1:]))
-        else:
-            bijection.build(x_shape)
+        shapes = [x_shape]
+        if context_shape is not None and "context_shape" in signature(bijection.build).parameters:
+            shapes.append((None, *context_shape[1:]))
+        bijection.build(*shapes)
     return output_shape(bijection, x_shape)
 
 
@@ -144,6 +155,17 @@ def output_shape(bijection: Bijection, x_shape: Shape) -> Shape:
 
 def _changes_shape(bijection: Bijection) -> bool:
     return type(bijection).compute_output_shape is not keras.layers.Layer.compute_output_shape
+
+
+def positive(name: str, value: float) -> float:
+    """Return the value of an argument that must be above 0.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not value > 0:
+        raise ValueError(f"{name} must be above 0, got {value}")
+    return value
 
 
 def sum_features(x: Tensor) -> Tensor:
@@ -166,7 +188,7 @@ def no_change(x: Tensor) -> Tensor:
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Chain(Bijection):
+class Chain(HoldsParts, Bijection):
     """Bijections one after another: the first sees the data, the last gives the latent.
 
     Args:
@@ -217,18 +239,11 @@ class Chain(Bijection):
         return y, total
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "bijections": [keras.saving.serialize_keras_object(link) for link in self.bijections],
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+        return {**super().get_config(), "bijections": keras.saving.serialize_keras_object(self.bijections)}
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Inverse(Bijection):
+class Inverse(HoldsParts, Bijection):
     """Inverse of a bijection that keeps the shape.
 
     That of a masked autoregressive one is an inverse autoregressive one.
@@ -254,10 +269,8 @@ class Inverse(Bijection):
 
     def build(self, x_shape, context_shape=None):
         if build(self.bijection, x_shape, context_shape) != (None, *x_shape[1:]):
-            raise ValueError(
-                f"bijection must keep the shape to be run backwards, got {type(self.bijection).__name__} on "
-                f"{x_shape}"
-            )
+            got = f"{type(self.bijection).__name__} on {x_shape}"
+            raise ValueError(f"bijection must keep the shape to be run backwards, got {got}")
 
     def forward_and_log_det(self, x, context=None):
         return self.bijection.inverse_and_log_det(x, context)
@@ -267,7 +280,3 @@ class Inverse(Bijection):
 
     def get_config(self):
         return {**super().get_config(), "bijection": keras.saving.serialize_keras_object(self.bijection)}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

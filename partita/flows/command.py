@@ -3,9 +3,9 @@
 file → rows → recipe → model file,   model file → samples,   model file and rows → log-densities
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 import keras
@@ -28,50 +28,45 @@ _INPUT = click.Path(exists=True, dir_okay=False, path_type=Path)
 _COUNT = count()
 MOST_NUMBERS = 2**26  # of a sample that is one array: 256 MiB
 _PIECE = 2**22  # numbers that are drawn at a time
+_RECIPES: dict[str, Callable[..., Flow]] = {
+    "nice": nice,
+    "real_nvp": real_nvp,
+    "neural_spline": neural_spline,
+    "glow": glow,
+}
 _DEPTHS = {"nice": 5, "real_nvp": 2, "neural_spline": 2}  # hidden layers of the nets
 
 
-@click.group(epilog="Example: partita flow score table.keras new.csv")
+@click.group(
+    epilog="Example: partita flow score table.keras new.csv", context_settings={"show_default": True}
+)
 def flow() -> None:
     """Fit a normalizing flow, draw from it, score with it."""
+
+
+def _out(*endings: str, **settings: Any) -> Callable[[Any], Any]:
+    """The option --out, a file of one of these endings."""
+    return click.option("--out", type=click.Path(path_type=Path), callback=ending(*endings), **settings)
 
 
 @flow.command(
     short_help="Fit a flow to data.", epilog="Example: partita flow fit table.csv --out table.keras"
 )
 @click.argument("data", type=_INPUT)
+@_out(".keras", required=True, help="The model file, *.keras.")
 @click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    required=True,
-    callback=ending(".keras"),
-    help="The model file, *.keras.",
-)
-@click.option(
-    "--recipe",
-    type=click.Choice([*_DEPTHS, "glow"]),
-    help="Default: neural_spline for a table, nice for images.",
+    "--recipe", type=click.Choice(_RECIPES), help="Default: neural_spline for a table, nice for images."
 )
 @click.option(
     "--width", type=count(1024), help="Units of each hidden layer of the nets. Default: the recipe's."
 )
-@click.option("--epochs", type=_COUNT, default=30, show_default=True)
-@click.option("--batch-size", type=count(2**24), default=128, show_default=True)
+@click.option("--epochs", type=_COUNT, default=30)
+@click.option("--batch-size", type=count(2**24), default=128)
 @click.option(
-    "--learning-rate",
-    type=FiniteRange(0, min_open=True),
-    default=1e-3,
-    show_default=True,
-    help="Falls to 0 as a cosine.",
+    "--learning-rate", type=FiniteRange(0, min_open=True), default=1e-3, help="Falls to 0 as a cosine."
 )
-@click.option(
-    "--held-out",
-    type=FiniteRange(0.01, 0.9),
-    default=0.1,
-    show_default=True,
-    help="Share that chooses the epoch.",
-)
-@click.option("--seed", type=SEED, default=0, show_default=True)
+@click.option("--held-out", type=FiniteRange(0.01, 0.9), default=0.1, help="Share that chooses the epoch.")
+@click.option("--seed", type=SEED, default=0)
 def fit(  # noqa: PLR0913 - a Click command, an argument for each option
     data: Path,
     out: Path,
@@ -97,12 +92,8 @@ def fit(  # noqa: PLR0913 - a Click command, an argument for each option
         raise click.ClickException(f"{data} holds {len(order)} rows: want more, to fit and to hold some out")
     train, validation = rows.values[order[count:]], rows.values[order[:count]]
     model = _model(recipe, width, rows._replace(values=train))
-    steps = epochs * -(-len(train) // batch_size)
-    model.compile(
-        keras.optimizers.Adam(
-            keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=100.0
-        )
-    )
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, epochs * -(-len(train) // batch_size))
+    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=100.0))
     say(f"fitting to {len(train)} rows, choosing by {len(validation)} held out", err=True)
     best = Evaluate(None, "val_loss", mode="min", path=out, note=False)
     try:
@@ -120,44 +111,37 @@ def fit(  # noqa: PLR0913 - a Click command, an argument for each option
         if best.best_epoch is None:
             raise
     except FloatingPointError as error:
+        reason = str(error).partition(";")[0]
         if best.best_epoch is None:
-            raise click.ClickException(
-                f"{str(error).partition(';')[0]}: try a smaller --learning-rate"
-            ) from None
-        say(f"stopped: {str(error).partition(';')[0]}", err=True)
+            raise click.ClickException(f"{reason}: try a smaller --learning-rate") from None
+        say(f"stopped: {reason}", err=True)
     if best.best_epoch is None:
         raise click.ClickException("the loss is no finite number: try a smaller --learning-rate")
     bits = model.history.history["val_bits_per_dim"][best.best_epoch]
-    say(
-        f"held out: {best.best:.4f} nats, {bits:.4f} bits per dimension, after epoch "
-        f"{best.best_epoch + 1}: {out}"
-    )
+    reached = f"{best.best:.4f} nats, {bits:.4f} bits per dimension"
+    say(f"held out: {reached}, after epoch {best.best_epoch + 1}: {out}")
 
 
 def _model(recipe: str | None, width: int | None, rows: Rows) -> Flow:
     shape = rows.values.shape[1:]
-    nets: dict[str, dict[str, Any]] = {
-        name: {"hidden": (width,) * depth} for name, depth in _DEPTHS.items()
-    } | {"glow": {"width": width}}
-    if len(shape) == 3 or rows.levels:
-        recipe = recipe or "nice"
-        if recipe == "neural_spline" or (recipe == "glow" and len(shape) != 3):
-            raise click.UsageError(f"--recipe {recipe} does not fit rows of the shape {shape}")
-        build: Any = {"nice": nice, "real_nvp": real_nvp, "glow": glow}[recipe]
-        return build(shape, dequantize=rows.levels or 256, **(nets[recipe] if width else {}))
-    recipe = recipe or "neural_spline"
-    if recipe == "glow":
-        raise click.UsageError("--recipe glow is for images, and this is a table.")
-    first = Standardize.fit(rows.values, rows.names)
-    build = {"nice": nice, "real_nvp": real_nvp, "neural_spline": neural_spline}[recipe]
-    return build(shape[0], first=first, dequantize=None, **(nets[recipe] if width else {}))
+    is_table = len(shape) != 3 and not rows.levels
+    recipe = recipe or ("neural_spline" if is_table else "nice")
+    net: dict[str, Any] = {}
+    if width:
+        net = {"width": width} if recipe == "glow" else {"hidden": (width,) * _DEPTHS[recipe]}
+    if is_table:
+        if recipe == "glow":
+            raise click.UsageError("--recipe glow is for images, and this is a table.")
+        first = Standardize.fit(rows.values, rows.names)
+        return _RECIPES[recipe](shape[0], first=first, dequantize=None, **net)
+    if recipe == "neural_spline" or (recipe == "glow" and len(shape) != 3):
+        raise click.UsageError(f"--recipe {recipe} does not fit rows of the shape {shape}")
+    return _RECIPES[recipe](shape, dequantize=rows.levels or 256, **net)
 
 
 def _line(logs: Mapping[str, float]) -> str:
-    return (
-        f"{logs['loss']:.4f} nats, held out {logs['val_loss']:.4f}, "
-        f"{logs['val_bits_per_dim']:.4f} bits per dimension"
-    )
+    held_out = f"{logs['val_loss']:.4f}, {logs['val_bits_per_dim']:.4f} bits per dimension"
+    return f"{logs['loss']:.4f} nats, held out {held_out}"
 
 
 @flow.command(
@@ -165,17 +149,10 @@ def _line(logs: Mapping[str, float]) -> str:
     epilog="Example: partita flow sample table.keras --rows 1000 --out drawn.csv",
 )
 @click.argument("model", type=_INPUT)
-@click.option("--rows", type=_COUNT, default=64, show_default=True)
-@click.option(
-    "--temperature", type=FiniteRange(0), default=1.0, show_default=True, help="Below 1: only what is likely."
-)
+@click.option("--rows", type=_COUNT, default=64)
+@click.option("--temperature", type=FiniteRange(0), default=1.0, help="Below 1: only what is likely.")
 @click.option("--seed", type=SEED, help="The same seed gives the same rows.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    callback=ending(".csv", ".npz", ".png"),
-    help="Default: standard output.",
-)
+@_out(".csv", ".npz", ".png", help="Default: standard output.")
 def sample(model: str, rows: int, temperature: float, seed: int | None, out: Path | None) -> None:
     """Draw rows from the flow in MODEL.
 
@@ -192,15 +169,18 @@ def sample(model: str, rows: int, temperature: float, seed: int | None, out: Pat
         )
     pieces = _drawn(fitted, rows, temperature, seed)
     if out is None:
-        with click.open_file("-", "w", encoding="utf-8") as file:
-            _write_table(file, fitted, pieces)
+        _write_table("-", fitted, pieces)
         return
     with replacing(out) as beside:
         if out.suffix == ".csv":
-            with open(beside, "w", encoding="utf-8") as file:
-                _write_table(file, fitted, pieces)
+            _write_table(beside, fitted, pieces)
+        elif out.suffix == ".png":
+            image_grid(np.concatenate([*pieces]), path=beside)
         else:
-            _write_array(out, beside, fitted, np.concatenate([*pieces]))
+            drawn = np.concatenate([*pieces])
+            is_bytes = fitted.dequantize is not None
+            drawn = np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn
+            np.savez_compressed(beside, x=drawn)
     say(f"written: {out}")
 
 
@@ -211,29 +191,19 @@ def _drawn(fitted: Flow, rows: int, temperature: float, seed: int | None) -> Ite
     """
     size = max(1, _PIECE // int(np.prod(fitted.data_shape)))
     for first in range(0, rows, size):
-        follows = (
-            seed
-            if seed is None or not first
-            else int(np.random.SeedSequence((seed, first)).generate_state(1)[0])
-        )
+        follows = seed
+        if first and seed is not None:
+            follows = int(np.random.SeedSequence((seed, first)).generate_state(1)[0])
         yield fitted.sample(min(size, rows - first), temperature, follows)
 
 
-def _write_table(file: IO[str], fitted: Flow, pieces: Iterator[np.ndarray]) -> None:
+def _write_table(path: str | Path, fitted: Flow, pieces: Iterator[np.ndarray]) -> None:
+    """Write rows to a file, or to standard output where its name is "-"."""
     names = _names(fitted) or [f"x{place}" for place in range(int(np.prod(fitted.data_shape)))]
-    file.write(",".join(names) + "\n")
-    for piece in pieces:
-        np.savetxt(file, piece.reshape(len(piece), -1), "%.7g", delimiter=",")
-
-
-def _write_array(out: Path, beside: Path, fitted: Flow, drawn: np.ndarray) -> None:
-    if out.suffix == ".png":
-        image_grid(drawn, path=beside)
-    else:
-        is_bytes = fitted.dequantize is not None
-        np.savez_compressed(
-            beside, x=np.round(255 * np.clip(drawn, 0, 1)).astype("uint8") if is_bytes else drawn
-        )
+    with click.open_file(path, "w", encoding="utf-8") as file:
+        file.write(",".join(names) + "\n")
+        for piece in pieces:
+            np.savetxt(file, piece.reshape(len(piece), -1), "%.7g", delimiter=",")
 
 
 @flow.command(
@@ -242,18 +212,9 @@ def _write_array(out: Path, beside: Path, fitted: Flow, drawn: np.ndarray) -> No
 @click.argument("model", type=_INPUT)
 @click.argument("data", type=_INPUT)
 @click.option(
-    "--lowest",
-    type=click.IntRange(min=0),
-    default=5,
-    show_default=True,
-    help="Print so many rows of the lowest density.",
+    "--lowest", type=click.IntRange(min=0), default=5, help="Print so many rows of the lowest density."
 )
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    callback=ending(".csv"),
-    help="Write the log-density of every row: *.csv.",
-)
+@_out(".csv", help="Write the log-density of every row: *.csv.")
 def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
     """Print how likely DATA is under the flow in MODEL.
 
@@ -270,18 +231,13 @@ def score(model: str, data: Path, lowest: int, out: Path | None) -> None:
             raise click.ClickException(f"{data} has no column '{missing[0]}', which the model was fitted to")
         values = values[:, [rows.names.index(name) for name in names]]
     if values.shape[1:] != fitted.data_shape:
-        raise click.ClickException(
-            f"{data} holds rows of the shape {values.shape[1:]}, and the model was fitted to "
-            f"{fitted.data_shape}"
-        )
+        found = f"{data} holds rows of the shape {values.shape[1:]}"
+        raise click.ClickException(f"{found}, and the model was fitted to {fitted.data_shape}")
     bits = fitted.bits_per_dim(values, seed=0)
     # of the density, as the loss of the training
     log_prob = (np.log2(fitted.levels) - bits) * np.log(2) * values[0].size
-    error = log_prob.std() / np.sqrt(len(log_prob))
-    say(
-        f"{len(log_prob)} rows: {log_prob.mean():.4f} ± {error:.4f} nats, {bits.mean():.4f} bits per "
-        f"dimension"
-    )
+    nats = f"{log_prob.mean():.4f} ± {log_prob.std() / np.sqrt(len(log_prob)):.4f} nats"
+    say(f"{len(log_prob)} rows: {nats}, {bits.mean():.4f} bits per dimension")
     for row in np.argsort(log_prob)[:lowest]:
         say(f"row {row + 1}: {log_prob[row]:.4f}")
     if out is not None:

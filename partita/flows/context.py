@@ -3,13 +3,10 @@
 p(x | c):   m(x₁) becomes m([x₁, c])
 """
 
-from typing import Any
-
 from keras import ops
 
+from partita.flows.bijection import Shape
 from partita.types import Tensor
-
-Shape = tuple[Any, ...]  # None is a size that is not known yet
 
 
 def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
@@ -21,10 +18,8 @@ def joined_shape(shape: Shape, context_shape: Shape | None) -> Shape:
     if context_shape is None:
         return tuple(shape)
     if len(context_shape) not in (2, len(shape)) or context_shape[-1] is None:
-        raise ValueError(
-            f"context must be (batch, features) or have the axes of x, got {tuple(context_shape)} beside "
-            f"{tuple(shape)}"
-        )
+        got = f"{tuple(context_shape)} beside {tuple(shape)}"
+        raise ValueError(f"context must be (batch, features) or have the axes of x, got {got}")
     return (*shape[:-1], shape[-1] + context_shape[-1])
 
 
@@ -36,17 +31,12 @@ def joined(x: Tensor, context: Tensor, context_shape: Shape | None) -> Tensor:
     """
     if context_shape is None and context is None:
         return x
-    if context_shape is None:
-        raise ValueError(f"context has the shape {tuple(context.shape)}, but this flow was built without one")
     if context is None:
         raise ValueError(f"context is missing: this flow was built with one of {context_shape[-1]} features")
-    if tuple(context.shape[1:]) != tuple(context_shape[1:]):
-        raise ValueError(
-            f"context has the shape {tuple(context.shape)}, but this flow was built with one of "
-            f"{tuple(context_shape)}"
-        )
+    if context_shape is None or tuple(context.shape[1:]) != tuple(context_shape[1:]):
+        built = "without one" if context_shape is None else f"with one of {tuple(context_shape)}"
+        raise ValueError(f"context has the shape {tuple(context.shape)}, but this flow was built {built}")
     if len(context.shape) < len(x.shape):
-        ones = (1,) * (len(x.shape) - 2)
-        context = ops.reshape(context, (-1, *ones, context.shape[-1]))
+        context = ops.expand_dims(context, tuple(range(1, len(x.shape) - 1)))
         context = ops.broadcast_to(context, (*ops.shape(x)[:-1], context.shape[-1]))
     return ops.concatenate([x, context], axis=-1)

@@ -10,13 +10,13 @@ import keras
 from keras import ops
 
 from partita.flows import splines
-from partita.flows.bijection import Bijection, no_change, sum_features
+from partita.flows.bijection import Bijection, HoldsParts, no_change, positive, sum_features
 from partita.flows.context import joined, joined_shape
 from partita.flows.splits import NAMES, split_for
 from partita.types import Tensor
 
 
-class Coupling(Bijection):
+class Coupling(HoldsParts, Bijection):
     """What the couplings share; a new one says how a feature moves, and how many numbers that takes.
 
     Args:
@@ -71,12 +71,10 @@ class Coupling(Bijection):
         self._split = split_for(self.split, x_shape)
         self._context_shape = context_shape
         shape = joined_shape(self._split.kept_shape, context_shape)
-        wanted = (*shape[1:-1], self.per_feature() * self._split.num_moved)
+        wanted = (None, *shape[1:-1], self.per_feature() * self._split.num_moved)
         given = tuple(self.net(keras.KerasTensor(shape, dtype=self.compute_dtype)).shape)
-        if given[1:] != wanted:
-            raise ValueError(
-                f"net must map {shape} to {(None, *wanted)} for this {type(self).__name__}, got {given}"
-            )
+        if given[1:] != wanted[1:]:
+            raise ValueError(f"net must map {shape} to {wanted} for this {type(self).__name__}, got {given}")
 
     def forward_and_log_det(self, x, context=None):
         return self._through(self.move, x, context)
@@ -92,16 +90,8 @@ class Coupling(Bijection):
         return self._split.join(kept, moved), log_det
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "net": keras.saving.serialize_keras_object(self.net),
-            "split": self.split,
-            **self.settings,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+        net = keras.saving.serialize_keras_object(self.net)
+        return {**super().get_config(), "net": net, "split": self.split, **self.settings}
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -135,6 +125,12 @@ class AdditiveCoupling(Coupling):
         return y - raw, None
 
 
+def scale_and_shift(raw: Tensor, max_log_scale: float) -> tuple[Tensor, Tensor]:
+    """Return log-scales, limited to ± max_log_scale, and shifts from what a net gives."""
+    log_scale, shift = ops.split(raw, 2, axis=-1)
+    return max_log_scale * ops.tanh(log_scale / max_log_scale), shift
+
+
 @keras.saving.register_keras_serializable(package="partita")
 class AffineCoupling(Coupling):
     """Scale and shift the moved features: y₂ = x₂ · exp(s(x₁)) + t(x₁), |s| below a bound.
@@ -166,25 +162,19 @@ class AffineCoupling(Coupling):
         self, net: keras.layers.Layer, split: str = "even", max_log_scale: float = 2.0, **kwargs: Any
     ):
         super().__init__(net, split, **kwargs)
-        if not max_log_scale > 0:
-            raise ValueError(f"max_log_scale must be above 0, got {max_log_scale}")
-        self.max_log_scale = max_log_scale
+        self.max_log_scale = positive("max_log_scale", max_log_scale)
         self.settings = {"max_log_scale": max_log_scale}
 
     def per_feature(self):
         return 2
 
     def move(self, x, raw):
-        log_scale, shift = self._scale_and_shift(raw)
+        log_scale, shift = scale_and_shift(raw, self.max_log_scale)
         return x * ops.exp(log_scale) + shift, log_scale
 
     def move_back(self, y, raw):
-        log_scale, shift = self._scale_and_shift(raw)
+        log_scale, shift = scale_and_shift(raw, self.max_log_scale)
         return (y - shift) * ops.exp(-log_scale), -log_scale
-
-    def _scale_and_shift(self, raw):
-        log_scale, shift = ops.split(raw, 2, axis=-1)
-        return self.max_log_scale * ops.tanh(log_scale / self.max_log_scale), shift
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -221,9 +211,7 @@ class SplineCoupling(Coupling):
         super().__init__(net, split, **kwargs)
         if not 2 <= bins <= splines.MAX_BINS:
             raise ValueError(f"bins must be 2 to {splines.MAX_BINS}, got {bins}")
-        if not bound > 0:
-            raise ValueError(f"bound must be above 0, got {bound}")
-        self.bins, self.bound = bins, bound
+        self.bins, self.bound = bins, positive("bound", bound)
         self.settings = {"bins": bins, "bound": bound}
 
     def per_feature(self):

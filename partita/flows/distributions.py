@@ -10,13 +10,13 @@ from typing import Any
 import keras
 from keras import ops
 
-from partita.flows.bijection import Shape, in_own_precision, precision, sum_features
+from partita.flows.bijection import OwnPrecision, Shape, in_own_precision, positive, sum_features
 from partita.types import Tensor
 
 _FAR = 1e9  # where 1 + z² is z² in float64, too
 
 
-class Distribution(keras.layers.Layer, ABC):
+class Distribution(OwnPrecision, ABC):
     """A law on latent space: the contract of what a `Flow` begins with.
 
     Args:
@@ -37,8 +37,7 @@ class Distribution(keras.layers.Layer, ABC):
     """
 
     def __init__(self, trained_scale: bool = False, dtype: Any = None, **kwargs: Any):
-        policy = keras.config.dtype_policy() if dtype is None else keras.dtype_policies.get(dtype)
-        super().__init__(dtype="float64" if policy.variable_dtype == "float64" else "float32", **kwargs)
+        super().__init__(dtype, **kwargs)
         self.trained_scale = trained_scale
         self.settings: dict[str, Any] = {}  # what a subclass adds to the config
 
@@ -49,10 +48,6 @@ class Distribution(keras.layers.Layer, ABC):
     @abstractmethod
     def draw(self, shape: tuple[int, ...], seed: Any) -> Tensor:
         """Independent draws for scale 1; `seed` is an integer or a `keras.random.SeedGenerator`."""
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        with precision(self.compute_dtype):
-            return super().__call__(*args, **kwargs)
 
     @in_own_precision
     def build(self, z_shape):
@@ -144,9 +139,7 @@ class StudentT(Distribution):
 
     def __init__(self, degrees: float = 5.0, trained_scale: bool = False, **kwargs: Any):
         super().__init__(trained_scale, **kwargs)
-        if not degrees > 0:
-            raise ValueError(f"degrees must be above 0, got {degrees}")
-        self.degrees = degrees
+        self.degrees = positive("degrees", degrees)
         self.settings = {"degrees": degrees}
 
     def log_density(self, z):

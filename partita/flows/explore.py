@@ -138,10 +138,8 @@ def image_grid(
     tiles = np.zeros((rows * columns, height + gap, width + gap, channels))
     tiles[:n, :height, :width] = np.clip(np.nan_to_num(images), 0.0, 1.0)
     tiles = tiles.reshape(rows, columns, height + gap, width + gap, channels).transpose(0, 2, 1, 3, 4)
-    sheet = np.round(255 * tiles.reshape(rows * (height + gap), columns * (width + gap), channels)).astype(
-        "uint8"
-    )
-    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
+    sheet = tiles.reshape(rows * (height + gap), columns * (width + gap), channels)
+    sheet = np.round(255 * sheet[: len(sheet) - gap, : sheet.shape[1] - gap]).astype("uint8")
     sheet = sheet[..., 0] if channels == 1 else sheet
     if path is not None:
         from matplotlib.image import imsave

@@ -18,14 +18,14 @@ from partita.callbacks.keeper import Keeper, refusals, whole
 from partita.data.datasets import checked
 from partita.data.numbers import as_numbers, check_finite
 from partita.files.saving import SavedWithSeeds
-from partita.flows.bijection import Bijection, build, in_own_precision, precision, within
+from partita.flows.bijection import Bijection, HoldsParts, build, in_own_precision, precision, within
 from partita.flows.distributions import Distribution, Normal
 from partita.flows.given import check_shapes, checked_context, checked_rows, is_data, parts
 from partita.flows.rows import OverRows
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class Flow(SavedWithSeeds):
+class Flow(HoldsParts, SavedWithSeeds):
     """A Keras model of a density: `compile("adam")`, `fit(x)`, then `log_prob`, `sample`, `encode`, `decode`.
 
     The loss is the mean of −log q(x) in nats, and "bits_per_dim" a metric. Training takes no targets. With a
@@ -84,20 +84,19 @@ class Flow(SavedWithSeeds):
         super().__init__(dtype=bijection.compute_dtype if dtype is None else dtype, **kwargs)
         self.bijection = bijection
         self.base = Normal(dtype=bijection.compute_dtype) if base is None else base
-        self.levels = 1.0
-        if dequantize is None or isinstance(dequantize, int):
-            self.dequantize: int | tuple[float, ...] | None = dequantize
-            fits = dequantize is None or dequantize >= 2
-            self.levels = dequantize or 1.0
-        else:
-            self.dequantize = tuple(dequantize)
-            if fits := len(self.dequantize) == 2 and self.dequantize[0] < self.dequantize[1]:
-                self.levels = 1 / (self.dequantize[1] - self.dequantize[0])
-        if not fits:
-            raise ValueError(
-                f"dequantize must be a number of levels, at least 2, or a pair of rising numbers, got "
-                f"{dequantize}"
-            )
+        self.dequantize: int | tuple[float, ...] | None = (
+            dequantize if isinstance(dequantize, int | None) else tuple(dequantize)
+        )
+        match self.dequantize:
+            case None:
+                self.levels = 1.0
+            case int(levels) if levels >= 2:
+                self.levels = levels
+            case (low, high) if low < high:
+                self.levels = 1 / (high - low)
+            case _:
+                wanted = "a number of levels, at least 2, or a pair of rising numbers"
+                raise ValueError(f"dequantize must be {wanted}, got {dequantize}")
         self._noise = keras.random.SeedGenerator()
         self._bits = keras.metrics.Mean(name="bits_per_dim")
         self._rows = OverRows(
@@ -110,9 +109,8 @@ class Flow(SavedWithSeeds):
 
     @in_own_precision
     def build(self, input_shape):
-        x_shape, context_shape = (
-            input_shape if isinstance(input_shape[0], (list, tuple)) else (input_shape, None)
-        )
+        is_pair = isinstance(input_shape[0], list | tuple)
+        x_shape, context_shape = input_shape if is_pair else (input_shape, None)
         latent_shape = build(self.bijection, x_shape, context_shape)
         if not self.base.built:
             self.base.build(latent_shape)
@@ -145,10 +143,9 @@ class Flow(SavedWithSeeds):
         validation = given.get("validation_data")
         if validation is not None and is_data(validation):
             # bare rows, and no tuple of x, y and weights
-            rows = not isinstance(validation, tuple) and parts(validation)[0] is validation
-            names = dict(
-                zip(("x", "y", "sample_weight"), (validation,) if rows else validation, strict=False)
-            )
+            is_bare = not isinstance(validation, tuple) and parts(validation)[0] is validation
+            values = (validation,) if is_bare else validation
+            names = dict(zip(("x", "y", "sample_weight"), values, strict=False))
             self._check_given(names, "validation_data")
             given["validation_data"] = (names["x"], names.get("y"), names.get("sample_weight"))
         elif validation is not None:
@@ -207,7 +204,8 @@ class Flow(SavedWithSeeds):
             context: For a conditional flow: one row for all, `(features,)`, or one for each draw,
                 `(n, features)`.
         """
-        self._check_built()
+        if not self.built:
+            raise ValueError("this flow knows no shape yet: fit it, or build((None, features)) it")
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
         if not temperature >= 0:
@@ -220,14 +218,11 @@ class Flow(SavedWithSeeds):
             )
         if context is not None:
             context = as_numbers("context", context)
-            if self._context_shape is not None and context.shape in (
-                self._context_shape,
-                (1, *self._context_shape),
-            ):
-                context = np.broadcast_to(context, (n, *self._context_shape))
-        z = self.base.sample(
-            (n, *self._latent_shape), keras.random.SeedGenerator() if seed is None else seed, temperature
-        )
+            shape = self._context_shape
+            if shape is not None and context.shape in (shape, (1, *shape)):
+                context = np.broadcast_to(context, (n, *shape))
+        seed = keras.random.SeedGenerator() if seed is None else seed
+        z = self.base.sample((n, *self._latent_shape), seed, temperature)
         return self._run("decode", ops.convert_to_numpy(z), context, self.bijection.image)
 
     def _log_prob(self, x, context):
@@ -281,10 +276,6 @@ class Flow(SavedWithSeeds):
             shapes = [(None, *np.shape(part)[1:]) for part in (x, context) if part is not None]
             self.build(shapes[0] if context is None else tuple(shapes))
 
-    def _check_built(self):
-        if not self.built:
-            raise ValueError("this flow knows no shape yet: fit it, or build((None, features)) it")
-
     def _check_given(self, given, name="x"):
         """Check the arguments of `fit` by name, and put arrays in their place.
 
@@ -327,13 +318,6 @@ class Flow(SavedWithSeeds):
         return self.bijection.domain[0] - low, self.bijection.domain[1] - high
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "bijection": keras.saving.serialize_keras_object(self.bijection),
-            "base": keras.saving.serialize_keras_object(self.base),
-            "dequantize": [*self.dequantize] if isinstance(self.dequantize, tuple) else self.dequantize,
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+        own = keras.saving.serialize_keras_object({"bijection": self.bijection, "base": self.base})
+        dequantize = [*self.dequantize] if isinstance(self.dequantize, tuple) else self.dequantize
+        return {**super().get_config(), **own, "dequantize": dequantize}

@@ -15,6 +15,7 @@ from keras import ops
 from partita.data.numbers import as_numbers, check_finite
 
 Limits = tuple[float, float]
+_NUMBERS = (bool, int, float, np.generic)
 
 
 def is_data(x: Any) -> bool:
@@ -40,19 +41,15 @@ def parts(x: Any) -> tuple[Any, Any]:
         (2, 1)
     """
     if isinstance(x, dict):
-        raise ValueError(
-            f"x must be rows of data, or a pair (x, context), got a dict with the keys "
-            f"{', '.join(map(repr, x))}"
-        )
-    if isinstance(x, list) and all(
-        isinstance(leaf, (bool, int, float, np.generic)) for leaf in keras.tree.flatten(x)
-    ):
+        got = f"a dict with the keys {', '.join(map(repr, x))}"
+        raise ValueError(f"x must be rows of data, or a pair (x, context), got {got}")
+    if not isinstance(x, list | tuple):
         return x, None
-    if isinstance(x, list | tuple):
-        if len(x) not in (1, 2):
-            raise ValueError(f"x must be rows of data, or a pair (x, context), got {len(x)} of them")
-        return x[0], x[1] if len(x) == 2 else None
-    return x, None
+    if isinstance(x, list) and all(isinstance(leaf, _NUMBERS) for leaf in keras.tree.flatten(x)):
+        return x, None
+    if len(x) not in (1, 2):
+        raise ValueError(f"x must be rows of data, or a pair (x, context), got {len(x)} of them")
+    return x[0], x[1] if len(x) == 2 else None
 
 
 def checked_rows(name: str, x: Any, dtype: str, limits: Limits = (-math.inf, math.inf)) -> np.ndarray:
@@ -70,42 +67,23 @@ def checked_rows(name: str, x: Any, dtype: str, limits: Limits = (-math.inf, mat
     """
     given = as_numbers(name, x)
     if given.ndim < 2 or not len(given):
-        raise ValueError(
-            f"{name} must hold rows (rows, features) or (rows, height, width, channels), got the shape "
-            f"{given.shape}"
-        )
+        wanted = "rows (rows, features) or (rows, height, width, channels)"
+        raise ValueError(f"{name} must hold {wanted}, got the shape {given.shape}")
     if given.dtype.kind == "c":
-        raise ValueError(
-            f"{name} must hold real numbers, got {given.dtype}: give the real and imaginary parts as two "
-            f"features"
-        )
+        remedy = "give the real and imaginary parts as two features"
+        raise ValueError(f"{name} must hold real numbers, got {given.dtype}: {remedy}")
     with np.errstate(over="ignore"):
         x = given.astype(dtype, copy=False)
     low, high = limits
-    if (
-        np.isfinite(ends := (x.min(initial=math.inf), x.max(initial=-math.inf))).all()
-        and low <= ends[0]
-        and ends[1] <= high
-    ):
+    ends = (x.min(initial=math.inf), x.max(initial=-math.inf))
+    if not x.size or (np.isfinite(ends).all() and low <= ends[0] and ends[1] <= high):
         return x
-    good = np.isfinite(x)
-    good &= (x >= low) & (x <= high)
-    if not good.all():
-        row, *place = (int(i) for i in np.argwhere(~good)[0])
-        wanted = "finite numbers" + (
-            f" from {low:g} to {high:g}" if math.isfinite(low) or math.isfinite(high) else ""
-        )
-        beyond = (
-            f", which is beyond {dtype}"
-            if np.isfinite(given[row, *place]) and not np.isfinite(x[row, *place])
-            else ""
-        )
-        value = f"{float(given[row, *place]):g}"
-        raise ValueError(
-            f"{name} must hold {wanted}, got {value} in row {row}, feature "
-            f"{', '.join(map(str, place))}{beyond}"
-        )
-    return x
+    row, *place = (int(i) for i in np.argwhere(~(np.isfinite(x) & (x >= low) & (x <= high)))[0])
+    bad = given[row, *place]
+    limited = f" from {low:g} to {high:g}" if math.isfinite(low) or math.isfinite(high) else ""
+    beyond = f", which is beyond {dtype}" if np.isfinite(bad) and not np.isfinite(x[row, *place]) else ""
+    where = f"row {row}, feature {', '.join(map(str, place))}"
+    raise ValueError(f"{name} must hold finite numbers{limited}, got {float(bad):g} in {where}{beyond}")
 
 
 def checked_context(context: Any, dtype: str) -> np.ndarray | None:
@@ -136,12 +114,11 @@ def check_shapes(x: Any, context: Any, shape: tuple, context_shape: tuple | None
         raise ValueError(
             f"rows must have the shape {tuple(shape)} that this flow was built for, got {tuple(x.shape[1:])}"
         )
-    if context is None and context_shape is not None:
-        raise ValueError(f"context is missing: this flow was built with one of the shape {context_shape}")
-    if context is not None and (
-        context_shape is None or tuple(context.shape) != (x.shape[0], *context_shape)
-    ):
-        wanted = "none" if context_shape is None else f"{(x.shape[0], *context_shape)}"
-        raise ValueError(
-            f"context must have the shape {wanted} beside {x.shape[0]} rows, got {tuple(context.shape)}"
-        )
+    if context is None:
+        if context_shape is not None:
+            raise ValueError(f"context is missing: this flow was built with one of the shape {context_shape}")
+        return
+    rows, got = x.shape[0], tuple(context.shape)
+    wanted = "none" if context_shape is None else (rows, *context_shape)
+    if got != wanted:
+        raise ValueError(f"context must have the shape {wanted} beside {rows} rows, got {got}")

@@ -13,7 +13,7 @@ import numpy as np
 import scipy.linalg
 from keras import ops
 
-from partita.flows.bijection import Bijection, no_change
+from partita.flows.bijection import Bijection, no_change, positive
 from partita.types import Tensor
 
 
@@ -33,9 +33,7 @@ class Reverse(Bijection):
         array([[3., 2., 1.]], dtype=float32)
     """
 
-    def __init__(self, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.rearranges = True
+    rearranges = True
 
     def forward_and_log_det(self, x, context=None):
         return ops.flip(x, axis=-1), no_change(x)
@@ -61,22 +59,21 @@ class Permutation(Bijection):
         array([[3., 1., 2.]], dtype=float32)
     """
 
+    rearranges = True
+
     def __init__(self, order: Sequence[int] | None = None, seed: int | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        self.rearranges = True
         self.order = None if order is None else [int(place) for place in order]
         self.seed = random.randrange(2**31) if seed is None else seed
 
     def build(self, x_shape):
         features = x_shape[-1]
-        order = (
-            np.random.default_rng(self.seed).permutation(features)
-            if self.order is None
-            else np.array(self.order)
-        )
-        if sorted(order.tolist()) != list(range(features)):
-            raise ValueError(f"order must hold 0 to {features - 1} once each, got {order.tolist()}")
-        self._order, self._back = order.astype("int32"), np.argsort(order).astype("int32")
+        order = self.order
+        if order is None:
+            order = np.random.default_rng(self.seed).permutation(features).tolist()
+        if sorted(order) != list(range(features)):
+            raise ValueError(f"order must hold 0 to {features - 1} once each, got {order}")
+        self._order, self._back = np.array(order, "int32"), np.argsort(order).astype("int32")
 
     def forward_and_log_det(self, x, context=None):
         return ops.take(x, self._order, axis=-1), no_change(x)
@@ -114,12 +111,10 @@ class Linear(Bijection):
         return ops.matmul(y, ops.transpose(self.inverse_matrix())), _for_all(-self.log_abs_det(), y)
 
     def _weight(self, name, value, trainable=True):
-        return self.add_weight(
-            name=name,
-            shape=value.shape,
-            trainable=trainable,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(value, dtype),
-        )
+        def start(shape, dtype):
+            return ops.convert_to_tensor(value, dtype)
+
+        return self.add_weight(name=name, shape=value.shape, trainable=trainable, initializer=start)
 
     def _rotation(self, features):
         return scipy.linalg.qr(np.random.default_rng(self.seed).normal(size=(features, features)))[0]
@@ -230,9 +225,7 @@ class Scaling(Bijection):
 
     def __init__(self, learning_rate_factor: float = 10.0, **kwargs: Any):
         super().__init__(**kwargs)
-        if not learning_rate_factor > 0:
-            raise ValueError(f"learning_rate_factor must be above 0, got {learning_rate_factor}")
-        self.learning_rate_factor = learning_rate_factor
+        self.learning_rate_factor = positive("learning_rate_factor", learning_rate_factor)
 
     def build(self, x_shape):
         self._weight = self.add_weight(name="log_scale", shape=x_shape[1:], initializer="zeros")
@@ -262,10 +255,8 @@ class _FirstBatch(keras.layers.Layer):
 
     def build(self, x_shape):
         features = (x_shape[-1],)
-        self.mean, self.deviation = (
-            self.add_weight(name=name, shape=features, initializer=name, trainable=False)
-            for name in ("zeros", "ones")
-        )
+        self.mean = self.add_weight(name="zeros", shape=features, initializer="zeros", trainable=False)
+        self.deviation = self.add_weight(name="ones", shape=features, initializer="ones", trainable=False)
         self.seen = self.add_weight(name="seen", shape=(), initializer="zeros", trainable=False)
 
     def call(self, x, training=None):
@@ -306,10 +297,8 @@ class ActNorm(Bijection):
 
     def build(self, x_shape):
         self.first_batch.build(x_shape)
-        self.log_scale, self.shift = (
-            self.add_weight(name=name, shape=(x_shape[-1],), initializer="zeros")
-            for name in ("log_scale", "shift")
-        )
+        self.log_scale = self.add_weight(name="log_scale", shape=(x_shape[-1],), initializer="zeros")
+        self.shift = self.add_weight(name="shift", shape=(x_shape[-1],), initializer="zeros")
 
     def forward_and_log_det(self, x, context=None):
         mean, deviation = self.first_batch(x)
@@ -318,6 +307,5 @@ class ActNorm(Bijection):
 
     def inverse_and_log_det(self, y, context=None):
         log_scale = ops.cast(self.log_scale, y.dtype) - ops.log(ops.cast(self.first_batch.deviation, y.dtype))
-        return (y - self.shift) * ops.exp(-log_scale) + self.first_batch.mean, _for_all(
-            -ops.sum(log_scale), y
-        )
+        x = (y - self.shift) * ops.exp(-log_scale) + self.first_batch.mean
+        return x, _for_all(-ops.sum(log_scale), y)

@@ -39,23 +39,21 @@ class Logit(Bijection):
         array([[-2.944, 0.   ]], dtype=float32)
     """
 
+    domain = (0.0, 1.0)
+
     def __init__(self, alpha: float = 0.05, **kwargs: Any):
         super().__init__(**kwargs)
         if not 0 < alpha < 0.5:
             raise ValueError(f"alpha must be above 0 and below 0.5, got {alpha}")
         self.alpha = alpha
-        self.domain = (0.0, 1.0)
 
     def forward_and_log_det(self, x, context=None):
         # From both ends, for 1 − u loses a small alpha; and no less than alpha, for a compiler may take the
         # sum apart.
-        numbers = (
-            within(self.alpha + (1 - 2 * self.alpha) * part, self.alpha, math.inf) for part in (x, 1 - x)
-        )
+        ends = [within(self.alpha + (1 - 2 * self.alpha) * part, self.alpha, math.inf) for part in (x, 1 - x)]
         far = max(self.alpha, 1e-6)
-        log_u, log_rest = (
-            ops.log(ops.where((x < -far) | (x > 1 + far), float("nan"), number)) for number in numbers
-        )
+        is_outside = (x < -far) | (x > 1 + far)
+        log_u, log_rest = (ops.log(ops.where(is_outside, math.nan, end)) for end in ends)
         return log_u - log_rest, sum_features(math.log(1 - 2 * self.alpha) - log_u - log_rest)
 
     def inverse_and_log_det(self, y, context=None):
@@ -82,16 +80,13 @@ class Sigmoid(Bijection):
         array([[0.5  , 0.881]], dtype=float32)
     """
 
-    def __init__(self, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.image = (0.0, 1.0)
+    image = (0.0, 1.0)
 
     def forward_and_log_det(self, x, context=None):
         return self._between(ops.sigmoid(x)), sum_features(-ops.softplus(x) - ops.softplus(-x))
 
     def inverse_and_log_det(self, y, context=None):
-        inside = self._between(y)
-        y = ops.where((y < 0) | (y > 1), float("nan"), inside)
+        y = ops.where((y < 0) | (y > 1), math.nan, self._between(y))
         log_y, log_rest = ops.log(y), ops.log1p(-y)
         return log_y - log_rest, sum_features(-log_y - log_rest)
 
@@ -138,26 +133,23 @@ class Standardize(Bijection):
         self.mean, self.deviation = [float(m) for m in mean], [float(s) for s in deviation]
         self.names = None if names is None else [*names]
         if len(self.mean) != len(self.deviation) or (names is not None and len(names) != len(self.mean)):
-            raise ValueError(
-                f"mean, deviation and names must belong to the same features, got {len(self.mean)} and "
-                f"{len(self.deviation)}"
-            )
+            got = f"{len(self.mean)} and {len(self.deviation)}"
+            raise ValueError(f"mean, deviation and names must belong to the same features, got {got}")
         check_finite("mean", self.mean)
         check_finite("deviation", self.deviation)
-        if constant := [place for place, deviation in enumerate(self.deviation) if not deviation > 0]:
-            name = f"'{names[constant[0]]}'" if names else str(constant[0])
-            raise ValueError(
-                f"deviation must be above 0, got {self.deviation[constant[0]]} for feature {name}: leave it "
-                f"out of the table"
-            )
+        labels = [f"'{name}'" for name in self.names] if self.names else [*map(str, range(len(self.mean)))]
+        features = [*zip(labels, self.mean, self.deviation, strict=True)]
+        for label, _, s in features:
+            if not s > 0:
+                got = f"{s} for feature {label}"
+                raise ValueError(f"deviation must be above 0, got {got}: leave it out of the table")
         least = _STEPS * float(np.finfo(self.compute_dtype).eps)
-        for place, (m, s) in enumerate(zip(self.mean, self.deviation, strict=True)):
+        for label, m, s in features:
             if s < least * abs(m):
-                name = f"'{names[place]}'" if names else str(place)
                 raise ValueError(
                     f"deviation must be at least {least:.1g} of the mean in {self.compute_dtype}, got {s:g} "
-                    f"around {m:g} for feature "
-                    f"{name}: subtract a number near {m:g} from that column beforehand"
+                    f"around {m:g} for feature {label}: subtract a number near {m:g} from that column "
+                    f"beforehand"
                 )
 
     @classmethod

@@ -5,6 +5,7 @@ x → couplings and what mixes between them → z
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 
 import keras
@@ -116,29 +117,22 @@ def real_nvp(  # noqa: PLR0913 - options, each given by its name
             if k % 2:
                 links.append(Permutation(seed=k))
     else:
-        links = [first or Logit()]
-        links += _scales_of_real_nvp(
-            _image(shape), couplings or 3, scales, net or _convolutions(hidden or (64, 64))
-        )
+        make = net or _convolutions(hidden or (64, 64))
+        links = [first or Logit(), *_scales_of_real_nvp(_image(shape)[-1], couplings or 3, scales, make)]
     return _built(Flow(Chain(links), base, dequantize), shape, context)
 
 
-def _scales_of_real_nvp(shape: tuple[int, ...], couplings: int, scales: int, make: Net) -> list[Bijection]:
-    height, width, channels = shape
-    links: list[Bijection] = [
-        AffineCoupling(make(2 * channels), ("black", "white")[k % 2]) for k in range(couplings)
-    ]
+def _scales_of_real_nvp(channels: int, couplings: int, scales: int, make: Net) -> list[Bijection]:
+    def in_turn(splits, outputs, number):
+        return [AffineCoupling(make(outputs), splits[k % 2]) for k in range(number)]
+
     if scales == 0:
-        return [*links, AffineCoupling(make(2 * channels), ("black", "white")[couplings % 2]), Flatten()]
-    links += [
-        Squeeze(),
-        *(AffineCoupling(make(4 * channels), ("first", "second")[k % 2]) for k in range(couplings)),
-    ]
+        return [*in_turn(("black", "white"), 2 * channels, couplings + 1), Flatten()]
     return [
-        *links,
-        FactorOut(
-            Chain(_scales_of_real_nvp((height // 2, width // 2, 2 * channels), couplings, scales - 1, make))
-        ),
+        *in_turn(("black", "white"), 2 * channels, couplings),
+        Squeeze(),
+        *in_turn(("first", "second"), 4 * channels, couplings),
+        FactorOut(Chain(_scales_of_real_nvp(2 * channels, couplings, scales - 1, make))),
     ]
 
 
@@ -179,18 +173,16 @@ def glow(  # noqa: PLR0913 - options, each given by its name
         >>> glow((4, 4, 1), steps=1, width=4).sample(3, seed=0).shape
         (3, 4, 4, 1)
     """
-    height, columns, channels = _image(_shape(shape))
+    shape = _image(_shape(shape))
     make = net or _convolutions((width, width), kernels=(3, 1))
     links: list[Bijection] = []
     for scale in reversed(range(scales)):  # from the inside out
-        outputs = 4 * channels * 2**scale  # a scale and a shift for half of the channels there
+        outputs = 4 * shape[-1] * 2**scale  # a scale and a shift for half of the channels there
         steps_here = [
             (ActNorm(), InvertibleConv1x1(), AffineCoupling(make(outputs), "first")) for _ in range(steps)
         ]
         links = [Squeeze(), *chain.from_iterable(steps_here), FactorOut(Chain(links)) if links else Flatten()]
-    return _built(
-        Flow(Chain([first or Logit(), *links]), base, dequantize), (height, columns, channels), context
-    )
+    return _built(Flow(Chain([first or Logit(), *links]), base, dequantize), shape, context)
 
 
 def neural_spline(  # noqa: PLR0913 - options, each given by its name
@@ -278,15 +270,11 @@ def _dense(hidden: Sequence[int]) -> Net:
 
 def _convolutions(hidden: Sequence[int], kernels: Sequence[int] | None = None) -> Net:
     """Nets on images, with the same beginning."""
+    convolution = partial(keras.layers.Conv2D, padding="same")
+    sizes = [*zip(hidden, kernels or (3,) * len(hidden), strict=True)]
 
     def make(outputs):
-        sizes = kernels or (3,) * len(hidden)
-        layers = [
-            keras.layers.Conv2D(w, size, padding="same", activation="relu")
-            for w, size in zip(hidden, sizes, strict=True)
-        ]
-        return keras.Sequential(
-            [*layers, keras.layers.Conv2D(outputs, 3, padding="same", kernel_initializer="zeros")]
-        )
+        layers = [convolution(width, size, activation="relu") for width, size in sizes]
+        return keras.Sequential([*layers, convolution(outputs, 3, kernel_initializer="zeros")])
 
     return make

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.flows.bijection import Bijection, build, no_change
+from partita.flows.bijection import Bijection, HoldsParts, build, no_change
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -29,20 +29,17 @@ class Squeeze(Bijection):
         (1, 2, 3, 12)
     """
 
-    def __init__(self, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.rearranges = True
+    rearranges = True
 
     def build(self, x_shape):
         if len(x_shape) != 4:
             raise ValueError(
                 f"Squeeze wants images (batch, height, width, channels), got the shape {x_shape}"
             )
-        if x_shape[1] % 2 or x_shape[2] % 2:
-            raise ValueError(
-                f"Squeeze needs an even height and width, got {x_shape[1]} × {x_shape[2]}: pad or crop the "
-                f"images"
-            )
+        _, height, width, _ = x_shape
+        if height % 2 or width % 2:
+            got = f"{height} × {width}: pad or crop the images"
+            raise ValueError(f"Squeeze needs an even height and width, got {got}")
 
     def compute_output_shape(self, x_shape):
         batch, height, width, channels = x_shape
@@ -71,9 +68,7 @@ class Flatten(Bijection):
         (2, 48)
     """
 
-    def __init__(self, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.rearranges = True
+    rearranges = True
 
     def build(self, x_shape):
         self._shape = tuple(x_shape[1:])
@@ -89,7 +84,7 @@ class Flatten(Bijection):
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class FactorOut(Bijection):
+class FactorOut(HoldsParts, Bijection):
     """Multi-scale factor-out: half the channels go to the latent as they are.
 
     The others go through further bijections; together they come out as vectors.
@@ -138,7 +133,3 @@ class FactorOut(Bijection):
 
     def get_config(self):
         return {**super().get_config(), "bijection": keras.saving.serialize_keras_object(self.bijection)}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

@@ -67,10 +67,8 @@ def forward(x: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Te
     piece = _bin_of(safe, raw, bins, bound, by_height=False)
     steepness = piece.height / piece.width
     place = (safe - piece.left) / piece.width
-    product = place * (1 - place)
-    denominator = steepness + (piece.slope + piece.next_slope - 2 * steepness) * product
+    product, denominator, log_slope = _ratio(piece, steepness, place)
     y = piece.bottom + piece.height * (steepness * place**2 + piece.slope * product) / denominator
-    log_slope = _log_slope(piece, steepness, place, product, denominator)
     return ops.where(inside, y, x), ops.where(inside, log_slope, ops.zeros_like(x))
 
 
@@ -90,26 +88,24 @@ def inverse(y: Tensor, raw: Tensor, bins: int, bound: float) -> tuple[Tensor, Te
     c = -steepness * rise
     root = ops.sqrt(ops.maximum(b**2 - 4 * a * c, 0.0))
     place = 2 * c / (-b - root)  # the root that does not cancel
+    *_, log_slope = _ratio(piece, steepness, place)
+    x = piece.left + place * piece.width
+    return ops.where(inside, x, y), ops.where(inside, -log_slope, ops.zeros_like(y))
+
+
+def _ratio(piece, steepness, place):
+    """ξ(1 − ξ), the denominator of the ratio, and the logarithm of its slope at ξ."""
     product = place * (1 - place)
     denominator = steepness + (piece.slope + piece.next_slope - 2 * steepness) * product
-    log_slope = _log_slope(piece, steepness, place, product, denominator)
-    return ops.where(inside, piece.left + place * piece.width, y), ops.where(
-        inside, -log_slope, ops.zeros_like(y)
-    )
-
-
-def _log_slope(piece, steepness, place, product, denominator):
     top = piece.next_slope * place**2 + 2 * steepness * product + piece.slope * (1 - place) ** 2
-    return ops.log(steepness**2 * top / denominator**2)
+    return product, denominator, ops.log(steepness**2 * top / denominator**2)
 
 
 def _bin_of(x, raw, bins, bound, by_height):
     raw = ops.convert_to_tensor(raw)
     least = min(MIN_BIN, 0.5 / bins)
-    across, up = (
-        least + (1 - least * bins) * ops.softmax(part, axis=-1)
-        for part in (raw[..., :bins], raw[..., bins : 2 * bins])
-    )
+    parts = raw[..., :bins], raw[..., bins : 2 * bins]
+    across, up = (least + (1 - least * bins) * ops.softmax(part, axis=-1) for part in parts)
     widths, heights = ((1 - MIXED) * most + MIXED * rest for most, rest in ((across, up), (up, across)))
     # The same knots for both directions, and widths and heights as their differences: what is rounded here is
     # rounded alike in both.
@@ -123,10 +119,8 @@ def _bin_of(x, raw, bins, bound, by_height):
     none = ops.zeros_like(x)[..., None]
     # Sums with a row of zeros and one 1: indexing would be as exact, and its gradient a slow scatter.
     chosen = ops.concatenate([none + 1, reached], axis=-1) - ops.concatenate([reached, none], axis=-1)
-    left, right, bottom, top = (
-        ops.sum(chosen * places, axis=-1)
-        for places in (knots[..., :-1], knots[..., 1:], levels[..., :-1], levels[..., 1:])
-    )
+    corners = knots[..., :-1], knots[..., 1:], levels[..., :-1], levels[..., 1:]
+    left, right, bottom, top = (ops.sum(chosen * places, axis=-1) for places in corners)
     steepness = ops.log(heights) - ops.log(widths)
     limit = math.log(MAX_BEND)
     # logarithms of the slopes

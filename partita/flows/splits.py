@@ -18,6 +18,7 @@ class Split(ABC):
 
     num_moved: int  # along the last axis
     kept_shape: tuple[int | None, ...]
+    kept: np.ndarray | None = None  # where `part` leaves features in their places, those that stay
 
     @abstractmethod
     def part(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,34 +28,29 @@ class Split(ABC):
     def join(self, kept: Tensor, moved: Tensor) -> Tensor:
         """Undo `part`."""
 
-    @abstractmethod
     def only_moved(self, x: Tensor) -> Tensor:
         """Return x with zeros at whatever is not a moved feature; x has the shape of `moved`."""
+        return x if self.kept is None else ops.where(self.kept, ops.zeros_like(x), x)
 
 
 def split_for(name: str, shape: tuple[int | None, ...]) -> Split:
-    """The split of that name for x of that shape.
+    """The split of that name, one of `NAMES`, for x of that shape.
 
     Raises:
-        ValueError: if the name is unknown, or the shape cannot be split so.
+        ValueError: if the shape cannot be split so.
     """
-    if name not in NAMES:
-        raise ValueError(f"split must be one of {', '.join(NAMES)}, got {name!r}")
     if name in ("black", "white"):
         if len(shape) != 4:
-            raise ValueError(
-                f"split {name!r} is for images (batch, height, width, channels), got the shape {shape}"
-            )
+            wanted = "images (batch, height, width, channels)"
+            raise ValueError(f"split {name!r} is for {wanted}, got the shape {shape}")
         return _Checkerboard(shape, name == "black")
     features = shape[-1]
     if features is None or features < 2:
         raise ValueError(f"split {name!r} needs 2 features or more, got {features}")
     if name in ("even", "odd"):
         if features % 2:
-            raise ValueError(
-                f"split {name!r} needs an even number of features, got {features}: add one, or split by "
-                f"'first' and 'second'"
-            )
+            remedy = "add one, or split by 'first' and 'second'"
+            raise ValueError(f"split {name!r} needs an even number of features, got {features}: {remedy}")
         return _Alternating(shape, name == "even")
     return _Halves(shape, name == "first")
 
@@ -75,9 +71,6 @@ class _Halves(Split):
     def join(self, kept, moved):
         return ops.concatenate([kept, moved] if self.first else [moved, kept], axis=-1)
 
-    def only_moved(self, x):
-        return x
-
 
 class _Alternating(Split):
     """Features 0, 2, 4, … of the last axis, and 1, 3, 5, …."""
@@ -94,9 +87,6 @@ class _Alternating(Split):
         # (batch, ..., features / 2, 2)
         pair = ops.stack([kept, moved] if self.even else [moved, kept], axis=-1)
         return ops.reshape(pair, (*ops.shape(pair)[:-2], 2 * self.num_moved))
-
-    def only_moved(self, x):
-        return x
 
 
 class _Checkerboard(Split):
@@ -116,6 +106,3 @@ class _Checkerboard(Split):
 
     def join(self, kept, moved):
         return ops.where(self.kept, kept, moved)
-
-    def only_moved(self, x):
-        return ops.where(self.kept, ops.zeros_like(x), x)
