@@ -16,7 +16,7 @@ from keras import ops
 
 from partita.backend.derivatives import trajectory
 from partita.ode.outcome import NOT_FINITE, SOLVED, STEPS_RAN_OUT, STEPS_TOO_SHORT, STOPPED_ALONG
-from partita.ode.steps import EMBEDDED, Field
+from partita.ode.steps import EMBEDDED, FieldFrom
 from partita.types import Tensor
 
 SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
@@ -49,18 +49,13 @@ class Control(NamedTuple):
 
 
 def solve_adaptive(
-    field_from: Callable[[Tensor], Field],
-    y0: Tensor,
-    times: np.ndarray,
-    stops: np.ndarray,
-    jumps: bool,
-    control: Control,
+    field_from: FieldFrom, y0: Tensor, times: np.ndarray, stops: np.ndarray, jumps: bool, control: Control
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Solve with step control.
 
     Args:
-        field_from: From the start of a step to the field as that step sees it; with `each`, both are called
-            with times `(batch, 1)`, otherwise with a scalar.
+        field_from: The field as a step sees it; with `each`, both are called with times `(batch, 1)`,
+            otherwise with a scalar.
         y0: `(batch, state)`, or any shape without `each`.
         times: Rising from 0, `(time,)`.
         stops: Times at which a step ends, rising, the last of `times` the last of them.
@@ -74,7 +69,6 @@ def solve_adaptive(
     embedded, order = EMBEDDED[control.method]
     end = times[-1].item()
     goals = ops.convert_to_tensor(stops, y0.dtype)
-    size, norms = _norms(control)
 
     def column(x):
         return x[..., None] if control.each else x
@@ -86,7 +80,9 @@ def solve_adaptive(
         after = ops.where(last, goal, t + dt)
         taken = ops.stop_gradient(after - t)  # as the rounded times are apart
         new = embedded(field_from(column(t)), column(t), y, column(taken), slope)
-        worst, error = norms(new.error, ops.maximum(ops.abs(y), ops.abs(new.y)))
+        worst = _scaled(new.error, ops.maximum(ops.abs(y), ops.abs(new.y)), control)
+        worst = ops.where(ops.isfinite(worst), ops.clip(worst, SMALL, HUGE), HUGE)
+        error = worst if control.each else ops.max(worst)
         good = error <= 1.0
         factor = SAFETY * error ** (-0.75 / order) * ops.where(good, before ** (0.2 / order), 1.0)
         factor = ops.maximum(ops.where(good, ops.minimum(factor, GROW), ops.minimum(factor, 1.0)), SHRINK)
@@ -113,20 +109,14 @@ def solve_adaptive(
             *(choose(new.slope, old) for old in arrived),
         )
 
-    def unfinished(t, dt, *_):
-        return ops.any(_can_go_on(t, dt, end))
+    def unfinished(t, dt, *_):  # the end is not reached, and a step is long enough to change the time
+        return ops.any(ops.logical_and(t < end, t + dt > t))
 
     t0 = ops.zeros(ops.shape(y0)[:-1] if control.each else (), y0.dtype)
-    slope = field_from(column(t0))(column(t0), y0)
-    dt = _first_step(
-        field_from(column(t0)),
-        (column(t0), y0, slope),
-        size,
-        column,
-        order,
-        min(control.max_step, stops[0].item()),
-        end,
-    )
+    begin = (column(t0), y0)
+    field = field_from(column(t0))
+    slope, longest = field(*begin), min(control.max_step, stops[0].item())
+    dt = _first_step(field, (*begin, slope), control, column, order, longest, end)
     start = (t0, dt, y0, slope, y0, ops.ones_like(t0), ops.ones_like(y0[..., 0]), *([slope] if jumps else []))
     (t, dt, y, slope, middle, _, worst, *arrived), count = trajectory(
         advance, unfinished, start, control.max_steps
@@ -139,49 +129,27 @@ def solve_adaptive(
     return path, reached + 0 * worst[count], status
 
 
-def _can_go_on(t, dt, end):
-    """Whether the end is not reached, and a step is long enough to change the time."""
-    return ops.logical_and(t < end, t + dt > t)
+def _scaled(difference, height, control):
+    """The norm of a difference of each sample, in units of what the tolerances allow for |y|."""
+    scale = ops.maximum(control.atol + control.rtol * height, 1e-30)
+    return ops.sqrt(ops.mean(ops.square(ops.stop_gradient(difference / scale)), axis=-1))
 
 
-def _norms(control: Control) -> tuple[Callable[..., Tensor], Callable[..., tuple[Tensor, Tensor]]]:
-    """Return the functions that scale a difference and an error by the tolerances.
-
-    The first gives the norm of a scaled difference; the second gives, from an error and |y|, the scaled
-    error of each sample and of a step.
-    """
-
-    def scaled(difference, height):
-        scale = ops.maximum(control.atol + control.rtol * height, 1e-30)
-        return ops.sqrt(ops.mean(ops.square(ops.stop_gradient(difference / scale)), axis=-1))
-
-    def size(difference, height):
-        worst = scaled(difference, height)
-        return worst if control.each else ops.max(worst)
-
-    def norms(error, height):
-        worst = scaled(error, height)
-        worst = ops.where(ops.isfinite(worst), ops.clip(worst, SMALL, HUGE), HUGE)
-        return worst, worst if control.each else ops.max(worst)
-
-    return size, norms
-
-
-def _first_step(field, start, size, column, order, longest, end):
+def _first_step(field, start, control, column, order, longest, end):
     """The guess of Hairer, Nørsett, Wanner, Solving Ordinary Differential Equations I, section II.4."""
     t, y, slope = (ops.stop_gradient(part) for part in start)
-    scale = ops.abs(y)
-    height, speed = size(y, scale), size(slope, scale)
-    tiny = 1e-6 * end
-    first = ops.where(
-        ops.logical_or(height < 1e-5, speed < 1e-5), tiny, 0.01 * height / ops.maximum(speed, 1e-5)
-    )
-    first = ops.minimum(first, longest)
-    bent = size(field(t + column(first), y + column(first) * slope) - slope, scale) / first
+
+    def size(difference):
+        norm = _scaled(difference, ops.abs(y), control)
+        return norm if control.each else ops.max(norm)
+
+    height, speed, tiny = size(y), size(slope), 1e-6 * end
+    still = ops.logical_or(height < 1e-5, speed < 1e-5)
+    first = ops.minimum(ops.where(still, tiny, 0.01 * height / ops.maximum(speed, 1e-5)), longest)
+    bent = size(field(t + column(first), y + column(first) * slope) - slope) / first
     bend = ops.maximum(speed, bent)
-    second = ops.where(
-        bend <= 1e-15, ops.maximum(tiny, 1e-3 * first), (0.01 / ops.maximum(bend, 1e-15)) ** (1 / order)
-    )
+    second = (0.01 / ops.maximum(bend, 1e-15)) ** (1 / order)
+    second = ops.where(bend <= 1e-15, ops.maximum(tiny, 1e-3 * first), second)
     guess = ops.minimum(ops.minimum(100 * first, second), longest)
     return ops.stop_gradient(ops.where(ops.isfinite(guess), guess, tiny))
 
@@ -189,14 +157,10 @@ def _first_step(field, start, size, column, order, longest, end):
 def _status(reached, dt, worst, count, end, control):
     """Why each sample ended where it did; see `outcome.STATUSES`."""
     at_fault = worst > 1.0
-    along = STEPS_TOO_SHORT
-    if not control.each:
-        along = ops.where(ops.any(at_fault), STOPPED_ALONG, STEPS_TOO_SHORT)
+    along = STEPS_TOO_SHORT if control.each else ops.where(ops.any(at_fault), STOPPED_ALONG, STEPS_TOO_SHORT)
     stuck = ops.where(worst >= HUGE, NOT_FINITE, ops.where(at_fault, STEPS_TOO_SHORT, along))
-    stopped = ops.where(
-        ops.logical_and(count >= control.max_steps, reached + dt > reached), STEPS_RAN_OUT, stuck
-    )
-    return ops.where(reached >= end, SOLVED, stopped)
+    ran_out = ops.logical_and(count >= control.max_steps, reached + dt > reached)
+    return ops.where(reached >= end, SOLVED, ops.where(ran_out, STEPS_RAN_OUT, stuck))
 
 
 def _interpolate(

@@ -64,9 +64,8 @@ def real_array(values: npt.ArrayLike, name: str) -> np.ndarray:
         ) from error
     if array.dtype.kind not in "fiub":
         kinds = {"c": "complex numbers", "M": "dates: give the days or seconds since one of them"}
-        raise ValueError(
-            f"{name} must be real numbers, got {kinds.get(array.dtype.kind, f'dtype {array.dtype}')}"
-        )
+        kind = kinds.get(array.dtype.kind, f"dtype {array.dtype}")
+        raise ValueError(f"{name} must be real numbers, got {kind}")
     return array.astype("float64")
 
 
@@ -105,26 +104,30 @@ class Clock:
         jumps = np.unique(real_array([] if break_points is None else break_points, "break_points").ravel())
         if not np.isfinite(jumps).all():
             raise ValueError(f"break_points must be finite, got {jumps[~np.isfinite(jumps)][0]}")
-        jumps = jumps[:: int(self.sign)]
-        inside = (self.sign * (jumps - self.times[0]) >= 0) & (self.sign * (jumps - self.times[-1]) <= 0)
-        jumps = jumps[inside]
+        low, high = sorted(self.times[[0, -1]])
+        jumps = jumps[(jumps >= low) & (jumps <= high)][:: int(self.sign)]
         self.breaks = self.sign * (jumps - self.origin)
         self._pieces = _sides(jumps, self.sign, self.seen_dtype)
 
     @property
     def smallest(self) -> float:
-        """The relative spacing of τ in the precision of the states."""
-        return spacing(self.dtype)
+        """The relative spacing of τ in the precision of the states.
 
-    def stops(self, *more: np.ndarray) -> np.ndarray:
+        Example:
+            >>> Clock([0.0, 1.0], "float64").smallest
+            2.220446049250313e-16
+        """
+        return float(np.finfo(self.dtype).eps)
+
+    def stops(self, at_times: bool) -> np.ndarray:
         """Return the τ at which a step must end, in the precision of the states.
 
-        These are the inner break points, those given, and the end.
+        These are the inner break points, and the end or, `at_times`, all of the times.
 
         Raises:
             ValueError: if two of them are too close for that precision.
         """
-        every = np.unique(np.concatenate([*more, self.breaks, self.elapsed[-1:]]))
+        every = np.unique(np.concatenate([self.breaks, self.elapsed if at_times else self.elapsed[-1:]]))
         return self.rounded(every[every > 0])
 
     def rounded(self, elapsed: np.ndarray) -> np.ndarray:
@@ -138,9 +141,8 @@ class Clock:
             first, second = (self.origin + self.sign * elapsed[close[0] : close[0] + 2]).tolist()
             raise ValueError(
                 f"{self.dtype} cannot tell {second!r} from {first!r}, {elapsed[close[0] + 1]:g} after the "
-                f"first of the times: "
-                f"solve in float64, with a float64 y0 within partita.backend.double_precision(), or in "
-                f"several parts"
+                "first of the times: solve in float64, with a float64 y0 within "
+                "partita.backend.double_precision(), or in several parts"
             )
         return elapsed.astype(self.dtype)
 
@@ -168,24 +170,12 @@ class Clock:
         return time + ops.stop_gradient(ops.clip(time, low, high) - time)
 
 
-def spacing(dtype: str) -> float:
-    """Return the relative spacing of floating-point numbers.
-
-    Example:
-        >>> spacing("float64")
-        2.220446049250313e-16
-    """
-    return float(np.finfo(dtype).eps)
-
-
 def _sides(jumps: np.ndarray, sign: float, dtype: str) -> tuple[np.ndarray, np.ndarray]:
     """The lowest and highest time that the field may see before, between and after the jumps."""
     rounded = jumps.astype(dtype)
     tiny = np.finfo(dtype).tiny
     above = np.where(rounded == 0, tiny, np.nextafter(rounded, np.asarray(np.inf, dtype)))
     below = np.where(rounded == 0, -tiny, np.nextafter(rounded, np.asarray(-np.inf, dtype)))
-    # just before and just after each jump, as the solver goes
-    first, last = (below, above) if sign > 0 else (above, below)
-    from_, until = np.concatenate([[-sign * np.inf], last]), np.concatenate([first, [sign * np.inf]])
-    low, high = (from_, until) if sign > 0 else (until, from_)
-    return low.astype(dtype), high.astype(dtype)
+    # as the solver goes, a piece begins just after one jump and ends just before the next
+    low, high = ([-np.inf, *above], [*below, np.inf]) if sign > 0 else ([*above, -np.inf], [np.inf, *below])
+    return np.array(low, dtype), np.array(high, dtype)

@@ -3,7 +3,8 @@
 x = low + e^θ,   x = high − e^θ,   x = low + (high − low) · σ(θ),   x = scale · θ
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +46,8 @@ class Coordinates:
         A name without bounds is free. Bounds are numbers, arrays of the parameter's shape, or None.
 
         Raises:
-            ValueError: if bounds belong to no parameter or do not rise, or a start is not finite or not
-                within them.
+            ValueError: if bounds do not rise, or a start is not finite or not within them.
         """
-        if unknown := [name for name in bounds if name not in start]:
-            raise ValueError(f"bounds must name parameters ({', '.join(start)}), got {unknown[0]!r}")
         shapes, parts = {}, []
         for name, value in start.items():
             array = np.asarray(value, "float64")
@@ -73,6 +71,10 @@ class Coordinates:
         low, high, scales = np.concatenate(parts, axis=1) if parts else np.zeros((3, 0))
         return cls(shapes, low, high, scales)
 
+    def part(self, which: np.ndarray) -> "Coordinates":
+        """Return the coordinates of some of the numbers, as one parameter."""
+        return Coordinates({"x": (int(which.sum()),)}, self.low[which], self.high[which], self.scales[which])
+
     @property
     def labels(self) -> tuple[str, ...]:
         """A name for each coordinate: `k`, `x[0]`, `x[1]`."""
@@ -92,34 +94,28 @@ class Coordinates:
 
     def unbound(self, x: np.ndarray) -> np.ndarray:
         """Return θ of a vector x; a number on its bound is taken for one just inside."""
-        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
         with np.errstate(all="ignore"):
             above = np.log(np.maximum(x - self.low, np.finfo(float).tiny))
             below = np.log(np.maximum(self.high - x, np.finfo(float).tiny))
-            return np.select(
-                [has_low & has_high, has_low, has_high], [above - below, above, below], x / self.scales
-            )
+            return self._select(above - below, above, below, x / self.scales)
 
     def bound(self, theta: np.ndarray) -> np.ndarray:
         """Return the vector x of θ."""
-        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
         with np.errstate(all="ignore"):
             grown = np.exp(theta)
             between = self.low + (self.high - self.low) * expit(theta)
-            return np.select(
-                [has_low & has_high, has_low, has_high],
-                [between, self.low + grown, self.high - grown],
-                self.scales * theta,
-            )
+            return self._select(between, self.low + grown, self.high - grown, self.scales * theta)
 
     def slope(self, x: np.ndarray) -> np.ndarray:
         """Return dx/dθ for each number of a vector x."""
-        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
         with np.errstate(all="ignore"):
             between = (x - self.low) * (self.high - x) / (self.high - self.low)
-            return np.select(
-                [has_low & has_high, has_low, has_high], [between, x - self.low, x - self.high], self.scales
-            )
+            return self._select(between, x - self.low, x - self.high, self.scales)
+
+    def _select(self, between, above, below, free):
+        """Pick for each number the value for two bounds, a lower one, an upper one, or none."""
+        has_low, has_high = np.isfinite(self.low), np.isfinite(self.high)
+        return np.select([has_low & has_high, has_low, has_high], [between, above, below], free)
 
     def slopes(self, values: Mapping[str, npt.ArrayLike]) -> np.ndarray:
         """Return |dx/dθ| for each coordinate."""
@@ -138,20 +134,17 @@ class Coordinates:
 
     def split(self, x: Tensor) -> dict[str, Tensor]:
         """Cut a vector x into the parameters' shapes, as tensors; differentiable."""
-        values, begin = {}, 0
-        for name, shape in self.shapes.items():
-            count = int(np.prod(shape))
-            values[name] = ops.reshape(x[begin : begin + count], shape)
-            begin += count
-        return values
+        return {name: ops.reshape(part, shape) for name, shape, part in self._parts(x)}
 
     def named(self, flat: np.ndarray) -> dict[str, Any]:
         """Cut an array into the parameters' shapes; single numbers as floats."""
-        named: dict[str, Any] = {}
+        parts = self._parts(flat)
+        return {name: part.reshape(shape) if shape else part.item() for name, shape, part in parts}
+
+    def _parts(self, x: Any) -> Iterator[tuple[str, tuple[int, ...], Any]]:
+        """Yield the name, the shape and the numbers of each parameter in a vector x."""
         begin = 0
         for name, shape in self.shapes.items():
-            count = int(np.prod(shape))
-            part = flat[begin : begin + count].reshape(shape)
-            named[name] = part if shape else float(part)
-            begin += count
-        return named
+            end = begin + math.prod(shape)
+            yield name, shape, x[begin:end]
+            begin = end

@@ -49,14 +49,11 @@ class Model:
         values = self.coordinates.split(x)
         begin = values.pop("initial") if "initial" in values else ops.convert_to_tensor(self.y0)
         origin = float(self.seen.times[0])
-        path = solve(
-            lambda t, y: self.call(origin + t, y, values),
-            begin,
-            grid,
-            method=self.method,
-            num_steps=1,
-            check=False,
-        )
+
+        def slope(t, y):
+            return self.call(origin + t, y, values)
+
+        path = solve(slope, begin, grid, method=self.method, num_steps=1, check=False)
         return ops.take(path, ops.convert_to_tensor(rows), axis=1)
 
     def residuals(self, steps: int) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -67,9 +64,8 @@ class Model:
         def weighted(x, weights):
             path = self.path(x, grid, rows)
             path = ops.log(ops.where(weights > 0, path, 1.0)) if self.noise == "lognormal" else path
-            return ops.reshape(
-                ops.where(weights > 0, weights * (path - ops.convert_to_tensor(target)), 0.0), (-1,)
-            )
+            residuals = weights * (path - ops.convert_to_tensor(target))
+            return ops.reshape(ops.where(weights > 0, residuals, 0.0), (-1,))
 
         return value_and_jacobian(weighted)
 
@@ -77,10 +73,9 @@ class Model:
     def target(self) -> np.ndarray:
         """The observations, or their logarithms, `(experiments, time, state)`; 0 where there are none."""
         data = self.seen.data
-        usable = np.isfinite(data) if self.noise == "normal" else data > 0
-        return np.where(
-            usable, np.log(np.where(usable, data, 1.0)) if self.noise == "lognormal" else data, 0.0
-        )
+        if self.noise == "lognormal":
+            return np.log(np.where(data > 0, data, 1.0))
+        return np.where(np.isfinite(data), data, 0.0)
 
 
 @dataclass
@@ -133,7 +128,7 @@ class Estimation:
 
     def problem(self, weights: np.ndarray, steps: int | None = None) -> Problem:
         """The sum of squares with these weights."""
-        steps = self.steps if steps is None else steps
+        steps = steps or self.steps
         if steps not in self.compiled:
             self.compiled[steps] = self.model.residuals(steps)
         both = self.compiled[steps]
@@ -150,7 +145,6 @@ class Estimation:
         Raises:
             FloatingPointError: if the solution is finite from none of them, with more steps neither.
         """
-        found = None
         for more in (1, FINER):
             self.steps *= more
             if more > 1 and self.problem(self.weights).value(x) is None:
@@ -182,9 +176,8 @@ class Estimation:
             squares = (self.best.residuals.reshape(self.shown.shape) * self.levels) ** 2
             counts, size = self.shown.sum(axis=(0, 1)), int(self.moving.sum())
             if self.each:
-                new = np.sqrt(
-                    squares.sum(axis=(0, 1)) / np.maximum(counts - size * counts / counts.sum(), 1.0)
-                )
+                freedom = np.maximum(counts - size * counts / counts.sum(), 1.0)
+                new = np.sqrt(squares.sum(axis=(0, 1)) / freedom)
             else:
                 new = np.full_like(self.levels, np.sqrt(squares.sum() / max(counts.sum() - size, 1)))
             new = np.maximum(new, EXACT * self.span)  # the solution itself is not more exact
@@ -224,8 +217,7 @@ class Estimation:
         if not self.best.converged:
             yield (
                 f"the search has not converged after {self.evaluations} solutions of the equation: raise "
-                f"max_iterations "
-                f"({self.max_iterations}), or begin elsewhere"
+                f"max_iterations ({self.max_iterations}), or begin elsewhere"
             )
         elif self.poor(self.best.residuals):
             yield (
@@ -235,6 +227,5 @@ class Estimation:
         if not self.exact_enough:
             yield (
                 f"the solution still changes when its {self.steps} steps are halved: begin elsewhere, or "
-                f"take step='rodas4' for a "
-                "stiff field"
+                "take step='rodas4' for a stiff field"
             )

@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from partita.ode.clock import Clock
+from partita.ode.steps import FieldFrom
 from partita.types import Tensor
 
 
@@ -25,9 +26,7 @@ class Driven:
 
         dopri5 reads output times off an interpolant, rodas4 has no good one.
         """
-        return self.clock.stops(
-            *([self.clock.elapsed] if method != "dopri5" or self.knots is not None else [])
-        )
+        return self.clock.stops(at_times=method != "dopri5" or self.knots is not None)
 
     def slope(self, elapsed: Tensor, y: Tensor, piece: Tensor | None, *driven: Tensor) -> Tensor:
         """dy/dτ at a scalar τ in a piece between break points, driven by inputs `(..., time, features)`."""
@@ -40,7 +39,7 @@ class Driven:
             slope = _same_shape(self.call(t, state, *given), y)
         return slope if self.clock.sign > 0 else -slope
 
-    def together(self, *driven: Tensor) -> Callable[[Tensor], Callable[[Tensor, Tensor], Tensor]]:
+    def together(self, *driven: Tensor) -> FieldFrom:
         """From the start of a step, a scalar, to the field of all samples."""
 
         def field_from(start):
@@ -49,7 +48,7 @@ class Driven:
 
         return field_from
 
-    def apart(self, *driven: Tensor) -> Callable[[Tensor], Callable[[Tensor, Tensor], Tensor]]:
+    def apart(self, *driven: Tensor) -> FieldFrom:
         """Return a function from the starts of steps, `(batch, 1)`, to the field.
 
         The field sees one sample at a time, as a batch of one.
@@ -90,14 +89,15 @@ def _interpolated(knots: np.ndarray | None, inputs: Tensor, elapsed: Tensor) -> 
     return (1 - share) * ops.take(inputs, row, axis=-2) + share * ops.take(inputs, row + 1, axis=-2)
 
 
-def knows_time(layer: keras.layers.Layer) -> bool:
-    """Return whether the first argument of a layer's `call` is named `t`.
+def knows_time(field: Any) -> bool:
+    """Return whether a field is called with the time: a function, or a layer whose `call` begins with `t`.
 
     Example:
         >>> knows_time(keras.layers.Dense(1))
         False
     """
-    return next(iter(inspect.signature(layer.call).parameters), None) == "t"
+    is_layer = isinstance(field, keras.layers.Layer)
+    return not is_layer or next(iter(inspect.signature(field.call).parameters), None) == "t"
 
 
 def as_field(field: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -110,23 +110,18 @@ def as_field(field: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """
     if not callable(field):
         raise ValueError(f"field must be a function, a Keras layer or a model, got {field!r}")
-    if isinstance(field, keras.layers.Layer) and not knows_time(field):
+    if not knows_time(field):
         return lambda t, y, *driven: field([y, *driven]) if driven else field(y)
     return field
 
 
 def check_layer_sees_time(field: Any, clock: Clock) -> None:
     """Keras casts what a layer is called with: a float32 layer would round a time that needs float64."""
-    if (
-        clock.wide
-        and isinstance(field, keras.layers.Layer)
-        and knows_time(field)
-        and field.compute_dtype != "float64"
-    ):
+    rounds = isinstance(field, keras.layers.Layer) and field.compute_dtype != "float64"
+    if clock.wide and rounds and knows_time(field):
         raise ValueError(
             f"field must be a layer of dtype='float64' to tell times like {clock.origin!r} apart over "
-            f"{clock.span:g}, got one of "
-            f"{field.compute_dtype}: or count the times from another zero"
+            f"{clock.span:g}, got one of {field.compute_dtype}: or count the times from another zero"
         )
 
 

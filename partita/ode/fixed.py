@@ -3,14 +3,13 @@
 y(t_{i+1}) = Step ∘ … ∘ Step (y(t_i))
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from keras import ops
 
 from partita.ode.clock import APART, Clock
-from partita.ode.steps import Field, Step
+from partita.ode.steps import FieldFrom, Step
 from partita.types import Tensor
 
 MOST = 100_000_000  # steps
@@ -56,12 +55,7 @@ class Grid:
             raise ValueError(f"dt and num_steps must ask for {MOST:,} steps at most, got {counts.sum():.3g}")
         counts = counts.astype(int)
         sizes = np.repeat(gaps / counts, counts)
-        starts = np.concatenate(
-            [
-                low + gap * np.arange(count) / count
-                for low, gap, count in zip(ends, gaps, counts, strict=False)
-            ]
-        )
+        starts = divide(ends, counts)
         rows = np.concatenate([[0], np.cumsum(counts)])[np.searchsorted(ends, clock.elapsed[1:])]
         short = sizes < APART * clock.smallest * starts
         if short.any() and finer == 1:
@@ -73,11 +67,22 @@ class Grid:
         return cls(starts, sizes, rows)
 
 
-def solve_fixed(field_from: Callable[[Tensor], Field], y0: Tensor, grid: Grid, step: Step) -> Tensor:
+def divide(ends: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return where the parts begin if each gap between `ends` is divided into so many.
+
+    Example:
+        >>> divide(np.array([0.0, 1.0, 4.0]), np.array([1, 2]))
+        array([0. , 1. , 2.5])
+    """
+    gaps = zip(ends[:-1], np.diff(ends), counts, strict=True)
+    return np.concatenate([low + gap * np.arange(count) / count for low, gap, count in gaps])
+
+
+def solve_fixed(field_from: FieldFrom, y0: Tensor, grid: Grid, step: Step) -> Tensor:
     """Take the steps of the grid.
 
     Args:
-        field_from: From the start of a step to the field as that step sees it.
+        field_from: The field as a step sees it.
         y0: `(..., state)`.
         grid: The steps.
         step: How one is taken.

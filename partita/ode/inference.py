@@ -175,10 +175,8 @@ def _result(work: Estimation, names: list[str], origin: str) -> Fit:
         covariance[work.moving, work.moving] = np.inf
     problems = [*work.problems()]
     values, errors = coordinates.named(x), coordinates.named(np.sqrt(np.diag(covariance)))
-    initial, initial_errors = (
-        part[0] if seen.single else part
-        for part in (values.get("initial", model.y0), errors.get("initial", np.zeros_like(model.y0)))
-    )
+    states = (values.get("initial", model.y0), errors.get("initial", np.zeros_like(model.y0)))
+    initial, initial_errors = (part[0] if seen.single else part for part in states)
     times, observed = seen.given
     found = Fit(
         coordinates=coordinates,
@@ -210,31 +208,23 @@ def _result(work: Estimation, names: list[str], origin: str) -> Fit:
         text = f"{found.message}. The parameters and their standard errors are not to be relied on"
         warnings.warn(text, ConvergenceWarning, stacklevel=3)
     elif labels:
-        warnings.warn(
-            f"the observations do not determine {', '.join(labels)}", IdentifiabilityWarning, stacklevel=3
-        )
+        text = f"the observations do not determine {', '.join(labels)}"
+        warnings.warn(text, IdentifiabilityWarning, stacklevel=3)
     elif no_noise:
         text = (
             f"{work.count} observations for {int(work.moving.sum())} parameters leave nothing to estimate "
-            f"the noise from: the standard "
+            "the noise from: the standard errors are infinite; give sigma= where the noise is known"
         )
-        warnings.warn(
-            text + "errors are infinite; give sigma= where the noise is known",
-            IdentifiabilityWarning,
-            stacklevel=3,
-        )
+        warnings.warn(text, IdentifiabilityWarning, stacklevel=3)
     return found
 
 
 def _check(noise, steps, starts, spread, warmup, max_iterations, step, initial_time):
     if noise not in NOISES:
         raise ValueError(f"noise must be one of {', '.join(NOISES)}, got {noise!r}")
-    for name, value, least in (
-        ("steps", steps, 1),
-        ("starts", starts, 1),
-        ("warmup", warmup, 0),
-        ("max_iterations", max_iterations, 1),
-    ):
+    counts = {"steps": steps, "starts": starts, "warmup": warmup, "max_iterations": max_iterations}
+    for name, value in counts.items():
+        least = 0 if name == "warmup" else 1
         if not value >= least:
             raise ValueError(f"{name} must be at least {least}, got {value}")
     if not (np.isfinite(spread) and spread >= 0):

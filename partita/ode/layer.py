@@ -12,7 +12,7 @@ import numpy.typing as npt
 from keras import ops
 
 from partita.backend import uncompiled
-from partita.ode.clock import Clock, check_times, real_array
+from partita.ode.clock import Clock, real_array
 from partita.ode.solver import check_method, solve
 from partita.types import Tensor
 
@@ -69,31 +69,21 @@ class Solve(keras.layers.Layer):
         super().__init__(**kwargs)
         if not callable(field):
             raise ValueError(f"field must be a function, a Keras layer or a model, got {field!r}")
-        steps: dict[str, Any] = {
-            "rtol": rtol,
-            "atol": atol,
-            "dt": dt,
-            "num_steps": num_steps,
-            "max_steps": max_steps,
-            "max_step": max_step,
-        }
+        steps: dict[str, Any] = {"rtol": rtol, "atol": atol, "dt": dt, "num_steps": num_steps}
+        steps |= {"max_steps": max_steps, "max_step": max_step}
         check_method(method, **steps)
         self.field = field
-        self.times = check_times(times).tolist()
-        Clock(times, "float64", break_points)
+        self.times = Clock(times, "float64", break_points).times.tolist()
         jumps = None if break_points is None else np.ravel(np.asarray(break_points, "float64")).tolist()
         self.method: dict[str, Any] = {"method": method, **steps, "break_points": jumps, "check": check}
-        self._start = (
-            None
-            if parameters is None
-            else {name: real_array(value, f"parameter {name!r}") for name, value in parameters.items()}
-        )
-        self.positive = [*(self._start or ())] if positive is None else [*positive]
-        if unknown := [name for name in self.positive if name not in (self._start or {})]:
+        start = {name: real_array(value, f"parameter {name!r}") for name, value in (parameters or {}).items()}
+        self._start = None if parameters is None else start
+        self.positive = [*(start if positive is None else positive)]
+        if unknown := [name for name in self.positive if name not in start]:
             raise ValueError(f"positive must name parameters, got {unknown[0]!r}")
         self._initial = None if initial is None else real_array(initial, "initial")
         self._weights = {}
-        for name, value in (self._start or {}).items():
+        for name, value in start.items():
             if name in self.positive and not (value > 0).all():
                 raise ValueError(
                     f"parameter {name!r} must start above 0 to stay there, got {value.tolist()}; or leave "
@@ -117,13 +107,9 @@ class Solve(keras.layers.Layer):
         }
 
     def build(self, input_shape):
-        y_shape = input_shape[0] if isinstance(input_shape, list) else input_shape
-        if (
-            isinstance(self.field, keras.layers.Layer)
-            and not self.field.built
-            and not isinstance(input_shape, list)
-        ):
-            self.field.build(y_shape)
+        driven = isinstance(input_shape, list)
+        if not driven and isinstance(self.field, keras.layers.Layer) and not self.field.built:
+            self.field.build(input_shape)
         self.built = True
 
     def call(self, inputs):
@@ -135,9 +121,8 @@ class Solve(keras.layers.Layer):
             values = self.parameters
 
             def field(t, y, *given):
-                return self.field(
-                    t, y, {name: ops.cast(value, y.dtype) for name, value in values.items()}, *given
-                )
+                cast = {name: ops.cast(value, y.dtype) for name, value in values.items()}
+                return self.field(t, y, cast, *given)
 
         return uncompiled(solve)(field, y0, self.times, inputs=driven, **self.method)
 
@@ -150,28 +135,24 @@ class Solve(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(y0.shape), self.compute_dtype)
 
     def get_config(self):
-        is_function = not isinstance(self.field, keras.layers.Layer)
-        if (
-            is_function
-            and keras.saving.get_registered_object(keras.saving.get_registered_name(self.field)) is None
-        ):
-            raise ValueError(
-                f"field must be a Keras layer or a function registered with "
-                f"keras.saving.register_keras_serializable to be saved, "
-                f"got {self.field!r}"
-            )
+        if not isinstance(self.field, keras.layers.Layer):
+            registered = keras.saving.get_registered_name(self.field)
+            if keras.saving.get_registered_object(registered) is None:
+                raise ValueError(
+                    "field must be a Keras layer or a function registered with "
+                    f"keras.saving.register_keras_serializable to be saved, got {self.field!r}"
+                )
+        start = None if self._start is None else {name: it.tolist() for name, it in self._start.items()}
         return {
             **super().get_config(),
             "field": keras.saving.serialize_keras_object(self.field),
             "times": self.times,
             **self.method,
-            "parameters": None
-            if self._start is None
-            else {name: value.tolist() for name, value in self._start.items()},
+            "parameters": start,
             "positive": self.positive,
             "initial": None if self._initial is None else self._initial.tolist(),
         }
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "field": keras.saving.deserialize_keras_object(config["field"])})
+        return cls(**config | {"field": keras.saving.deserialize_keras_object(config["field"])})

@@ -14,7 +14,7 @@ is large on a plateau.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,11 @@ from scipy.optimize import least_squares
 from partita.ode.coordinates import Coordinates
 
 OFFSET = 1e-3
-SINGULAR = (
-    1e-6  # directions whose scaled singular value is below this share of the largest are not determined
-)
+# directions whose scaled singular value is below this share of the largest are not determined
+SINGULAR = 1e-6
 HUGE = 1e100  # squares of residuals beyond this overflow
 ROUNDS = 3
-Residuals = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+TOLERANCES = {"ftol": 1e-11, "xtol": 1e-12, "gtol": 1e-15}  # of SciPy's search
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ class Problem:
         exact: A root mean square of the residuals below this is as good as 0.
     """
 
-    residuals: Residuals
+    residuals: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
     coordinates: Coordinates
     moving: np.ndarray
     count: int
@@ -55,9 +54,7 @@ class Problem:
             return None
         value, jacobian = self.residuals(x)
         jacobian = jacobian[:, self.moving]
-        usable = (
-            np.isfinite(jacobian).all() and np.isfinite(value).all() and np.abs(value).max(initial=0.0) < HUGE
-        )
+        usable = np.isfinite(jacobian).all() and np.abs(value).max(initial=0.0) < HUGE  # False for NaN
         return (value, jacobian) if usable else None
 
     def offset(self, x: np.ndarray, value: np.ndarray, jacobian: np.ndarray) -> float:
@@ -67,10 +64,8 @@ class Problem:
         """
         lengths, gradient = np.linalg.norm(jacobian, axis=0), jacobian.T @ value
         noise = max(float(np.linalg.norm(value)) / np.sqrt(max(self.count, 1)), self.exact)
-        below, above = (
-            x[self.moving] - self.coordinates.low[self.moving],
-            self.coordinates.high[self.moving] - x[self.moving],
-        )
+        own, part = x[self.moving], self.coordinates.part(self.moving)
+        below, above = own - part.low, part.high - own
         near = OFFSET * noise
         held = ((gradient > 0) & (below * lengths <= near)) | ((gradient < 0) & (above * lengths <= near))
         free = ~held & (lengths > 0)
@@ -138,34 +133,30 @@ class _Walk:
             self.known = {key: found} if np.isfinite(found[0]).all() else {**self.known, key: found}
         return self.known[key]
 
-    def go(self, start: np.ndarray, x_of: Callable, slope: Callable, most: int, **options: Any) -> None:
-        """Search from `start` in the coordinates that `x_of` leads back from.
+    def go(self, coordinates: Coordinates, most: int, **options: Any) -> None:
+        """Search in coordinates of the numbers that move.
 
         The walk stands at the best point afterwards.
         """
+        moving = self.problem.moving
 
-        def whole(point):
+        def whole(theta):
             x = self.x.copy()
-            x[self.problem.moving] = x_of(point)
+            x[moving] = coordinates.bound(theta)
             return x
 
-        def jacobian(point):
-            x = whole(point)
+        def residuals(theta):
+            return self.at(whole(theta))[0]
+
+        def jacobian(theta):
+            x = whole(theta)
             value, matrix = self.at(x)
             self.costs.append(float(value @ value))
-            return matrix * slope(x[self.problem.moving])
+            return matrix * coordinates.slope(x[moving])
 
         self.known = {key: value for key, value in self.known.items() if np.isfinite(value[0]).all()}
-        found = least_squares(
-            lambda point: self.at(whole(point))[0],
-            start,
-            jacobian,
-            ftol=1e-11,
-            xtol=1e-12,
-            gtol=1e-15,
-            max_nfev=max(most, 1),
-            **options,
-        )
+        start, options = coordinates.unbound(self.x[moving]), {**TOLERANCES, **options}
+        found = least_squares(residuals, start, jacobian, max_nfev=max(most, 1), **options)
         self.x = whole(found.x)
 
 
@@ -182,39 +173,22 @@ def minimize(problem: Problem, x: np.ndarray, max_evaluations: int) -> Minimum |
     begun = problem.value(x)
     if begun is None:
         return None
-    coordinates, moving = problem.coordinates, problem.moving
-    part = Coordinates(
-        {"x": (int(moving.sum()),)},
-        coordinates.low[moving],
-        coordinates.high[moving],
-        coordinates.scales[moving],
-    )
+    part = problem.coordinates.part(problem.moving)
     walk = _Walk(problem, x.copy(), [], 1, {x.tobytes(): begun})
     before = np.inf
     for stage in range(2 * ROUNDS):
-        own = walk.x[moving]
         left = max_evaluations - walk.evaluations + (stage == 0)
         try:
             if stage % 2 == 0:
                 # A number on its bound has no logarithm: it begins a little inside.
-                theta = part.unbound(own)
-                walk.go(theta, part.bound, part.slope, left, x_scale=1.0)
+                walk.go(part, left, x_scale=1.0)
             else:
-                unit = np.where(own == 0, part.scales, np.abs(own))
-                bounds = (part.low / unit, part.high / unit)
-                walk.go(
-                    own / unit,
-                    lambda u, unit=unit: u * unit,
-                    lambda x, unit=unit: unit,
-                    left,
-                    x_scale="jac",
-                    bounds=bounds,
-                )
-        except (
-            ValueError,
-            np.linalg.LinAlgError,
-        ):  # numbers so large that a decomposition overflows: the other coordinates may do
-            pass
+                own = walk.x[problem.moving]
+                unit, far = np.where(own == 0, part.scales, np.abs(own)), np.full_like(own, np.inf)
+                plain = replace(part, low=-far, high=far, scales=unit)
+                walk.go(plain, left, x_scale="jac", bounds=(part.low / unit, part.high / unit))
+        except (ValueError, np.linalg.LinAlgError):
+            pass  # numbers so large that a decomposition overflows: the other coordinates may do
         value, jacobian = walk.at(walk.x)
         offset, cost = problem.offset(walk.x, value, jacobian), float(value @ value)
         if offset <= OFFSET or walk.evaluations >= max_evaluations:

@@ -46,30 +46,25 @@ def search(  # noqa: PLR0913 - options, each given by its name
     """
     rng = np.random.default_rng(seed)
     parts = [problem(shown) for shown in _growing(weights)]
-    origin, coordinates = parts[-1].coordinates.unbound(x), parts[-1].coordinates
+    last, coordinates = parts[-1], parts[-1].coordinates
+    origin = coordinates.unbound(x)
+    nothing = last.count * last.exact**2  # a sum of squares as good as 0
     ends: list[Minimum] = []
     for number in range(starts):
-        begin = x
-        for _ in range(DRAWS):
-            if number:
-                wide = reach * (1 + 2 * (number - 1) / max(starts - 2, 1))
-                begin = np.where(
-                    parts[-1].moving, coordinates.bound(origin + wide * rng.standard_normal(len(x))), x
-                )
-            if parts[0].value(begin) is not None or not number:
+        begin, wide = x, reach * (1 + 2 * (number - 1) / max(starts - 2, 1))
+        for _ in range(DRAWS if number else 0):
+            drawn = coordinates.bound(origin + wide * rng.standard_normal(len(x)))
+            begin = np.where(last.moving, drawn, x)
+            if parts[0].value(begin) is not None:
                 break
         found = _one(parts, begin, warmup, max_iterations)
         if found is None:
             continue
         ends.append(found)
-        last, lowest = parts[-1], min(end.cost for end in ends)
-        alike = [
-            end
-            for end in ends
-            if end.converged and end.cost <= (1 + 1e-6) * lowest + last.count * last.exact**2
-        ]
-        perfect = found.cost <= last.count * last.exact**2
-        if (len(alike) >= ENOUGH and not poor(alike[0].residuals)) or (perfect and found.converged):
+        limit = (1 + 1e-6) * min(end.cost for end in ends) + nothing
+        alike = [end for end in ends if end.converged and end.cost <= limit]
+        perfect = found.converged and found.cost <= nothing
+        if perfect or (len(alike) >= ENOUGH and not poor(alike[0].residuals)):
             break
     if not ends:
         return None
@@ -81,8 +76,7 @@ def search(  # noqa: PLR0913 - options, each given by its name
 def _one(parts: list[Problem], x: np.ndarray, warmup: int, max_iterations: int) -> Minimum | None:
     found = None
     for part in parts:
-        if warmup:
-            x = descend(part, x, warmup)
+        x = descend(part, x, warmup)
         found = minimize(part, x, max_iterations if part is parts[-1] else min(SHORT, max_iterations))
         if found is None:
             return None
@@ -94,9 +88,5 @@ def _growing(weights: np.ndarray) -> list[np.ndarray]:
     """The weights of the first 4 times at which something was seen, of the first 8, 16 … and of all."""
     times = np.flatnonzero((weights > 0).any(axis=(0, 2)))
     shares = [share for share in (4 * 2**power for power in range(20)) if share < len(times)]
-    growing = []
-    for share in shares:
-        shown = weights.copy()
-        shown[:, times[share - 1] + 1 :] = 0.0
-        growing.append(shown)
-    return [*growing, weights]
+    rows = np.arange(weights.shape[1])[:, None]
+    return [*(np.where(rows <= times[share - 1], weights, 0.0) for share in shares), weights]

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from partita.ode.fixed import divide
+
 NOISES = ("normal", "lognormal")
 # Of the largest number observed of a state: where a search for its initial value begins if that is 0.
 FLOOR = 1e-3
@@ -51,10 +53,8 @@ def observations(times: Any, observed: Any, initial_time: float | None = None) -
     """
     if isinstance(observed, (list, tuple)) and len(observed) and np.ndim(observed[0]) == 2:
         parts = [numbers(f"observed[{number}]", part) for number, part in enumerate(observed)]
-        own = [
-            _rising(row, initial_time)
-            for row in (times if np.ndim(next(iter(times), 0)) else [times] * len(parts))
-        ]
+        rows = times if np.ndim(next(iter(times), 0)) else [times] * len(parts)
+        own = [_rising(row, initial_time) for row in rows]
         if len(own) != len(parts):
             raise ValueError(f"times and observed must be as many, got {len(own)} and {len(parts)}")
         if initial_time is None and len({row[0] for row in own}) > 1:
@@ -100,11 +100,9 @@ def numbers(name: str, given: Any) -> np.ndarray:
         ValueError: if they are no numbers, or infinite.
     """
     try:
-        array = (
-            np.ma.asarray(given, "float64").filled(np.nan)
-            if np.ma.isMaskedArray(given)
-            else np.asarray(given, "float64")
-        )
+        if np.ma.isMaskedArray(given):
+            given = np.ma.asarray(given, "float64").filled(np.nan)
+        array = np.asarray(given, "float64")
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers, got {error}") from None
     if np.isinf(array).any():
@@ -119,18 +117,15 @@ def _rising(times: Any, initial_time: float | None) -> np.ndarray:
     if moments.ndim != 1 or not len(moments):
         raise ValueError(f"times must be a row of numbers, got the shape {moments.shape}")
     if not np.isfinite(moments).all():
-        raise ValueError(
-            f"times must be finite, got {moments[~np.isfinite(moments)][0]:g} at "
-            f"{int(np.argmin(np.isfinite(moments)))}"
-        )
+        place = int(np.argmin(np.isfinite(moments)))
+        raise ValueError(f"times must be finite, got {moments[place]:g} at {place}")
     if len(moments) > 1 and (np.diff(moments) < 0).all():
         raise ValueError("times must rise, got falling ones")
     if (late := np.flatnonzero(np.diff(moments) <= 0)).size:
         place = int(late[0])
         raise ValueError(
-            f"times must rise throughout, got {float(moments[place])!r} before "
-            f"{float(moments[place + 1])!r} at {place + 1}: "
-            "sort them, and average or separate what was seen at one time"
+            f"times must rise throughout, got {float(moments[place])!r} before {float(moments[place + 1])!r} "
+            f"at {place + 1}: sort them, and average or separate what was seen at one time"
         )
     if initial_time is not None and moments[0] < initial_time:
         raise ValueError(
@@ -155,12 +150,9 @@ def initial_states(initial: Any, seen: Observations) -> tuple[np.ndarray, np.nda
     given = np.broadcast_to(given, shape)
     taken = np.isnan(given)
     if (taken & np.isnan(first)).any():
-        when = (
-            "where initial_time is before the first observation"
-            if seen.unasked
-            else "where the first row of observed has gaps"
-        )
-        raise ValueError(f"initial must be given {when}")
+        if seen.unasked:
+            raise ValueError("initial must be given where initial_time is before the first observation")
+        raise ValueError("initial must be given where the first row of observed has gaps")
     return np.where(taken, first, given), taken
 
 
@@ -210,9 +202,5 @@ def refine(moments: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
         >>> refine(np.array([0.0, 1.0, 4.0]), 4)
         (array([0., 1., 2., 3., 4.]), array([0, 1, 4]))
     """
-    gaps = np.diff(moments)
-    counts = np.ceil(gaps / (moments[-1] - moments[0]) * steps - 1e-9).astype(int).clip(1)
-    parts = [
-        low + gap * np.arange(count) / count for low, gap, count in zip(moments, gaps, counts, strict=False)
-    ]
-    return np.concatenate([*parts, moments[-1:]]), np.concatenate([[0], np.cumsum(counts)])
+    counts = np.ceil(np.diff(moments) / (moments[-1] - moments[0]) * steps - 1e-9).astype(int).clip(1)
+    return np.append(divide(moments, counts), moments[-1]), np.concatenate([[0], np.cumsum(counts)])

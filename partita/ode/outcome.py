@@ -1,5 +1,7 @@
 """How a solution ended, and what is said of it."""
 
+import warnings
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -70,6 +72,22 @@ class Solution(NamedTuple):
     status: Tensor
 
 
+def with_status(path: Tensor, clock: Clock) -> Solution:
+    """Return a solution by fixed steps, `(..., time, state)`, with how it ended.
+
+    It ended at the last of the times before the first number that is not finite.
+
+    Example:
+        >>> path = ops.array([[1.0], [2.0], [np.inf]])
+        >>> float(with_status(path, Clock([0.0, 0.5, 1.0], "float32")).elapsed)
+        0.5
+    """
+    finite = ops.all(ops.isfinite(path), axis=-1)  # (..., time)
+    solved = ops.sum(ops.cumprod(ops.cast(finite, "int32"), axis=-1), axis=-1)
+    elapsed = ops.take(ops.convert_to_tensor(clock.elapsed, clock.dtype), ops.maximum(solved - 1, 0))
+    return Solution(path, elapsed, ops.where(solved < len(clock.times), NOT_FINITE, SOLVED))
+
+
 def raise_unless_solved(solution: Solution, clock: Clock, method: str, max_steps: int | None) -> None:
     """Raise a FloatingPointError if a solution whose numbers are known ended early.
 
@@ -87,25 +105,15 @@ def raise_unless_solved(solution: Solution, clock: Clock, method: str, max_steps
     """
     if not all(map(is_known, solution)):
         return
-    status, elapsed = (
-        np.atleast_1d(ops.convert_to_numpy(part)) for part in (solution.status, solution.elapsed)
-    )
-    finite = np.isfinite(ops.convert_to_numpy(solution.path))
-    if (status == SOLVED).all() and finite.all():
+    path, elapsed, status = map(ops.convert_to_numpy, solution)
+    if (status == SOLVED).all() and np.isfinite(path).all():
         return
-    sample = np.unravel_index(
-        int(np.argmax((status.ravel() != SOLVED) & (status.ravel() != STOPPED_ALONG))), status.shape
-    )
-    where = (
-        f" in sample {', '.join(map(str, sample))}"
-        if status.size > 1 and (status != status.ravel()[0]).any()
-        else ""
-    )
-    time = clock.origin + clock.sign * float(elapsed[sample])
-    raise FloatingPointError(
-        f"the solution stops at t = {_number(time, clock)}{where}: "
-        f"{_cause(status[sample], clock, method, max_steps)}"
-    )
+    elapsed, status = np.atleast_1d(elapsed), np.atleast_1d(status)
+    sample = np.unravel_index(np.argmax(~np.isin(status, (SOLVED, STOPPED_ALONG))), status.shape)
+    where = f" in sample {', '.join(map(str, sample))}" if (status != status.flat[0]).any() else ""
+    time = _number(clock.origin + clock.sign * float(elapsed[sample]), clock)
+    cause = _cause(status[sample], clock, method, max_steps)
+    raise FloatingPointError(f"the solution stops at t = {time}{where}: {cause}")
 
 
 def _number(time: float, clock: Clock) -> str:
@@ -121,20 +129,37 @@ def _cause(status: int, clock: Clock, method: str, max_steps: int | None) -> str
     if max_steps is None:
         return (
             f"it is not finite at the next of the times; the fixed steps of {method!r} are too long there, "
-            f"or the solution ends: "
-            f"leave out num_steps= and dt= to see which"
+            "or the solution ends: leave out num_steps= and dt= to see which"
         )
     if status == NOT_FINITE:
         return (
-            f"just beyond it the field or the state is not finite, however short the step; it leaves the "
-            f"field's domain, "
-            f"or what {clock.dtype} holds"
+            "just beyond it the field or the state is not finite, however short the step; it leaves the "
+            f"field's domain, or what {clock.dtype} holds"
         )
     return (
         f"its steps fall below {clock.smallest:.1g} of the time since the first, which {clock.dtype} cannot "
-        f"tell apart; "
-        f"the solution blows up there, or the field jumps: give break_points= where it does"
+        "tell apart; the solution blows up there, or the field jumps: give break_points= where it does"
     )
+
+
+def warn_if_coarse(path: Tensor, finer: Callable[[], Tensor]) -> None:
+    """Warn if half as long steps change a solution, unless it is not finite.
+
+    Args:
+        path: `(..., time, state)`, numbers.
+        finer: Solves again with those steps.
+    """
+    found = ops.convert_to_numpy(path)
+    if not np.isfinite(found).all():
+        return
+    with np.errstate(all="ignore"):
+        change = coarseness(found, ops.convert_to_numpy(finer()))
+    if not change <= COARSE:
+        text = (
+            f"half as long steps change the solution by {change:.2g} of its size: take more (num_steps=, "
+            "dt=), or leave out both for step control; check=False says nothing"
+        )
+        warnings.warn(text, CoarseStepWarning, stacklevel=4)
 
 
 def coarseness(path: np.ndarray, finer: np.ndarray) -> float:

@@ -81,9 +81,7 @@ class Recurrent(keras.layers.Layer):
         self.stateful = stateful
         self.supports_masking = True
         self._step_weights = {
-            name: self.add_weight(
-                name=name, shape=shape, initializer="zeros" if len(shape) < 2 else "glorot_uniform"
-            )
+            name: self.add_weight(shape, "zeros" if len(shape) < 2 else "glorot_uniform", name=name)
             for name, shape in self.shapes.items()
         }
         self._kept: Any = None
@@ -95,9 +93,7 @@ class Recurrent(keras.layers.Layer):
                     "a stateful layer needs to know its batch size: give the model's Input a batch_size"
                 )
             self._kept = [
-                self.add_weight(
-                    name=f"state_{i}", shape=(input_shape[0], *shape), initializer="zeros", trainable=False
-                )
+                self.add_weight((input_shape[0], *shape), "zeros", trainable=False, name=f"state_{i}")
                 for i, shape in enumerate(self.state_shapes)
             ]
 
@@ -107,12 +103,9 @@ class Recurrent(keras.layers.Layer):
             kept.assign(ops.zeros(kept.shape, kept.dtype))
 
     def _step(self, x, states):
-        given = (
-            ({name: ops.convert_to_tensor(weight) for name, weight in self._step_weights.items()},)
-            if self.shapes
-            else ()
-        )
-        result = self.step_function(x, states[0] if self.single else states, *given)
+        weights = {name: ops.convert_to_tensor(weight) for name, weight in self._step_weights.items()}
+        given = (x, states[0] if self.single else states, *([weights] if weights else []))
+        result = self.step_function(*given)
         if not isinstance(result, tuple) or len(result) != 2:
             raise ValueError(f"step_function must return (output, new state), got a {type(result).__name__}")
         output, new = result
@@ -124,17 +117,16 @@ class Recurrent(keras.layers.Layer):
 
     def call(self, inputs, initial_state=None, mask=None):
         inputs = ops.convert_to_tensor(inputs)
-        batch = ops.shape(inputs)[0]
         if initial_state is not None:
             states = (initial_state,) if self.single else tuple(initial_state)
         elif self._kept is not None:
             states = tuple(ops.convert_to_tensor(kept) for kept in self._kept)
         else:
+            batch = ops.shape(inputs)[0]
             states = tuple(ops.zeros((batch, *shape), inputs.dtype) for shape in self.state_shapes)
         steps = ops.moveaxis(inputs, 1, 0)  # (time, batch, features)
-        real = (
-            ops.ones(ops.shape(steps)[:2], "bool") if mask is None else ops.transpose(ops.cast(mask, "bool"))
-        )
+        mask = ops.ones(ops.shape(inputs)[:2], "bool") if mask is None else ops.cast(mask, "bool")
+        real = ops.transpose(mask)
         blank = ops.zeros_like(self._step(steps[0], states)[0])
 
         def advance(carry, moment):
@@ -172,6 +164,5 @@ class Recurrent(keras.layers.Layer):
 
     @classmethod
     def from_config(cls, config):
-        return cls(
-            **{**config, "step_function": keras.saving.deserialize_keras_object(config["step_function"])}
-        )
+        step_function = keras.saving.deserialize_keras_object(config["step_function"])
+        return cls(**config | {"step_function": step_function})

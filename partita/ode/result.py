@@ -4,7 +4,7 @@ sd g(y(t)) = √(J_t · Cov θ̂ · J_tᵀ)
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from scipy.special import ndtri
 
 from partita.backend import double_precision
 from partita.backend.derivatives import value_and_jacobian
-from partita.extras import need
+from partita.extras import current_axes
 from partita.ode.coordinates import Coordinates
 from partita.ode.observations import numbers, refine
 
@@ -106,17 +106,15 @@ class Fit:
     cost: float
     num_iterations: int
     num_agreeing: int
-    path_of: Callable[..., Any] = field(repr=False)
+    path_of: Callable[..., Any]
     steps: int
 
     def __repr__(self) -> str:
-        rows = zip(
-            self.coordinates.labels, self.x, np.sqrt(np.diag(self.covariance_of_parameters)), strict=True
-        )
+        errors = np.sqrt(np.diag(self.covariance_of_parameters))
+        rows = zip(self.coordinates.labels, self.x, errors, strict=True)
         lines = [f"{label} = {value:.5g} ± {error:.2g}" for label, value, error in rows]
-        lines.append(
-            f"noise {' '.join(f'{level:.3g}' for level in self.sigma)} ({self.noise}), RMSE {self.rmse:.4g}"
-        )
+        levels = " ".join(f"{level:.3g}" for level in self.sigma)
+        lines.append(f"noise {levels} ({self.noise}), RMSE {self.rmse:.4g}")
         lines.append(f"initial state at t = {self.initial_time:.15g}: {self.initial_is}")
         if self.unidentified:
             lines.append(f"not determined by the observations: {', '.join(self.unidentified)}")
@@ -165,23 +163,18 @@ class Fit:
         if np.isnan(self.sigma).any():
             variance = np.full_like(variance, np.inf)
         reach = ndtri((1 + level) / 2) * np.sqrt(variance)
-        return (
-            (path * np.exp(-reach), path * np.exp(reach))
-            if self.noise == "lognormal"
-            else (path - reach, path + reach)
-        )
+        if self.noise == "lognormal":
+            return path * np.exp(-reach), path * np.exp(reach)
+        return path - reach, path + reach
 
     def _evaluate(self, times):
         wanted = numbers("times", times)
-        if (
-            wanted.ndim != 1
-            or not len(wanted)
-            or not (np.isfinite(wanted).all() and (np.diff(wanted) > 0).all())
-        ):
+        is_row = wanted.ndim == 1 and len(wanted) > 0
+        if not (is_row and np.isfinite(wanted).all() and (np.diff(wanted) > 0).all()):
             raise ValueError(
                 f"times must be a row of finite numbers that rise throughout, got {wanted.tolist()}"
             )
-        since = wanted - self.initial_time
+        span, since = self.times[-1] - self.initial_time, wanted - self.initial_time
         if since[0] < 0:
             raise ValueError(
                 f"times must not be before {self.initial_time:g}, the initial time of the fit, got "
@@ -190,21 +183,13 @@ class Fit:
         drop = int(since[0] > 0)
         moments = np.concatenate([[0.0], since]) if drop else since
         if len(moments) == 1:  # the initial time alone: a solver wants a second
-            moments = np.append(moments, self.times[-1] - self.initial_time)
-        grid, rows = refine(
-            moments, int(np.ceil(self.steps * moments[-1] / (self.times[-1] - self.initial_time)))
-        )
-        shape = (
-            self.observed.shape[0] if self.observed.ndim == 3 else 1,
-            len(moments),
-            self.observed.shape[-1],
-        )
+            moments = np.append(moments, span)
+        grid, rows = refine(moments, int(np.ceil(self.steps * moments[-1] / span)))
+        solve = value_and_jacobian(lambda x: ops.reshape(self.path_of(x, grid, rows), (-1,)))
         with double_precision():
-            flat, jacobian = value_and_jacobian(lambda x: ops.reshape(self.path_of(x, grid, rows), (-1,)))(
-                self.x
-            )
-            path = ops.convert_to_numpy(flat).reshape(shape)
-            jacobian = ops.convert_to_numpy(jacobian).reshape(*shape, -1)
+            path, jacobian = map(ops.convert_to_numpy, solve(self.x))
+        path = path.reshape(-1, len(moments), self.observed.shape[-1])
+        jacobian = jacobian.reshape(*path.shape, len(self.x))
         path, jacobian = path[:, drop : drop + len(wanted)], jacobian[:, drop : drop + len(wanted)]
         return (path[0], jacobian[0]) if self.observed.ndim == 2 else (path, jacobian)
 
@@ -214,27 +199,17 @@ class Fit:
         Raises:
             ImportError: if matplotlib is missing.
         """
-        if axes is None:
-            need("matplotlib", "plot")
-            import matplotlib.pyplot as plt
-
-            axes = plt.gca()
+        axes = current_axes() if axes is None else axes
         times = np.linspace(self.initial_time, self.times[-1], 200)
-        path, (low, high) = self.solution(times), self.band(times, level)
-        many = self.observed.ndim == 3
-        for experiment in range(self.observed.shape[0] if many else 1):
-
-            def pick(values, experiment=experiment):
-                return values[experiment] if many else values
-
-            for state in range(self.observed.shape[-1]):
+        curves = (self.solution(times), *self.band(times, level), self.observed)
+        experiments = zip(*(curve.reshape(-1, *curve.shape[-2:]) for curve in curves), strict=True)
+        for number, (path, low, high, observed) in enumerate(experiments):
+            for state in range(observed.shape[-1]):
                 colour = f"C{state}"
-                label = names[state] if names and not experiment else None
-                axes.plot(times, pick(path)[:, state], color=colour, label=label)
-                axes.fill_between(
-                    times, pick(low)[:, state], pick(high)[:, state], color=colour, alpha=0.2, linewidth=0
-                )
-                axes.plot(self.times, pick(self.observed)[:, state], "o", color=colour, markersize=4)
+                label = names[state] if names and not number else None
+                axes.plot(times, path[:, state], color=colour, label=label)
+                axes.fill_between(times, low[:, state], high[:, state], color=colour, alpha=0.2, linewidth=0)
+                axes.plot(self.times, observed[:, state], "o", color=colour, markersize=4)
         axes.set_xlabel("time")
         if names:
             axes.legend()

@@ -14,23 +14,15 @@ from keras import ops
 
 from partita.backend import compiled, is_known
 from partita.ode.adaptive import Control, solve_adaptive
-from partita.ode.clock import Clock, spacing
+from partita.ode.clock import Clock
 from partita.ode.field import Driven, as_field, check_layer_sees_time, knows_time, refuse_complex
 from partita.ode.fixed import Grid, solve_fixed
-from partita.ode.outcome import (
-    COARSE,
-    NOT_FINITE,
-    SOLVED,
-    CoarseStepWarning,
-    Solution,
-    ToleranceWarning,
-    coarseness,
-    raise_unless_solved,
-)
+from partita.ode.outcome import Solution, ToleranceWarning, raise_unless_solved, warn_if_coarse, with_status
 from partita.ode.steps import EMBEDDED, STEPS, Step
 from partita.types import Tensor
 
 RTOL = 1e-6
+FIXED_ONLY = " where steps are controlled: give num_steps= or dt= for fixed steps"
 PART = 50  # of the time, the longest step by default
 # max_steps by default: as many as have room in so many bytes, within limits
 FEWEST, MOST, BYTES = (1024, 4096, 2**24)
@@ -135,15 +127,13 @@ def solve(  # noqa: PLR0913 - options, each given by its name
         path = _solve_fixed(seen, y0, driven, STEPS[method], (dt, num_steps), check)
         if throw and not check:  # nobody asks how it ended
             return ops.cast(path, out_dtype)
-        solution, max_steps = _fixed_status(path, clock), None
+        solution, max_steps = with_status(path, clock), None
     else:
         if max_step is None:
-            free = isinstance(field, keras.layers.Layer) and not knows_time(field) and not driven
-            max_step = np.inf if free else clock.span / PART
+            max_step = clock.span / PART if knows_time(field) or driven else np.inf
         max_steps = max_steps or _most_steps(clock, y0, seen.stops(method))
-        control = Control(
-            method, *_tolerances(clock, rtol, atol), max_steps, float(max_step), each and ops.ndim(y0) > 1
-        )
+        each = each and ops.ndim(y0) > 1
+        control = Control(method, *_tolerances(clock, rtol, atol), max_steps, float(max_step), each)
         solution = _solve_controlled(seen, y0, driven, control)
     if check and throw:
         raise_unless_solved(solution, clock, method, max_steps)
@@ -198,49 +188,20 @@ def _solve_fixed(
 
     path = run(1, y0, *driven)
     if check and is_known(path) and not getattr(path, "requires_grad", False):
-        _warn_if_coarse(path, lambda: run(2, *map(ops.stop_gradient, (y0, *driven))))
+        warn_if_coarse(path, lambda: run(2, *map(ops.stop_gradient, (y0, *driven))))
     return path
-
-
-def _fixed_status(path: Tensor, clock: Clock) -> Solution:
-    """Return how a solution by fixed steps ended.
-
-    It ended at the last of the times before the first number that is not finite.
-    """
-    finite = ops.all(ops.isfinite(path), axis=-1)  # (..., time)
-    solved = ops.sum(ops.cumprod(ops.cast(finite, "int32"), axis=-1), axis=-1)
-    elapsed = ops.take(ops.convert_to_tensor(clock.elapsed, clock.dtype), ops.maximum(solved - 1, 0))
-    return Solution(path, elapsed, ops.where(solved < len(clock.times), NOT_FINITE, SOLVED))
-
-
-def _warn_if_coarse(path: Tensor, finer: Callable[[], Tensor]) -> None:
-    found = ops.convert_to_numpy(path)
-    if not np.isfinite(found).all():
-        return
-    with np.errstate(all="ignore"):
-        change = coarseness(found, ops.convert_to_numpy(finer()))
-    if not change <= COARSE:
-        warnings.warn(
-            f"half as long steps change the solution by {change:.2g} of its size: take more (num_steps=, "
-            f"dt=), or leave out both for step "
-            f"control; check=False says nothing",
-            CoarseStepWarning,
-            stacklevel=4,
-        )
 
 
 def _tolerances(clock: Clock, rtol: float | None, atol: float | None) -> tuple[float, float]:
     """The tolerances that hold: as given, as far as the precision can meet them."""
-    least = 8 * spacing(clock.dtype)
+    least = 8 * clock.smallest
     rtol = RTOL if rtol is None else rtol
     if rtol < least:
-        warnings.warn(
+        text = (
             f"rtol = {rtol:g} is below what {clock.dtype} can meet and is raised to {least:.2g}; solve in "
-            f"float64 for less, with a "
-            f"float64 y0 within partita.backend.double_precision()",
-            ToleranceWarning,
-            stacklevel=3,
+            "float64 for less, with a float64 y0 within partita.backend.double_precision()"
         )
+        warnings.warn(text, ToleranceWarning, stacklevel=3)
         rtol = least
     return float(rtol), float(1e-3 * rtol if atol is None else atol)
 
@@ -289,11 +250,7 @@ def check_method(
     is_fixed = dt is not None or num_steps is not None
     known = STEPS if is_fixed else EMBEDDED
     if method not in known:
-        hint = (
-            ""
-            if is_fixed or method not in STEPS
-            else " where steps are controlled: give num_steps= or dt= for fixed steps"
-        )
+        hint = FIXED_ONLY if method in STEPS else ""
         raise ValueError(f"{name} must be one of {', '.join(known)}{hint}, got {method!r}")
     if dt is not None and num_steps is not None:
         raise ValueError("dt and num_steps exclude one another: both say how long a fixed step is")

@@ -16,6 +16,7 @@ from partita.backend.derivatives import derivative
 from partita.types import Tensor
 
 Field = Callable[[Tensor, Tensor], Tensor]
+FieldFrom = Callable[[Tensor], Field]  # from the start of a step to the field as that step sees it
 Step = Callable[[Field, Tensor, Tensor, Tensor], Tensor]
 
 
@@ -223,9 +224,8 @@ def _rodas_stages(
     jacobian, drift = _linearize(field, t, y)
     inverse = _resolvent(jacobian, _GAMMA * dt)
     stages: list[Tensor] = []
-    for node, share, states, couplings in zip(
-        _RODAS_NODES, _RODAS_DRIFTS, _RODAS_STATES, _RODAS_COUPLINGS, strict=True
-    ):
+    rows = zip(_RODAS_NODES, _RODAS_DRIFTS, _RODAS_STATES, _RODAS_COUPLINGS, strict=True)
+    for node, share, states, couplings in rows:
         at = y + _sum(states, stages) if stages else y
         value = slope if slope is not None and not stages else field(t + node * dt, at)
         right = _GAMMA * dt * value + _GAMMA * share * dt * dt * drift
@@ -260,13 +260,7 @@ def _apply(matrix: Tensor, vector: Tensor) -> Tensor:
 
 
 STEPS: dict[str, Step] = {
-    "euler": euler,
-    "midpoint": midpoint,
-    "heun": heun,
-    "rk4": rk4,
-    "dopri5": dopri5,
-    "rosenbrock_euler": rosenbrock_euler,
-    "rodas4": rodas4,
+    step.__name__: step for step in (euler, midpoint, heun, rk4, dopri5, rosenbrock_euler, rodas4)
 }
 EMBEDDED: dict[str, tuple[Callable[..., Embedded], int]] = {
     "dopri5": (dopri5_embedded, 5),
