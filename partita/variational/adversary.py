@@ -22,7 +22,7 @@ class Adversary(NamedTuple):
     certainty: Callable[[Tensor, Tensor], Tensor]
     in_pairs: bool = False  # that loss needs the scores of data, too
     one_centred: bool = (
-        False  # the penalty pulls gradients between data and generated to 1, else at both to 0
+        False  # the penalty pulls gradients to 1 between data and generated; else to 0 at both
     )
     default_penalty: float = 0.0
 

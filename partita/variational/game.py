@@ -1,4 +1,4 @@
-"""What GAN, AAE and ALI share: the discriminator's loss with its penalty, and a file that holds the arguments.
+"""What GAN, AAE and ALI share: data of a known shape, and the discriminator's loss with its penalty.
 
 L_D(D(real), D(fake)) + ½ γ E‖∇D‖²   or   L_D(D(real), D(fake)) + γ E(‖∇D‖ − 1)²
 """
@@ -54,18 +54,14 @@ class Game(Rounds):
         sizes = [nets.size(part.shape[1:]) for part in real]
 
         def flat(parts):
-            return ops.concatenate(
-                [ops.reshape(widen(part), (-1, size)) for part, size in zip(parts, sizes, strict=True)],
-                axis=1,
-            )
+            rows = [ops.reshape(widen(part), (-1, size)) for part, size in zip(parts, sizes, strict=True)]
+            return ops.concatenate(rows, axis=1)
 
         def score_flat(x):
             cuts = np.cumsum(sizes)[:-1].tolist()
             parts = ops.split(x, cuts, axis=1) if cuts else [x]
-            shaped = [
-                ops.reshape(part, (-1, *like.shape[1:])) for part, like in zip(parts, real, strict=True)
-            ]
-            return widen(score(shaped))
+            shapes = [(-1, *part.shape[1:]) for part in real]
+            return widen(score([*map(ops.reshape, parts, shapes)]))
 
         real_rows, fake_rows = flat(real), ops.stop_gradient(flat(fake))
         if not self._rule.one_centred:

@@ -49,9 +49,8 @@ def build(net: Any, shapes: Sequence[Shape], name: str) -> None:
     if isinstance(net, keras.Model) and getattr(net, "inputs", None):
         taken = input_shapes(net, name)
         if len(taken) != len(shapes) or not all(map(meet, taken, shapes)):
-            raise ValueError(
-                f"{name} must take {described(*shapes)}, got a net that takes {described(*taken)}"
-            )
+            wanted = described(*shapes)
+            raise ValueError(f"{name} must take {wanted}, got a net that takes {described(*taken)}")
 
 
 def output_shape(net: Any, shapes: Sequence[Shape]) -> Shape:
