@@ -21,9 +21,8 @@ class Adversary(NamedTuple):
     generator: Callable[[Any, Tensor], Tensor]  # the first None where it needs no scores of data
     certainty: Callable[[Tensor, Tensor], Tensor]
     in_pairs: bool = False  # that loss needs the scores of data, too
-    one_centred: bool = (
-        False  # the penalty pulls gradients to 1 between data and generated; else to 0 at both
-    )
+    # the penalty pulls gradients between data and generated to 1; else those at both to 0
+    one_centred: bool = False
     default_penalty: float = 0.0
 
 

@@ -233,9 +233,8 @@ def check_range(x: np.ndarray, likelihood: Likelihood) -> None:
     """
     low, high = likelihood.low, likelihood.high
     with np.errstate(invalid="ignore"):
-        if not x.size or (
-            np.isfinite(ends := (x.min(), x.max())).all() and low <= ends[0] and ends[1] <= high
-        ):
+        ends = (x.min(), x.max()) if x.size else ()
+        if np.isfinite(ends).all() and all(low <= end <= high for end in ends):
             return  # two passes over the data instead of five
         good = np.isfinite(x) & (x >= low) & (x <= high)
     row, *place = (int(index) for index in np.argwhere(~good)[0])

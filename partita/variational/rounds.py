@@ -189,29 +189,17 @@ class Rounds(Unsupervised):
                 f"compile takes two optimizers and options of execution, got {', '.join(sorted(unknown))}"
             )
         scaled = options.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
-        given = {
-            name: keras.optimizers.Adam(1e-3, beta_1=0.5)
-            if optimizer is None
-            else keras.optimizers.get(optimizer)
-            for name, optimizer in chosen.items()
-        }
-        self._steppers = {
-            name: keras.optimizers.LossScaleOptimizer(optimizer)
-            if scaled and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-            else optimizer
-            for name, optimizer in given.items()
-        }
-        movable = {
-            name: [v for net in player.nets for v in net.trainable_variables]
-            for name, player in self.players.items()
-        }
+        given, steppers, movable = {}, {}, {}
+        for name, player in self.players.items():
+            optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5) if chosen[name] is None else chosen[name]
+            given[name] = steppers[name] = keras.optimizers.get(optimizer)
+            if scaled and not isinstance(given[name], keras.optimizers.LossScaleOptimizer):
+                steppers[name] = keras.optimizers.LossScaleOptimizer(given[name])
+            movable[name] = [variable for net in player.nets for variable in net.trainable_variables]
         # what Keras sees in a dict becomes the model's own, and is saved twice
-        self._movable = MappingProxyType(movable)
-        rounds = RoundsOptimizer(
-            [self._steppers[name] for name in self.players],
-            [*movable.values()],
-            [player.steps for player in self.players.values()],
-        )
+        self._steppers, self._movable = steppers, MappingProxyType(movable)
+        steps = [player.steps for player in self.players.values()]
+        rounds = RoundsOptimizer([*steppers.values()], [*movable.values()], steps)
         super().compile(rounds, **{**options, "auto_scale_loss": False})
         self._compiled_with = {f"{name}_optimizer": optimizer for name, optimizer in given.items()} | options
 

@@ -99,9 +99,9 @@ class Watchdog(StopOnNonFinite):
             return
         model.stop_training = True
         warnings.warn(
-            f"training was stopped: the discriminator has been sure of everything for {rounds}: the generator "
-            "learns nothing from it. Try a lower learning rate for the discriminator or a smaller one, fewer "
-            "discriminator_steps, or penalty=1.",
+            f"training was stopped: the discriminator has been sure of everything for {rounds}: the "
+            "generator learns nothing from it. Try a lower learning rate for the discriminator or a smaller one, "
+            "fewer discriminator_steps, or penalty=1.",
             TrainingStoppedWarning,
             stacklevel=2,
         )
