@@ -1,4 +1,4 @@
-"""What GAN, AAE and ALI share: data of a known shape, and the discriminator's loss with its penalty.
+"""Base class of GAN, AAE and ALI, with the discriminator's loss and its penalty.
 
 L_D(D(real), D(fake)) + ½ γ E‖∇D‖²   or   L_D(D(real), D(fake)) + γ E(‖∇D‖ − 1)²
 """
@@ -18,7 +18,7 @@ from partita.variational.rounds import Rounds
 
 
 class Game(Rounds):
-    """Base class of a discriminator's game with other nets, about data x of a known shape."""
+    """Base class of a discriminator's game with other nets, on data x of a known shape."""
 
     _arguments: tuple[str, ...]  # of the constructor, those that attributes of the same names hold
     discriminator: keras.layers.Layer
@@ -82,7 +82,7 @@ class Game(Rounds):
 
 
 def check_discriminator(net: Any, shapes: list[nets.Shape]) -> None:
-    """Whether it takes inputs of these shapes and gives scores that nothing squashes.
+    """Check that a net takes inputs of these shapes and gives scores that nothing squashes.
 
     Raises:
         ValueError: if it does not.
@@ -98,7 +98,7 @@ def check_discriminator(net: Any, shapes: list[nets.Shape]) -> None:
 
 
 def check_inertia(inertia: float, generator_steps: int | None) -> int:
-    """The generator's steps a round: by default 5 with inertia, 1 without.
+    """Return the generator's steps a round: by default 5 with inertia, 1 without.
 
     Raises:
         ValueError: if inertia is negative, or there are fewer than two steps for it to act on.
@@ -115,5 +115,5 @@ def check_inertia(inertia: float, generator_steps: int | None) -> int:
 
 
 def mean_squared_distance(left: Any, right: Any) -> Any:
-    """Mean over the rows of ‖left − right‖², in float32 at least."""
+    """Return the mean over the rows of ‖left − right‖², in float32 at least."""
     return ops.mean(nets.sum_rows((widen(left) - widen(right)) ** 2))

@@ -124,7 +124,9 @@ class _Scaled(Likelihood, ABC):
         self.scale, self.floor = scale, floor
         self.numbers = 2 if scale == "output" else 1
         if scale == "shared":
-            self.log_scale = self.add_weight((), "zeros", "float32", autocast=False, name="log_scale")
+            self.log_scale = self.add_weight(
+                name="log_scale", shape=(), initializer="zeros", dtype="float32", autocast=False
+            )
 
     def _mean_and_log_scale(self, output):
         output = widen(output)

@@ -243,8 +243,8 @@ class GaussianMixture(SavedWhole):
 
     def _keep(self, gaussians, shift):
         self.proportions, self.means = gaussians.proportions, gaussians.means + shift
-        one = {"spherical": np.s_[:, 0], "tied": 0}.get(self.covariance, ...)
-        self.covariances = np.array(gaussians.covariances[one])
+        narrowed = {"spherical": np.s_[:, 0], "tied": 0}.get(self.covariance, ...)
+        self.covariances = np.array(gaussians.covariances[narrowed])
 
     @property
     def gaussians(self) -> Gaussians:

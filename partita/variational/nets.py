@@ -31,7 +31,7 @@ def input_shapes(net: Any, name: str) -> list[Shape]:
 
 
 def condition_shapes(net: Any, name: str) -> list[Shape]:
-    """The shapes of what a net takes beside its first input; none of a net that knows no inputs yet."""
+    """Return the shapes of what a net takes beside its first input; none if it knows no inputs yet."""
     return input_shapes(net, name)[1:] if getattr(net, "inputs", None) else []
 
 
@@ -142,5 +142,5 @@ def sum_rows(x: Any) -> Any:
 
 
 def described(*shapes: Shape) -> str:
-    """The shapes of batches of such rows, for an error."""
+    """Return the shapes of batches of such rows, for an error."""
     return " and ".join(f"(batch, {', '.join(map(str, shape))})" for shape in shapes)

@@ -189,17 +189,24 @@ class Rounds(Unsupervised):
                 f"compile takes two optimizers and options of execution, got {', '.join(sorted(unknown))}"
             )
         scaled = options.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
-        given, steppers, movable = {}, {}, {}
-        for name, player in self.players.items():
-            optimizer = keras.optimizers.Adam(1e-3, beta_1=0.5) if chosen[name] is None else chosen[name]
-            given[name] = steppers[name] = keras.optimizers.get(optimizer)
-            if scaled and not isinstance(given[name], keras.optimizers.LossScaleOptimizer):
-                steppers[name] = keras.optimizers.LossScaleOptimizer(given[name])
-            movable[name] = [variable for net in player.nets for variable in net.trainable_variables]
+        given: dict[str, Any] = {}
+        steppers: dict[str, Any] = {}
+        for name, asked in chosen.items():
+            optimizer = (
+                keras.optimizers.Adam(1e-3, beta_1=0.5) if asked is None else keras.optimizers.get(asked)
+            )
+            unscaled = scaled and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            given[name] = optimizer
+            steppers[name] = keras.optimizers.LossScaleOptimizer(optimizer) if unscaled else optimizer
+        self._steppers = steppers
+        movable = {
+            name: [variable for net in player.nets for variable in net.trainable_variables]
+            for name, player in self.players.items()
+        }
         # what Keras sees in a dict becomes the model's own, and is saved twice
-        self._steppers, self._movable = steppers, MappingProxyType(movable)
+        self._movable = MappingProxyType(movable)
         steps = [player.steps for player in self.players.values()]
-        rounds = RoundsOptimizer([*steppers.values()], [*movable.values()], steps)
+        rounds = RoundsOptimizer([steppers[name] for name in movable], [*movable.values()], steps)
         super().compile(rounds, **{**options, "auto_scale_loss": False})
         self._compiled_with = {f"{name}_optimizer": optimizer for name, optimizer in given.items()} | options
 

@@ -1,4 +1,4 @@
-"""Training on x, or on [x, condition], without targets: data are checked before a model learns from them."""
+"""Base class of models that are trained without targets, on data that are checked first."""
 
 import math
 from abc import ABC, abstractmethod

@@ -133,7 +133,7 @@ class VAE(Unsupervised):
         if isinstance(prior, keras.layers.Layer) and not prior.built:
             prior.build((None, self.latent))
         self._draws = keras.random.SeedGenerator(seed)
-        self._step = self.add_weight((), "zeros", "int32", trainable=False, name="step")
+        self._step = self.add_weight(name="step", initializer="zeros", dtype="int32", trainable=False)
         self._measured = {name: keras.metrics.Mean(name=name) for name in ("reconstruction", "kl", "bound")}
         self._pieces: dict[int, Any] = {}
         self._bounds = self.likelihood.low, self.likelihood.high
