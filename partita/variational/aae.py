@@ -11,16 +11,14 @@ from keras import ops
 
 from partita.variational import nets
 from partita.variational.adversary import adversary
-from partita.variational.gan import check_discriminator, discriminator_loss
+from partita.variational.game import Game, check_discriminator, mean_squared_distance
 from partita.variational.gaussian import widen
 from partita.variational.heads import Head
-from partita.variational.rounds import Player, Rounds
-
-_NETS = ("encoder", "decoder", "discriminator", "prior")
+from partita.variational.rounds import Player
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class AAE(Rounds):
+class AAE(Game):
     """Adversarial auto-encoder, trained by `compile()` and `fit(x)`.
 
     The encoder is the generator, of latents that pass for the prior's.
@@ -70,6 +68,8 @@ class AAE(Rounds):
         ((64, 2), (64, 3), (5, 3))
     """
 
+    _arguments = ("encoder", "decoder", "discriminator", "prior", "reconstruction", "penalty", "seed")
+
     def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         encoder: keras.Model,
@@ -96,11 +96,7 @@ class AAE(Rounds):
             raise ValueError(
                 f"decoder must end in {(None, *self._x_shape)}, what the encoder takes, got {(None, *made)}"
             )
-        asked = (
-            nets.input_shapes(discriminator, "discriminator")[1:]
-            if getattr(discriminator, "inputs", None)
-            else []
-        )
+        asked = nets.condition_shapes(discriminator, "discriminator")
         check_discriminator(discriminator, [latent, *asked])
         if not reconstruction >= 0 or (penalty is not None and not penalty >= 0):
             raise ValueError(
@@ -122,11 +118,6 @@ class AAE(Rounds):
         z = self._head.read(nets.give(self.encoder, x, condition))
         return widen(nets.give(self.decoder, z, condition))
 
-    def split(self, data):
-        x, condition = nets.split_pair(data, self.conditional, "x")
-        nets.check_rows(x, self._x_shape, "x")
-        return x, condition
-
     def player_loss(self, name, x, condition, training, before):
         z = self._head.read(nets.give(self.encoder, x, condition, training), self._draws)
         rule, real = self._rule, self.draw_latents(x)
@@ -135,14 +126,11 @@ class AAE(Rounds):
             return widen(nets.give(self.discriminator, parts[0], condition, training))
 
         if name == "generator":
-            distance = ops.mean(
-                nets.sum_rows((widen(x) - widen(nets.give(self.decoder, z, condition, training))) ** 2)
-            )
+            distance = mean_squared_distance(x, nets.give(self.decoder, z, condition, training))
             self._distance.update_state(distance)
-            return rule.generator(
-                score([real]) if rule.in_pairs else None, score([z])
-            ) + self.reconstruction * distance, None
-        return discriminator_loss(rule, self.penalty, score, [real], [ops.stop_gradient(z)], self._draws)
+            loss = rule.generator(score([real]) if rule.in_pairs else None, score([z]))
+            return loss + self.reconstruction * distance, None
+        return self._discriminator_loss(score, [real], [ops.stop_gradient(z)])
 
     def encode(self, x: Any, seed: int | None = None) -> np.ndarray:
         """Return the latents z `(rows, d)` of x or [x, labels].
@@ -168,21 +156,8 @@ class AAE(Rounds):
 
         `condition` is `(n, ...)` where the decoder takes one.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        nets.check_count("n", n)
         return self.decode(self.draw_prior(n, seed), condition)
 
     def get_config(self):
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _NETS}
-        steps = {f"{name}_steps": player.steps for name, player in self.players.items()}
-        own = {
-            "reconstruction": self.reconstruction,
-            "loss": self.loss_name,
-            "penalty": self.penalty,
-            "seed": self.seed,
-        }
-        return {**super().get_config(), **parts, **steps, **own}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))
+        return {**super().get_config(), "loss": self.loss_name}

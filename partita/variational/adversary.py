@@ -20,9 +20,10 @@ class Adversary(NamedTuple):
     discriminator: Callable[[Tensor, Tensor], Tensor]
     generator: Callable[[Any, Tensor], Tensor]  # the first None where it needs no scores of data
     certainty: Callable[[Tensor, Tensor], Tensor]
-    in_pairs: bool  # that loss needs the scores of data, too
-    one_centred: bool  # the penalty pulls gradients between data and generated to 1; else those at both to 0
-    default_penalty: float
+    in_pairs: bool = False  # that loss needs the scores of data, too
+    # the penalty pulls gradients between data and generated to 1; else those at both to 0
+    one_centred: bool = False
+    default_penalty: float = 0.0
 
 
 def _certainty(real: Tensor, fake: Tensor) -> Any:
@@ -35,33 +36,24 @@ ADVERSARIES = {
         lambda real, fake: ops.mean(ops.softplus(-real)) + ops.mean(ops.softplus(fake)),
         lambda real, fake: ops.mean(ops.softplus(-fake)),
         _certainty,
-        False,
-        False,
-        0.0,
     ),
     "hinge": Adversary(  # Lim, Ye 2017
         lambda real, fake: ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + fake)),
         lambda real, fake: -ops.mean(fake),
         lambda real, fake: ops.mean(ops.minimum(ops.abs(ops.concatenate([real, fake], axis=0)), 1.0)),
-        False,
-        False,
-        0.0,
     ),
     "wasserstein": Adversary(  # Arjovsky et al. 2017; Gulrajani et al. 2017
         lambda real, fake: ops.mean(fake) - ops.mean(real),
         lambda real, fake: -ops.mean(fake),
         lambda real, fake: 0.0 * ops.mean(real),  # its scores have no zero
-        False,
-        True,
-        10.0,
+        one_centred=True,
+        default_penalty=10.0,
     ),
     "relativistic": Adversary(  # Jolicoeur-Martineau 2018, pairs
         lambda real, fake: ops.mean(ops.softplus(fake - real)),
         lambda real, fake: ops.mean(ops.softplus(real - fake)),
         lambda real, fake: ops.mean(ops.abs(2 * ops.sigmoid(real - fake) - 1)),
-        True,
-        False,
-        0.0,
+        in_pairs=True,
     ),
 }
 

@@ -11,17 +11,16 @@ from keras import ops
 
 from partita.variational import nets
 from partita.variational.adversary import adversary
-from partita.variational.gan import check_discriminator, check_inertia, discriminator_loss
+from partita.variational.game import Game, check_discriminator, check_inertia, mean_squared_distance
 from partita.variational.gaussian import widen
 from partita.variational.heads import Head
-from partita.variational.rounds import Player, Rounds
+from partita.variational.rounds import Player
 
 _FORMS = ("article", "swap")
-_NETS = ("encoder", "generator", "discriminator", "prior")
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class ALI(Rounds):
+class ALI(Game):
     """Adversarially learned inference (BiGAN) under `compile()` / `fit(x)`: a GAN that learns to encode.
 
     One principle, this row:
@@ -69,6 +68,9 @@ class ALI(Rounds):
         ((64, 2), (64, 3), (5, 3))
     """
 
+    _arguments = ("encoder", "generator", "discriminator", "prior", "form", "inertia", "penalty", "seed")
+    _rule = adversary("non-saturating")
+
     def __init__(  # noqa: PLR0913 - options, each given by its name
         self,
         encoder: keras.Model,
@@ -88,15 +90,13 @@ class ALI(Rounds):
             raise ValueError(f"form must be one of {', '.join(_FORMS)}, got {form!r}")
         if not penalty >= 0:
             raise ValueError(f"penalty must be 0 or more, got {penalty}")
-        (x_shape, *more), (latent, *rest) = (
-            nets.input_shapes(encoder, "encoder"),
-            nets.input_shapes(generator, "generator"),
-        )
+        x_shape, *more = nets.input_shapes(encoder, "encoder")
+        latent, *rest = nets.input_shapes(generator, "generator")
         if more or rest:
             raise ValueError("encoder and generator must take one input each")
         heads = Head(encoder, [x_shape], latent, "encoder"), Head(generator, [latent], x_shape, "generator")
         check_discriminator(discriminator, [x_shape, latent])
-        steps = check_inertia(inertia, generator_steps, 5)
+        steps = check_inertia(inertia, generator_steps)
         players = {
             "discriminator": Player((discriminator,), discriminator_steps),
             "generator": Player((encoder, generator), steps),
@@ -108,44 +108,32 @@ class ALI(Rounds):
 
     def call(self, inputs):
         encoder, generator = self._heads
-        return generator.read(
-            self.generator(encoder.read(self.encoder(inputs, training=False)), training=False)
-        )
-
-    def split(self, data):
-        x, _ = nets.split_pair(data, False, "x")
-        nets.check_rows(x, self._x_shape, "x")
-        return x, None
+        z = encoder.read(self.encoder(inputs, training=False))
+        return generator.read(self.generator(z, training=False))
 
     def player_loss(self, name, x, condition, training, before):
         encoder, generator = self._heads
         z = self.draw_latents(x)
         inertia = self.inertia if name == "generator" and before is not None else 0.0
-        starts = (
-            (self.at_start(self.encoder, before, x), self.at_start(self.generator, before, z))
-            if inertia
-            else (None, None)
-        )
-        outputs = self.encoder(x, training=training), self.generator(z, training=training)
+        made_of = ((self.encoder, x), (self.generator, z))
+        starts = [self.at_start(net, before, inputs) for net, inputs in made_of] if inertia else []
+        outputs = [net(inputs, training=training) for net, inputs in made_of]
         encoded, generated = encoder.read(outputs[0], self._draws), generator.read(outputs[1], self._draws)
         x = widen(x)
 
         def score(pair, training=training):
             return widen(self.discriminator(pair, training=training))
 
-        rule = adversary("non-saturating")
         if name == "generator":
             of_data, of_generated = score([x, encoded]), score([generated, z])
             encoder_loss = ops.softplus(-of_data) if self.form == "article" else ops.softplus(of_data)
-            loss = ops.mean(encoder_loss) + rule.generator(None, of_generated)
-            for head, start, output in zip(self._heads, starts, outputs, strict=True):
-                if inertia:
-                    loss = loss + inertia * ops.mean(
-                        nets.sum_rows((head.read(output) - head.read(start)) ** 2)
-                    )
+            loss = ops.mean(encoder_loss) + self._rule.generator(None, of_generated)
+            # without inertia there are no starts
+            for head, start, output in zip(self._heads, starts, outputs, strict=False):
+                loss = loss + inertia * mean_squared_distance(head.read(output), head.read(start))
             return loss, None
         real, fake = [x, ops.stop_gradient(encoded)], [ops.stop_gradient(generated), z]
-        return discriminator_loss(rule, self.penalty, score, real, fake, self._draws)
+        return self._discriminator_loss(score, real, fake)
 
     def encode(self, x: Any, seed: int | None = None) -> np.ndarray:
         """z `(rows, d)`; of a stochastic encoder the mean, or a draw if there is a seed."""
@@ -162,17 +150,6 @@ class ALI(Rounds):
 
     def sample(self, n: int, seed: int | None = None) -> np.ndarray:
         """`n` draws of x; the same seed gives the same ones."""
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        nets.check_count("n", n)
         noise = int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1)
         return self.decode(self.draw_prior(n, seed), noise)
-
-    def get_config(self):
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _NETS}
-        steps = {f"{name}_steps": player.steps for name, player in self.players.items()}
-        own = {"form": self.form, "inertia": self.inertia, "penalty": self.penalty, "seed": self.seed}
-        return {**super().get_config(), **parts, **steps, **own}
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(**keras.saving.deserialize_keras_object(config, custom_objects=custom_objects))

@@ -33,6 +33,12 @@ class Gaussians(NamedTuple):
     means: np.ndarray
     covariances: np.ndarray
 
+    @property
+    def log_proportions(self) -> np.ndarray:
+        """The logarithms `(k,)`, finite also of 0."""
+        with np.errstate(divide="ignore"):
+            return np.maximum(np.log(self.proportions), -1e30)
+
 
 class Moments(NamedTuple):
     """Log-likelihood of all rows, and for each component the moments that the M-step needs.
@@ -71,10 +77,9 @@ class Rows:
             sums += ops.convert_to_numpy(matrix)
         second = sums[:, 1 + size :]
         if not diagonal:
-            upper = np.triu_indices(size)
+            rows, columns = np.triu_indices(size)
             square = np.zeros((len(sums), size, size))
-            square[:, upper[0], upper[1]] = second
-            square[:, upper[1], upper[0]] = second
+            square[:, rows, columns] = square[:, columns, rows] = second
             second = square
         found = Moments(log_likelihood, sums[:, 0], sums[:, 1 : 1 + size], second)
         for batch in self._incomplete(gaussians):
@@ -84,8 +89,6 @@ class Rows:
     def _incomplete(self, gaussians: Gaussians) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         k, size = gaussians.means.shape
         limit = max(1, _NUMBERS_AT_ONCE // (k * size * size))
-        if not len(self.rest):
-            return
         # of the row's pattern
         number = np.cumsum(np.r_[0, (self.missing[1:] != self.missing[:-1]).any(axis=1)])
         start = 0
@@ -110,9 +113,8 @@ def log_densities(x: Any, gaussians: Gaussians) -> Any:
         away = x[:, None, :] - ops.cast(means, dtype)  # (rows, k, d)
         white = ops.einsum("rki,kji->rkj", away, ops.cast(np.linalg.inv(roots), dtype))
         log_scale = np.log(np.einsum("kdd->kd", roots)).sum(axis=1)
-    with np.errstate(divide="ignore"):
-        constant = np.log(gaussians.proportions) - log_scale - 0.5 * means.shape[1] * _LOG_2PI
-    return ops.cast(np.maximum(constant, -1e30), dtype) - 0.5 * ops.sum(white**2, axis=-1)
+    constant = gaussians.log_proportions - log_scale - 0.5 * means.shape[1] * _LOG_2PI
+    return ops.cast(constant, dtype) - 0.5 * ops.sum(white**2, axis=-1)
 
 
 def seen_log_densities(x: np.ndarray, gaussians: Gaussians) -> np.ndarray:
@@ -125,8 +127,6 @@ def _natural(gaussians: Gaussians) -> np.ndarray:
 
     This is a linear function of (1, x, products of x).
     """
-    with np.errstate(divide="ignore"):
-        log_proportions = np.maximum(np.log(gaussians.proportions), -1e30)
     if gaussians.covariances.ndim == 2:
         precisions = 1 / gaussians.covariances
         linear, quadratic = precisions * gaussians.means, -0.5 * precisions
@@ -137,7 +137,7 @@ def _natural(gaussians: Gaussians) -> np.ndarray:
         upper = np.triu_indices(gaussians.means.shape[1])
         quadratic = -precisions[:, upper[0], upper[1]] * np.where(upper[0] == upper[1], 0.5, 1.0)
         log_det = np.linalg.slogdet(gaussians.covariances)[1]
-    constant = log_proportions - 0.5 * (
+    constant = gaussians.log_proportions - 0.5 * (
         log_det + gaussians.means.shape[1] * _LOG_2PI + (linear * gaussians.means).sum(axis=1)
     )
     return np.concatenate([constant[:, None], linear, quadratic], axis=1).T
@@ -148,10 +148,8 @@ def _padded(x: np.ndarray, batch_size: int) -> Iterator[tuple[Any, Any]]:
         part = x[start : start + batch_size]
         real = np.zeros(min(batch_size, 1 << (len(part) - 1).bit_length()))
         real[: len(part)] = 1.0
-        yield (
-            ops.convert_to_tensor(np.pad(part, [(0, len(real) - len(part)), (0, 0)])),
-            ops.convert_to_tensor(real),
-        )
+        padded = np.pad(part, [(0, len(real) - len(part)), (0, 0)])
+        yield ops.convert_to_tensor(padded), ops.convert_to_tensor(real)
 
 
 @compiled
@@ -204,13 +202,11 @@ def _conditional(x, missing, gaussians):
     precisions = np.where(both, np.linalg.inv(shown), 0.0)  # (patterns, k, d, d)
     fill = covariances @ precisions
     spread = np.where(seen[..., None] | seen[..., None, :], 0.0, covariances - fill @ covariances)
-    away = np.where(missing[:, None, :], 0.0, np.where(missing, 0.0, x)[:, None, :] - means)  # (rows, k, d)
+    gaps, known = missing[:, None, :], np.where(missing, 0.0, x)[:, None, :]  # (rows, 1, d)
+    away = np.where(gaps, 0.0, known - means)  # (rows, k, d)
     distance = np.einsum("rki,rkij,rkj->rk", away, precisions[pattern], away, optimize=True)
     log_det = np.linalg.slogdet(shown)[1][pattern]
-    with np.errstate(divide="ignore"):
-        log_proportions = np.maximum(np.log(gaussians.proportions), -1e30)
-    scores = log_proportions - 0.5 * (distance + log_det + (~missing).sum(axis=1, keepdims=True) * _LOG_2PI)
-    filled = np.where(
-        missing[:, None, :], means + np.einsum("rkij,rkj->rki", fill[pattern], away, optimize=True), 0.0
-    )
-    return scores, filled + np.where(missing, 0.0, x)[:, None, :], pattern, spread
+    constant = (~missing).sum(axis=1, keepdims=True) * _LOG_2PI
+    scores = gaussians.log_proportions - 0.5 * (distance + log_det + constant)
+    guessed = means + np.einsum("rkij,rkj->rki", fill[pattern], away, optimize=True)
+    return scores, np.where(gaps, guessed, 0.0) + known, pattern, spread

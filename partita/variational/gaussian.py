@@ -27,11 +27,8 @@ def split_gaussian(parameters: Tensor) -> tuple[Tensor, Tensor]:
         >>> np.array(log_variance).tolist()
         [[0.0, -1.0]]
     """
-    mean, log_variance = (
-        parameters
-        if isinstance(parameters, (list, tuple))
-        else ops.split(ops.convert_to_tensor(parameters), 2, axis=-1)
-    )
+    is_pair = isinstance(parameters, (list, tuple))
+    mean, log_variance = parameters if is_pair else ops.split(ops.convert_to_tensor(parameters), 2, axis=-1)
     return widen(mean), ops.clip(widen(log_variance), -_LARGEST_LOG_VARIANCE, _LARGEST_LOG_VARIANCE)
 
 

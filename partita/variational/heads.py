@@ -25,13 +25,11 @@ class Head:
 
     def __init__(self, net: Any, takes: list[nets.Shape], shape: nets.Shape, name: str):
         made = nets.output_shape(net, takes)
-        is_pair = isinstance(getattr(net, "output", None), (list, tuple))
+        twice = (*shape[:-1], *(2 * (length or 0) for length in shape[-1:]))
+        is_pair, fits = isinstance(getattr(net, "output", None), (list, tuple)), nets.meet(made, shape)
         self.net = net
-        self.stochastic = is_pair or (
-            not nets.meet(made, shape) and nets.meet(made, (*shape[:-1], 2 * (shape[-1] or 0)))
-        )
-        if not self.stochastic and not nets.meet(made, shape):
-            twice = (*shape[:-1], 2 * (shape[-1] or 0))
+        self.stochastic = is_pair or (not fits and nets.meet(made, twice))
+        if not self.stochastic and not fits:
             raise ValueError(
                 f"{name} must end in {(None, *shape)}, or {(None, *twice)} to be stochastic, got "
                 f"{(None, *made)}"

@@ -117,9 +117,7 @@ class _Scaled(Likelihood, ABC):
 
     def __init__(self, scale: float | str = "shared", floor: float = 1e-4, **kwargs: Any):
         super().__init__(**kwargs)
-        if (isinstance(scale, str) and scale not in _SCALES) or (
-            not isinstance(scale, str) and not scale > 0
-        ):
+        if not (scale in _SCALES if isinstance(scale, str) else scale > 0):
             raise ValueError(f"scale must be a number above 0, 'shared' or 'output', got {scale!r}")
         if not floor > 0:
             raise ValueError(f"floor must be above 0, got {floor}")
@@ -229,30 +227,21 @@ class LogisticLikelihood(_Scaled):
 NAMED = {"bernoulli": BernoulliLikelihood, "normal": NormalLikelihood, "logistic": LogisticLikelihood}
 
 
-def check_range(x: np.ndarray, likelihood: Likelihood, what: str = "x") -> None:
-    """Whether data lie where the likelihood has them.
+def check_range(x: np.ndarray, likelihood: Likelihood) -> None:
+    """Whether data x lie where the likelihood has them.
 
     Raises:
         ValueError: if a number does not; it names the first.
     """
+    low, high = likelihood.low, likelihood.high
     with np.errstate(invalid="ignore"):
-        if (
-            x.size
-            and np.isfinite(ends := (x.min(), x.max())).all()
-            and likelihood.low <= ends[0]
-            and ends[1] <= likelihood.high
-        ):
+        ends = (x.min(), x.max()) if x.size else ()
+        if np.isfinite(ends).all() and all(low <= end <= high for end in ends):
             return  # two passes over the data instead of five
-        good = np.isfinite(x) & (x >= likelihood.low) & (x <= likelihood.high)
-    if not good.all():
-        row, *place = (int(index) for index in np.argwhere(~good)[0])
-        wanted = (
-            f"numbers from {likelihood.low:g} to {likelihood.high:g}"
-            if math.isfinite(likelihood.low)
-            else "finite numbers"
-        )
-        at = f", place {', '.join(map(str, place))}" if place else ""
-        raise ValueError(
-            f"{what} must hold {wanted} for {type(likelihood).__name__}, got {x[row, *place]:g} in row "
-            f"{row}{at}"
-        )
+        good = np.isfinite(x) & (x >= low) & (x <= high)
+    row, *place = (int(index) for index in np.argwhere(~good)[0])
+    wanted = f"numbers from {low:g} to {high:g}" if math.isfinite(low) else "finite numbers"
+    at = f", place {', '.join(map(str, place))}" if place else ""
+    raise ValueError(
+        f"x must hold {wanted} for {type(likelihood).__name__}, got {x[row, *place]:g} in row {row}{at}"
+    )

@@ -103,10 +103,7 @@ def mode_coverage(samples: npt.ArrayLike, centers: npt.ArrayLike, sd: float, wit
     if not (0 < sd < np.inf and 0 < within < np.inf):
         raise ValueError(f"sd and within must be above 0, got {sd} and {within}")
     distances = np.concatenate(
-        [
-            np.linalg.norm(samples[start : start + _ROWS_AT_ONCE, None] - centers, axis=-1)
-            for start in range(0, len(samples), _ROWS_AT_ONCE)
-        ]
+        [np.linalg.norm(part[:, None] - centers, axis=-1) for part in _in_parts(samples)]
     )
     good = distances.min(axis=1) <= within * sd
     return Coverage(len(np.unique(distances.argmin(axis=1)[good])), float(good.mean()))
@@ -152,14 +149,15 @@ def mmd(x: npt.ArrayLike, y: npt.ArrayLike, bandwidth: float | None = None) -> f
         raise ValueError(f"bandwidth must be above 0, got {bandwidth}")
 
     def total(a, b):
-        parts = (
-            _squared_distances(a[start : start + _ROWS_AT_ONCE], b)
-            for start in range(0, len(a), _ROWS_AT_ONCE)
-        )
-        return sum(float(np.exp(-part / (2 * bandwidth**2)).sum()) for part in parts)
+        squares = (_squared_distances(part, b) for part in _in_parts(a))
+        return sum(float(np.exp(-square / (2 * bandwidth**2)).sum()) for square in squares)
 
     n, m = len(x), len(y)
     return (total(x, x) - n) / (n * (n - 1)) - 2 * total(x, y) / (n * m) + (total(y, y) - m) / (m * (m - 1))
+
+
+def _in_parts(x):
+    return np.split(x, range(_ROWS_AT_ONCE, len(x), _ROWS_AT_ONCE))
 
 
 def _squared_distances(a, b):

@@ -19,10 +19,12 @@ from partita.data.numbers import as_numbers, check_finite
 from partita.files.saving import SavedWhole
 from partita.types import Tensor
 from partita.variational.expectation import Gaussians, Moments, Rows, log_densities, seen_log_densities
+from partita.variational.nets import check_count
 
 _FORMS = ("full", "diagonal", "tied", "spherical")
 _ROWS_FOR_A_START = 20_000
 _ROWS_AT_ONCE = 4096
+_PARAMETERS = ("proportions", "means", "covariances")
 
 
 @keras.saving.register_keras_serializable(package="partita")
@@ -76,8 +78,7 @@ class GaussianMixture(SavedWhole):
 
     def __init__(self, num_components: int, covariance: str = "full", floor: float = 1e-6, **kwargs: Any):
         super().__init__(**kwargs)
-        if num_components < 1:
-            raise ValueError(f"num_components must be at least 1, got {num_components}")
+        check_count("num_components", num_components)
         if covariance not in _FORMS:
             raise ValueError(f"covariance must be one of {', '.join(_FORMS)}, got {covariance!r}")
         if not floor > 0:
@@ -144,12 +145,11 @@ class GaussianMixture(SavedWhole):
                     if initial is None
                     else self._checked(initial, x.shape[1], shift)
                 )
-                *path, last = self._climb(rows, begin, len(x), max_steps, tol)
-                values = [*(value for value, _ in path), last[0]]
+                values, reached = zip(*self._climb(rows, begin, len(x), max_steps, tol), strict=True)
                 if values[-1] > best or number == 0:
-                    best, self.history = values[-1], values
+                    best, self.history = values[-1], [*values]
                     self.converged = bool(len(values) > 1 and values[-1] - values[-2] < tol)
-                    self._keep(last[1], shift)
+                    self._keep(reached[-1], shift)
         if not self.converged and tol >= 0:
             warnings.warn(
                 f"EM has not converged in {max_steps} steps: the last raised the mean log-likelihood of a "
@@ -191,17 +191,15 @@ class GaussianMixture(SavedWhole):
         else:
             covariances = moments.second / safe[..., None] - means[:, :, None] * means[:, None, :]
             if self.covariance == "tied":
-                covariances = np.tensordot(np.where(owns, count, 0.0) / count[owns].sum(), covariances, 1)[
-                    None
-                ]
+                shares = np.where(owns, count, 0.0) / count[owns].sum()
+                covariances = np.tensordot(shares, covariances, 1)[None]
             values, vectors = np.linalg.eigh((covariances + covariances.swapaxes(1, 2)) / 2)
             covariances = (vectors * np.maximum(values, self.floor)[:, None, :]) @ vectors.swapaxes(1, 2)
             covariances = np.broadcast_to(covariances, (len(count), size, size))
         if not owns.all() and old is not None:  # a component that owns nothing may be anything: it stays
             means = np.where(owns[:, None], means, old.means)
-            covariances = np.where(
-                owns.reshape(-1, *[1] * (covariances.ndim - 1)), covariances, old.covariances
-            )
+            column = owns.reshape(-1, *[1] * (covariances.ndim - 1))
+            covariances = np.where(column, covariances, old.covariances)
         return Gaussians(count / count.sum(), means, covariances)
 
     def _begin(self, x: np.ndarray, seed: int) -> Gaussians:
@@ -245,10 +243,8 @@ class GaussianMixture(SavedWhole):
 
     def _keep(self, gaussians, shift):
         self.proportions, self.means = gaussians.proportions, gaussians.means + shift
-        narrowed = {"spherical": lambda matrix: matrix[:, 0], "tied": lambda matrix: matrix[0]}.get(
-            self.covariance, lambda matrix: matrix
-        )
-        self.covariances = np.array(narrowed(gaussians.covariances))
+        narrowed = {"spherical": np.s_[:, 0], "tied": 0}.get(self.covariance, ...)
+        self.covariances = np.array(gaussians.covariances[narrowed])
 
     @property
     def gaussians(self) -> Gaussians:
@@ -279,15 +275,14 @@ class GaussianMixture(SavedWhole):
         x, gaussians = _rows_of(x), self.gaussians
         if x.ndim != 2 or x.shape[1] != gaussians.means.shape[1]:
             raise ValueError(f"x must be (rows, {gaussians.means.shape[1]}), got the shape {x.shape}")
-        parts = [x[start : start + _ROWS_AT_ONCE] for start in range(0, len(x), _ROWS_AT_ONCE)]
         with double_precision():
             scores = [
                 seen_log_densities(part, gaussians)
                 if np.isnan(part).any()
                 else ops.convert_to_numpy(log_densities(ops.convert_to_tensor(part), gaussians))
-                for part in parts
+                for part in np.split(x, range(_ROWS_AT_ONCE, len(x), _ROWS_AT_ONCE))
             ]
-        return np.concatenate(scores) if scores else np.zeros((0, self.num_components))
+        return np.concatenate(scores)
 
     def sample(self, n: int, seed: int | None = None, components: npt.ArrayLike | None = None) -> np.ndarray:
         """`n` draws `(n, d)` float32; the same seed gives the same ones.
@@ -300,8 +295,7 @@ class GaussianMixture(SavedWhole):
         Raises:
             ValueError: if an argument does not fit.
         """
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
+        check_count("n", n)
         gaussians, rng = self.gaussians, np.random.default_rng(seed)
         if components is None:
             which = rng.choice(self.num_components, n, p=gaussians.proportions / gaussians.proportions.sum())
@@ -319,15 +313,13 @@ class GaussianMixture(SavedWhole):
         return (gaussians.means[which] + np.einsum("rij,rj->ri", roots[which], noise)).astype("float32")
 
     def save_own_variables(self, store):
-        for name in ("proportions", "means", "covariances"):
+        for name in _PARAMETERS:
             if (value := getattr(self, name)) is not None:
                 store[name] = value
 
     def load_own_variables(self, store):
         if "means" in {*store.keys()}:
-            proportions, means, covariances = (
-                np.array(store[name]) for name in ("proportions", "means", "covariances")
-            )
+            proportions, means, covariances = (np.array(store[name]) for name in _PARAMETERS)
             self._checked((proportions, means, covariances), (0, *means.shape)[-1], np.zeros(()))
             self.proportions, self.means, self.covariances = proportions, means, covariances
 

@@ -11,8 +11,6 @@ import keras
 import numpy as np
 from keras import ops
 
-from partita.data.datasets import checked
-
 Shape = tuple[int | None, ...]
 
 
@@ -32,6 +30,11 @@ def input_shapes(net: Any, name: str) -> list[Shape]:
     return [tuple(tensor.shape[1:]) for tensor in net.inputs]
 
 
+def condition_shapes(net: Any, name: str) -> list[Shape]:
+    """Return the shapes of what a net takes beside its first input; none if it knows no inputs yet."""
+    return input_shapes(net, name)[1:] if getattr(net, "inputs", None) else []
+
+
 def build(net: Any, shapes: Sequence[Shape], name: str) -> None:
     """Let a net that knows no shape yet take these; one that does must have them.
 
@@ -46,7 +49,8 @@ def build(net: Any, shapes: Sequence[Shape], name: str) -> None:
     if isinstance(net, keras.Model) and getattr(net, "inputs", None):
         taken = input_shapes(net, name)
         if len(taken) != len(shapes) or not all(map(meet, taken, shapes)):
-            raise ValueError(f"{name} must take {_several(shapes)}, got a net that takes {_several(taken)}")
+            wanted = described(*shapes)
+            raise ValueError(f"{name} must take {wanted}, got a net that takes {described(*taken)}")
 
 
 def output_shape(net: Any, shapes: Sequence[Shape]) -> Shape:
@@ -80,14 +84,12 @@ def split_pair(data: Any, conditional: bool, what: str) -> tuple[Any, Any]:
 
 def give(net: Any, x: Any, condition: Any = None, training: bool = False) -> Any:
     """What the net makes of x, and of the condition if it takes one."""
-    takes_both = condition is not None and len(getattr(net, "inputs", None) or ()) == 2
-    return net([x, condition] if takes_both else x, training=training)
+    return net([x, condition] if _takes_both(net, condition) else x, training=training)
 
 
 def run(net: Any, x: Any, condition: Any = None, rows_at_once: int = 1024) -> Any:
     """The same for arrays of any number of rows, compiled, as arrays in float32 at least."""
-    takes_both = condition is not None and len(getattr(net, "inputs", None) or ()) == 2
-    inputs = [np.asarray(x), np.asarray(condition)] if takes_both else np.asarray(x)
+    inputs = [np.asarray(x), np.asarray(condition)] if _takes_both(net, condition) else np.asarray(x)
     if isinstance(net, keras.Model):
         made = net.predict(inputs, batch_size=rows_at_once, verbose=0)
     else:
@@ -97,14 +99,26 @@ def run(net: Any, x: Any, condition: Any = None, rows_at_once: int = 1024) -> An
     )
 
 
-def refuse_targets(y: Any, sample_weight: Any) -> None:
-    """What `fit` would otherwise leave aside.
+def _takes_both(net: Any, condition: Any) -> bool:
+    return condition is not None and len(getattr(net, "inputs", None) or ()) == 2
+
+
+def refuse_targets(
+    y: Any, sample_weight: Any, name: str = "fit", example: str = "fit([x, condition])"
+) -> None:
+    """Refuse what a training would otherwise leave aside.
 
     Raises:
         ValueError: if there are targets or weights.
     """
     if y is not None or sample_weight is not None:
-        raise ValueError("fit takes neither targets nor weights: a condition goes in as fit([x, condition])")
+        raise ValueError(f"{name} takes neither targets nor weights: a condition goes in as {example}")
+
+
+def check_count(name: str, value: int) -> None:
+    """Raise a `ValueError` if there is not one at least."""
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 def check_rows(x: Any, shape: Shape, what: str) -> None:
@@ -114,29 +128,7 @@ def check_rows(x: Any, shape: Shape, what: str) -> None:
         ValueError: if it does not.
     """
     if not meet(tuple(np.shape(x)[1:]), shape):
-        raise ValueError(
-            f"{what} must have the shape (batch, {', '.join(map(str, shape))}), got {tuple(np.shape(x))}"
-        )
-
-
-def checked_validation(data: Any, check: Any, bounds: tuple[float, float]) -> Any:
-    """Return `validation_data` checked like the data of a training; see `partita.data.datasets.checked`.
-
-    Raises:
-        ValueError: if a number is refused, or there are targets or weights.
-    """
-    if data is None or not isinstance(data, list | tuple):
-        return checked(data, check, bounds=bounds)
-    x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-    if y is not None or sample_weight is not None:
-        raise ValueError(
-            "validation_data takes neither targets nor weights: a condition goes in as validation_data=([x, "
-            "condition],)"
-        )
-    try:
-        return (checked(x, check, bounds=bounds),)
-    except ValueError as error:
-        raise ValueError(f"validation_data: {error}") from None
+        raise ValueError(f"{what} must have the shape {described(shape)}, got {tuple(np.shape(x))}")
 
 
 def size(shape: Shape) -> int:
@@ -149,5 +141,6 @@ def sum_rows(x: Any) -> Any:
     return ops.sum(ops.reshape(x, (ops.shape(x)[0], -1)), axis=-1)
 
 
-def _several(shapes):
+def described(*shapes: Shape) -> str:
+    """Return the shapes of batches of such rows, for an error."""
     return " and ".join(f"(batch, {', '.join(map(str, shape))})" for shape in shapes)

@@ -7,8 +7,7 @@ a round:  θ_D ← θ_D − ∇L_D(θ_D, θ_G)  `discriminator_steps` times,  th
 """
 
 import functools
-import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -18,18 +17,15 @@ import numpy as np
 from keras import ops
 
 from partita.backend import engine
-from partita.callbacks.given import guards, joined
-from partita.callbacks.keeper import Keeper, refusals, whole
-from partita.data.datasets import checked
 from partita.data.numbers import check_finite
-from partita.files.saving import SavedWithSeeds
 from partita.variational import nets
+from partita.variational.unsupervised import Unsupervised
 from partita.variational.watchdog import Watchdog
 
 _POOL = 2**16  # draws of a prior that is not sampled on the device
 _PLAYERS = ("discriminator", "generator")
 _SURE = 0.998
-_ANYWHERE = (-math.inf, math.inf)
+_EXECUTION_OPTIONS = {"run_eagerly", "steps_per_execution", "jit_compile", "auto_scale_loss"}
 
 
 class Player(NamedTuple):
@@ -80,10 +76,7 @@ class RoundsOptimizer(keras.optimizers.Optimizer):
 
     @property
     def variables(self):
-        return [
-            *super().variables,
-            *(variable for optimizer, _ in self._parts() for variable in optimizer.variables),
-        ]
+        return [*super().variables, *(own for optimizer in self.optimizers for own in optimizer.variables)]
 
     @property
     def learning_rate(self):
@@ -113,7 +106,7 @@ class Streak(keras.metrics.Metric):
         pass
 
 
-class Rounds(SavedWithSeeds, ABC):
+class Rounds(Unsupervised):
     """Base class of models that train in rounds.
 
     They are trained by `compile(generator_optimizer, discriminator_optimizer)` and `fit(x)`.
@@ -138,7 +131,7 @@ class Rounds(SavedWithSeeds, ABC):
         {'discriminator': 1, 'generator': 2}
     """
 
-    conditional = False
+    _guard = Watchdog
 
     def __init__(
         self,
@@ -150,8 +143,7 @@ class Rounds(SavedWithSeeds, ABC):
     ):
         super().__init__(**kwargs)
         for name, player in players.items():
-            if player.steps < 1:
-                raise ValueError(f"{name}_steps must be at least 1, got {player.steps}")
+            nets.check_count(f"{name}_steps", player.steps)
         if prior is not None and not callable(getattr(prior, "sample", None)):
             raise ValueError(f"prior must have a method sample(n, seed=), got {type(prior).__name__}")
         self.players = players
@@ -190,50 +182,33 @@ class Rounds(SavedWithSeeds, ABC):
             ValueError: if both are the same object.
         """
         chosen = {"discriminator": discriminator_optimizer, "generator": generator_optimizer}
-        if (
-            generator_optimizer is not None
-            and generator_optimizer is discriminator_optimizer
-            and not isinstance(generator_optimizer, str)
-        ):
+        if discriminator_optimizer is generator_optimizer and not isinstance(generator_optimizer, str | None):
             raise ValueError("discriminator_optimizer must be an optimizer of its own, got the generator's")
-        if unknown := options.keys() - {
-            "run_eagerly",
-            "steps_per_execution",
-            "jit_compile",
-            "auto_scale_loss",
-        }:
+        if unknown := options.keys() - _EXECUTION_OPTIONS:
             raise ValueError(
                 f"compile takes two optimizers and options of execution, got {', '.join(sorted(unknown))}"
             )
         scaled = options.get("auto_scale_loss", True) and self.dtype_policy.name == "mixed_float16"
-        given = {
-            name: keras.optimizers.Adam(1e-3, beta_1=0.5)
-            if optimizer is None
-            else keras.optimizers.get(optimizer)
-            for name, optimizer in chosen.items()
-        }
-        self._steppers = {
-            name: keras.optimizers.LossScaleOptimizer(optimizer)
-            if scaled and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
-            else optimizer
-            for name, optimizer in given.items()
-        }
+        given: dict[str, Any] = {}
+        steppers: dict[str, Any] = {}
+        for name, asked in chosen.items():
+            optimizer = (
+                keras.optimizers.Adam(1e-3, beta_1=0.5) if asked is None else keras.optimizers.get(asked)
+            )
+            unscaled = scaled and not isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+            given[name] = optimizer
+            steppers[name] = keras.optimizers.LossScaleOptimizer(optimizer) if unscaled else optimizer
+        self._steppers = steppers
         movable = {
-            name: [v for net in player.nets for v in net.trainable_variables]
+            name: [variable for net in player.nets for variable in net.trainable_variables]
             for name, player in self.players.items()
         }
         # what Keras sees in a dict becomes the model's own, and is saved twice
         self._movable = MappingProxyType(movable)
-        rounds = RoundsOptimizer(
-            [self._steppers[name] for name in self.players],
-            [self._movable[name] for name in self.players],
-            [player.steps for player in self.players.values()],
-        )
+        steps = [player.steps for player in self.players.values()]
+        rounds = RoundsOptimizer([steppers[name] for name in movable], [*movable.values()], steps)
         super().compile(rounds, **{**options, "auto_scale_loss": False})
-        self._compiled_with = {
-            **{f"{name}_optimizer": optimizer for name, optimizer in given.items()},
-            **options,
-        }
+        self._compiled_with = {f"{name}_optimizer": optimizer for name, optimizer in given.items()} | options
 
     @property
     def generator_optimizer(self) -> Any:
@@ -257,30 +232,6 @@ class Rounds(SavedWithSeeds, ABC):
         for name, loss in losses.items():
             self._measured[name].update_state(loss)
         return losses["discriminator"]
-
-    def fit(self, x=None, y=None, **options):
-        nets.refuse_targets(y, options.get("sample_weight"))  # weights without targets do not reach a step
-        given = options.pop("callbacks", None)
-        x = checked(x, self._check)
-        options["validation_data"] = nets.checked_validation(
-            options.get("validation_data"), self._check, _ANYWHERE
-        )
-        with refusals(keeper := Keeper()):
-            callbacks = joined(self, given, keeper, *guards(given, Watchdog))
-            return super().fit(x, y, callbacks=callbacks, **options)
-
-    def evaluate(self, x=None, y=None, **options):
-        x = checked(x, self._check)
-        with whole(self, options):
-            return super().evaluate(x, y, **options)
-
-    def train_on_batch(self, x, y=None, **options):
-        self._check(x)
-        return super().train_on_batch(x, y, **options)
-
-    def test_on_batch(self, x, y=None, **options):
-        self._check(x)
-        return super().test_on_batch(x, y, **options)
 
     def _check(self, data):
         """Raise if data hold NaN or infinity, or are not of the shape that the nets take.
@@ -336,9 +287,7 @@ class Rounds(SavedWithSeeds, ABC):
         if certainty is not None:
             self._pinned.update_state(certainty > _SURE)
         return loss + sum(
-            ops.cast(ops.sum(penalty), loss.dtype)
-            for net in self.players[name].nets
-            for penalty in net.losses
+            ops.cast(ops.sum(added), loss.dtype) for net in self.players[name].nets for added in net.losses
         )
 
     def train_step(self, *args):
@@ -356,14 +305,9 @@ class Rounds(SavedWithSeeds, ABC):
         return engine().play_round(self, turns, *state)
 
     def get_compile_config(self):
-        return {
-            name: keras.saving.serialize_keras_object(value)
-            for name, value in getattr(self, "_compiled_with", {}).items()
-        }
+        return keras.saving.serialize_keras_object(getattr(self, "_compiled_with", {}))
 
     def compile_from_config(self, config):
         if config:
-            self.compile(
-                **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
-            )
+            self.compile(**keras.saving.deserialize_keras_object(config))
             self.optimizer.build(self.trainable_variables)

@@ -14,12 +14,7 @@ import numpy as np
 from keras import ops
 
 from partita.backend import compiled
-from partita.callbacks.finite import StopOnNonFinite
-from partita.callbacks.given import guards, joined
-from partita.callbacks.keeper import Keeper, refusals, whole
-from partita.data.datasets import checked
 from partita.data.numbers import as_numbers, check_finite
-from partita.files.saving import SavedWithSeeds
 from partita.variational import nets
 from partita.variational.gaussian import (
     StandardNormal,
@@ -29,13 +24,14 @@ from partita.variational.gaussian import (
     split_gaussian,
 )
 from partita.variational.likelihood import NAMED, Likelihood, check_range
+from partita.variational.unsupervised import Unsupervised
 
-_PARTS = ("encoder", "decoder", "likelihood", "beta", "prior")
+_ARGUMENTS = ("encoder", "decoder", "likelihood", "beta", "free_bits", "prior", "samples", "seed")
 _NUMBERS_AT_ONCE = 2**22  # of data and draws together, where log p(x) is estimated
 
 
 @keras.saving.register_keras_serializable(package="partita")
-class VAE(SavedWithSeeds):
+class VAE(Unsupervised):
     """Variational auto-encoder under plain `compile` / `fit(x)`.
 
     One principle, this row:
@@ -123,9 +119,7 @@ class VAE(SavedWithSeeds):
         self.likelihood = NAMED[likelihood]() if isinstance(likelihood, str) else likelihood
         self.beta, self.free_bits, self.prior, self.samples, self.seed = beta, free_bits, prior, samples, seed
         self._x_shape, *condition = nets.input_shapes(encoder, "encoder")
-        decoder_condition = (
-            nets.input_shapes(decoder, "decoder") if getattr(decoder, "inputs", None) else []
-        )[1:]
+        decoder_condition = nets.condition_shapes(decoder, "decoder")
         self.conditional = bool(condition or decoder_condition)
         self.latent = _latent_width(encoder)
         takes: list[nets.Shape] = [(self.latent,), *decoder_condition]
@@ -139,11 +133,10 @@ class VAE(SavedWithSeeds):
         if isinstance(prior, keras.layers.Layer) and not prior.built:
             prior.build((None, self.latent))
         self._draws = keras.random.SeedGenerator(seed)
-        self._step = self.add_weight(
-            name="step", shape=(), initializer="zeros", dtype="int32", trainable=False
-        )
+        self._step = self.add_weight(name="step", initializer="zeros", dtype="int32", trainable=False)
         self._measured = {name: keras.metrics.Mean(name=name) for name in ("reconstruction", "kl", "bound")}
         self._pieces: dict[int, Any] = {}
+        self._bounds = self.likelihood.low, self.likelihood.high
         self.built = True
 
     def call(self, inputs):
@@ -164,16 +157,13 @@ class VAE(SavedWithSeeds):
         loss = bound
         if self.free_bits or callable(self.beta) or self.beta != 1.0:
             least = self.free_bits * (1 if self.prior is None else self.latent)
-            loss = reconstruction + self._weight_of_kl() * ops.sum(ops.maximum(kl, least))
+            beta = ops.cast(self.beta(self._step), "float32") if callable(self.beta) else self.beta
+            loss = reconstruction + beta * ops.sum(ops.maximum(kl, least))
         if training:
             self._step.assign_add(1)
-        values = {"reconstruction": reconstruction, "kl": ops.sum(kl), "bound": bound}
-        for name, value in values.items():
+        for name, value in {"reconstruction": reconstruction, "kl": ops.sum(kl), "bound": bound}.items():
             self._measured[name].update_state(value, sample_weight=ops.cast(ops.shape(x)[0], "float32"))
         return loss + sum(self.losses)
-
-    def _weight_of_kl(self):
-        return ops.cast(self.beta(self._step), "float32") if callable(self.beta) else self.beta
 
     def _terms(self, x, condition, samples, training):
         """Compute the terms of the evidence lower bound.
@@ -190,46 +180,15 @@ class VAE(SavedWithSeeds):
         z = reparameterize(means, log_variances, self._draws)  # (batch · samples, latent)
         output = nets.give(self.decoder, z, repeated(condition), training)
         log_likelihood = ops.reshape(self.likelihood.log_prob(repeated(x), output), (-1, samples))
-        prior = self.prior or StandardNormal(self.latent)
         log_posterior = ops.sum(normal_log_prob(z, means, log_variances), axis=-1)
-        log_ratio = ops.reshape(
-            log_posterior - ops.cast(prior.log_prob(z), log_posterior.dtype), (-1, samples)
-        )
-        kl = (
-            kl_to_standard(mean, log_variance)
-            if self.prior is None
-            else ops.mean(log_ratio, axis=1, keepdims=True)
-        )
-        return log_likelihood, log_ratio, kl
+        log_prior = ops.cast(self._prior().log_prob(z), log_posterior.dtype)
+        log_ratio = ops.reshape(log_posterior - log_prior, (-1, samples))
+        if self.prior is None:
+            return log_likelihood, log_ratio, kl_to_standard(mean, log_variance)
+        return log_likelihood, log_ratio, ops.mean(log_ratio, axis=1, keepdims=True)
 
-    def fit(self, x=None, y=None, **options):
-        # weights without targets do not reach `compute_loss`
-        nets.refuse_targets(y, options.get("sample_weight"))
-        given = options.pop("callbacks", None)
-        x = checked(x, self._check, bounds=self._bounds)
-        options["validation_data"] = nets.checked_validation(
-            options.get("validation_data"), self._check, self._bounds
-        )
-        with refusals(keeper := Keeper()):
-            callbacks = joined(self, given, keeper, *guards(given, StopOnNonFinite))
-            return super().fit(x, y, callbacks=callbacks, **options)
-
-    def evaluate(self, x=None, y=None, **options):
-        x = checked(x, self._check, bounds=self._bounds)
-        with whole(self, options):
-            return super().evaluate(x, y, **options)
-
-    def train_on_batch(self, x, y=None, **options):
-        self._check(x)
-        return super().train_on_batch(x, y, **options)
-
-    def test_on_batch(self, x, y=None, **options):
-        self._check(x)
-        return super().test_on_batch(x, y, **options)
-
-    @property
-    def _bounds(self):
-        return self.likelihood.low, self.likelihood.high
+    def _prior(self):
+        return self.prior or StandardNormal(self.latent)
 
     def _check(self, data):
         """Raise if a number of x is outside the likelihood's range, or one of a condition is not finite."""
@@ -250,8 +209,7 @@ class VAE(SavedWithSeeds):
 
         Source: Burda et al. 2016.
         """
-        if samples < 1:
-            raise ValueError(f"samples must be at least 1, got {samples}")
+        nets.check_count("samples", samples)
         x, condition = self._rows(x)
         check_range(x, self.likelihood)
         counter = np.array([np.random.SeedSequence(seed).generate_state(1)[0], 0], "uint32")
@@ -262,9 +220,8 @@ class VAE(SavedWithSeeds):
         for first in range(0, len(x), rows):
             part = slice(first, first + rows)
             padded = [None if a is None else np.resize(a[part], (rows, *a.shape[1:])) for a in (x, condition)]
-            left = samples
-            while left:
-                count = min(at_once, left)
+            for done in range(0, samples, at_once):
+                count = min(at_once, samples - done)
                 tensors = [None if a is None else ops.convert_to_tensor(a) for a in padded]
                 log_mean = ops.convert_to_numpy(
                     self._piece(count)(*tensors, ops.convert_to_tensor(counter), values)
@@ -274,7 +231,6 @@ class VAE(SavedWithSeeds):
                         found[part], log_mean[: len(found[part])] + math.log(count / samples)
                     )
                 counter = counter + np.array([0, 1], "uint32")
-                left -= count
         return found
 
     def _piece(self, samples):
@@ -312,15 +268,13 @@ class VAE(SavedWithSeeds):
         self, n: int, seed: int | None = None, condition: Any = None, noise: bool = True
     ) -> np.ndarray:
         """`n` draws of x, from q(x|z) with z drawn from the prior; without `noise` the means of q(x|z)."""
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        z = np.asarray(ops.convert_to_numpy((self.prior or StandardNormal(self.latent)).sample(n, seed=seed)))
+        nets.check_count("n", n)
+        z = np.asarray(ops.convert_to_numpy(self._prior().sample(n, seed=seed)))
         check_finite("latents from the prior", z)
         if not noise:
             return self.decode(z, condition)
-        return ops.convert_to_numpy(
-            self.likelihood.draw(self._decoded(z, condition), keras.random.SeedGenerator(seed))
-        )
+        draws = keras.random.SeedGenerator(seed)
+        return ops.convert_to_numpy(self.likelihood.draw(self._decoded(z, condition), draws))
 
     def _decoded(self, z, condition):
         z, condition = nets.split_pair(z if condition is None else [z, condition], self.conditional, "z")
@@ -334,14 +288,8 @@ class VAE(SavedWithSeeds):
         return x, None if condition is None else np.asarray(ops.convert_to_numpy(condition))
 
     def get_config(self):
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS}
-        return {
-            **super().get_config(),
-            **parts,
-            "free_bits": self.free_bits,
-            "samples": self.samples,
-            "seed": self.seed,
-        }
+        own = {name: getattr(self, name) for name in _ARGUMENTS}
+        return {**super().get_config(), **keras.saving.serialize_keras_object(own)}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -100,9 +100,8 @@ class Watchdog(StopOnNonFinite):
         model.stop_training = True
         warnings.warn(
             f"training was stopped: the discriminator has been sure of everything for {rounds}: the "
-            f"generator learns nothing from it. "
-            "Try a lower learning rate for the discriminator or a smaller one, fewer discriminator_steps, "
-            "or penalty=1.",
+            "generator learns nothing from it. Try a lower learning rate for the discriminator or a smaller "
+            "one, fewer discriminator_steps, or penalty=1.",
             TrainingStoppedWarning,
             stacklevel=2,
         )
