@@ -31,7 +31,7 @@ PICTURES = (".png", ".svg", ".pdf")
 Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _pairs(*names: str, kind: Callable[[str], float], text: str) -> Option:
+def _pairs(*names: str, kind: Callable[[str], float], metavar: str, text: str) -> Option:
     """Return an option that may be given several times, a name and a number each time."""
 
     def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
@@ -44,8 +44,7 @@ def _pairs(*names: str, kind: Callable[[str], float], text: str) -> Option:
                 raise click.BadParameter(f"want NAME=NUMBER, got '{shown(value, 200)}'.") from None
         return pairs
 
-    what = "COUNT" if kind is int else "VALUE"
-    return click.option(*names, multiple=True, metavar=f"NAME={what}", callback=read, help=text)
+    return click.option(*names, multiple=True, metavar=metavar, callback=read, help=text)
 
 
 def output(name: str, *endings: str, text: str) -> Option:
@@ -82,8 +81,8 @@ class TextMayBeginWithAnArrow(click.Command):
     help="Times after 0, evenly spaced, for --out and --plot.",
 )
 @click.option("--trajectories", type=count(2**32), default=1000, show_default=True)
-@_pairs("--initial", kind=int, text="A count at the start. May be given several times.")
-@_pairs("--set", "parameters", kind=float, text="A parameter; again for more.")
+@_pairs("--initial", kind=int, metavar="NAME=COUNT", text="A count at the start. May be given several times.")
+@_pairs("--set", "parameters", kind=float, metavar="NAME=VALUE", text="A parameter; again for more.")
 @click.option("--species", metavar="NAME,...", help="What to record. Default: all species.")
 @click.option(
     "--method", type=click.Choice(["auto", "direct", "sparse", "tau"]), default="auto", show_default=True

@@ -3,8 +3,9 @@
 Each name is known and means one thing, constants are constant, and rules do not follow themselves.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import Protocol
 
 from partita.quoting import MESSAGE_LIMIT, shown
@@ -82,13 +83,12 @@ def check_laws(net: _System) -> None:
     for name, rule in net.rules.items():
         _check_known(rule, known, f"the rule of {name!r}", name)
     settable -= net.rules.keys()
-    happenings: tuple[Reaction | Event, ...] = (*net.reactions, *net.events)
+    sizes: Iterator[tuple[str, Reaction | Event, int]] = chain(
+        (("propensities", it, _check_reaction(net, it, known, species)) for it in net.reactions),
+        (("propensities and events", it, _check_event(net, it, known, settable)) for it in net.events),
+    )
     total = 0
-    for subject in happenings:
-        if isinstance(subject, Reaction):
-            what, size = "propensities", _check_reaction(net, subject, known, species)
-        else:
-            what, size = "propensities and events", _check_event(net, subject, known, settable)
+    for what, subject, size in sizes:
         total += size
         if total > TOTAL_LIMIT:
             raise NetworkError(f"{what} must have at most {TOTAL_LIMIT} parts in all, got more", subject)

@@ -66,7 +66,7 @@ def grouped(arguments: tuple[str, ...], source: Callable[..., str]) -> list[str]
 
 
 def _call(name: str) -> Callable[..., str]:
-    """Return what writes the call of a function, which may have many arguments if it groups them."""
+    """Return a `source` that calls a function, of groups of its arguments where they are many."""
 
     def source(*arguments: str) -> str:
         return f"{name}({', '.join(grouped(arguments, source))})"
@@ -75,7 +75,7 @@ def _call(name: str) -> Callable[..., str]:
 
 
 def _reduce(name: str) -> Callable[..., Any]:
-    """Return what applies a namespace's function of two values to any number of them."""
+    """Return an `apply` that reduces any number of values by the namespace's function of two."""
     return lambda xp, *values: functools.reduce(getattr(xp, name), values)
 
 
