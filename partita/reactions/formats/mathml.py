@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 
 from partita.reactions.model.expression import TIME, Call, Expression, Name, Number, number, substitute
-from partita.reactions.model.formula import parse
 from partita.reactions.model.operators import OPERATORS
 from partita.reactions.model.simplification import ONE, ZERO, joined
 
@@ -57,11 +56,12 @@ def _log(first: Expression, second: Expression | None = None) -> Expression:
     return Call("/", (Call("log", (x,)), Call("log", (base,))))
 
 
+def _differ(x: Expression, y: Expression) -> Expression:
+    return Call("or", (Call("and", (x, Call("not", (y,)))), Call("and", (Call("not", (x,)), y))))
+
+
 def _xor(*arguments: Expression) -> Expression:
-    if not arguments:
-        return FALSE
-    either = parse("x and not y or not x and y")
-    return reduce(lambda before, last: substitute(either, {"x": before, "y": last}), arguments)
+    return reduce(_differ, arguments) if arguments else FALSE
 
 
 def _piecewise(*arguments: Expression) -> Expression:
