@@ -103,7 +103,7 @@ class Network(System):
 
         Example:
             >>> import numpy as np
-        >>> field = Network.from_text("k = 2; A -> B @ k").rate_equation()
+            >>> field = Network.from_text("k = 2; A -> B @ k").rate_equation()
             >>> field(0.0, np.array([3.0, 0.0]), {"k": 1.0})
             array([-3.,  3.])
         """

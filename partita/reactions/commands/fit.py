@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
-from partita.cli.options import SEED, count, ending, say
+from partita.cli.options import SEED, count, say
 from partita.extras import need
 from partita.files.tables import read_table
 from partita.files.whole import replacing
-from partita.reactions.commands.simulate import TextMayBeginWithAnArrow, read_network
+from partita.reactions.commands.simulate import PICTURES, TextMayBeginWithAnArrow, output, read_network
 from partita.reactions.network import Network
 
 if TYPE_CHECKING:
@@ -45,15 +45,8 @@ if TYPE_CHECKING:
     help="Searches at most, the first from MODEL's values.",
 )
 @click.option("--seed", type=SEED, default=0, show_default=True)
-@click.option(
-    "--out", type=click.Path(path_type=Path), callback=ending(".json"), help="Write what was found: *.json."
-)
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    callback=ending(".png", ".svg", ".pdf"),
-    help="Draw it: *.png, *.svg, *.pdf.",
-)
+@output("--out", ".json", text="Write what was found: *.json.")
+@output("--plot", *PICTURES, text="Draw it: *.png, *.svg, *.pdf.")
 def fit(  # noqa: PLR0913 - a Click command, an argument for each option
     model: str,
     data: Path,
@@ -174,14 +167,11 @@ def _tell(found: "ode.Fit", network: Network, names: list[str], seen: tuple[np.n
 
 
 def _write(found: "ode.Fit", network: Network, names: list[str], out: Path) -> None:
-    values = {
-        key: {name: float(getattr(found, key)[name]) for name in names} for key in ("parameters", "errors")
-    }
-    errors = {name: error if np.isfinite(error) else None for name, error in values["errors"].items()}
+    errors = {name: float(found.errors[name]) for name in names}
     content = {
         "network": str(network),
-        **values,
-        "errors": errors,
+        "parameters": {name: float(found.parameters[name]) for name in names},
+        "errors": {name: error if np.isfinite(error) else None for name, error in errors.items()},
         "rmse": found.rmse,
         "converged": found.converged,
     }

@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 import numpy as np
@@ -27,9 +27,13 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 2**26  # that are kept in memory: 512 MiB
 OWN = 20  # of a trajectory, beside its counts
+PICTURES = (".png", ".svg", ".pdf")
+Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
+def _pairs(*names: str, kind: Callable[[str], float], metavar: str, text: str) -> Option:
+    """Return an option that may be given several times, a name and a number each time."""
+
     def read(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, float]:
         pairs = {}
         for value in values:
@@ -40,7 +44,12 @@ def _pairs(kind: Callable[[str], float]) -> Callable[..., dict[str, float]]:
                 raise click.BadParameter(f"want NAME=NUMBER, got '{shown(value, 200)}'.") from None
         return pairs
 
-    return read
+    return click.option(*names, multiple=True, metavar=metavar, callback=read, help=text)
+
+
+def output(name: str, *endings: str, text: str) -> Option:
+    """Return the option of a file to write, which ends in one of `endings`."""
+    return click.option(name, type=click.Path(path_type=Path), callback=ending(*endings), help=text)
 
 
 class TextMayBeginWithAnArrow(click.Command):
@@ -72,39 +81,16 @@ class TextMayBeginWithAnArrow(click.Command):
     help="Times after 0, evenly spaced, for --out and --plot.",
 )
 @click.option("--trajectories", type=count(2**32), default=1000, show_default=True)
-@click.option(
-    "--initial",
-    multiple=True,
-    metavar="NAME=COUNT",
-    callback=_pairs(int),
-    help="A count at the start. May be given several times.",
-)
-@click.option(
-    "--set",
-    "parameters",
-    multiple=True,
-    metavar="NAME=VALUE",
-    callback=_pairs(float),
-    help="A parameter; again for more.",
-)
+@_pairs("--initial", kind=int, metavar="NAME=COUNT", text="A count at the start. May be given several times.")
+@_pairs("--set", "parameters", kind=float, metavar="NAME=VALUE", text="A parameter; again for more.")
 @click.option("--species", metavar="NAME,...", help="What to record. Default: all species.")
 @click.option(
     "--method", type=click.Choice(["auto", "direct", "sparse", "tau"]), default="auto", show_default=True
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same runs.")
 @click.option("--max-events", type=count(2**62), help="Stop a trajectory after so many events.")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    callback=ending(".nc", ".zarr"),
-    help="Write all runs: *.nc or *.zarr.",
-)
-@click.option(
-    "--plot",
-    type=click.Path(path_type=Path),
-    callback=ending(".png", ".svg", ".pdf"),
-    help="Draw them: *.png, *.svg, *.pdf.",
-)
+@output("--out", ".nc", ".zarr", text="Write all runs: *.nc or *.zarr.")
+@output("--plot", *PICTURES, text="Draw them: *.png, *.svg, *.pdf.")
 def simulate(  # noqa: PLR0913 - a Click command, an argument for each option
     model: str,
     until: float,
@@ -172,11 +158,8 @@ def _report(runs: "xarray.Dataset", until: float, reason: str, out: Path | None)
     last = runs.isel(time=-1)
     there = last.status.isin(["finished", "absorbed"])
     early = int((~there).sum())
-    endings = {
-        str(status): int(count)
-        for status, count in zip(*np.unique(runs.status, return_counts=True), strict=True)
-    }
-    said = ", ".join(f"{count:,} {status}" for status, count in endings.items())
+    endings = zip(*np.unique(runs.status, return_counts=True), strict=True)
+    said = ", ".join(f"{count:,} {status}" for status, count in endings)
     if early == len(there):
         written = "" if out is None else f"; what there is is in {out}"
         raise click.ClickException(f"{reason}; no trajectory came to t = {until:g} ({said}){written}")
@@ -188,11 +171,8 @@ def _report(runs: "xarray.Dataset", until: float, reason: str, out: Path | None)
     say(f"{'species':<{width}}  {'mean':>12}  {'sd':>12}  {'least':>10}  {'most':>10}")
     for name in recorded:
         values = last[name].values[there.values]
-        cells = (
-            f"{values.mean():>12.6g}  {values.std(ddof=len(values) > 1):>12.6g}  {values.min():>10.6g}  "
-            f"{values.max():>10.6g}"
-        )
-        say(f"{name:<{width}}  {cells}")
+        spread = f"{values.mean():>12.6g}  {values.std(ddof=len(values) > 1):>12.6g}"
+        say(f"{name:<{width}}  {spread}  {values.min():>10.6g}  {values.max():>10.6g}")
     say(
         f"{runs.sizes['trajectory']:,} trajectories to t = {until:g}: {said}; {int(runs.events.sum()):,} "
         f"events; seed {runs.attrs['seed']}"
@@ -229,11 +209,9 @@ def read_network(model: str) -> Network:
             f"neither."
         )
     try:
-        return (
-            read_sbml(path)
-            if path.suffix in (".xml", ".sbml")
-            else Network.from_text(path.read_text(encoding="utf-8"))
-        )
+        if path.suffix in (".xml", ".sbml"):
+            return read_sbml(path)
+        return Network.from_text(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise click.ClickException(f"{shown(str(path), 300)} is not utf-8: byte {error.start}") from None
     except ValueError as error:

@@ -2,9 +2,10 @@
 
 import math
 
-from partita.reactions.formats.mathml import tidy
 from partita.reactions.model.expression import Call, Expression, Name, Number
 from partita.reactions.model.reaction import MOLECULARITY_LIMIT, Reaction
+from partita.reactions.model.simplification import ONE, joined, operands, tidy
+from partita.reactions.model.system import falling
 
 
 def mass_action_constant(reaction: Reaction) -> Expression | None:
@@ -17,19 +18,17 @@ def mass_action_constant(reaction: Reaction) -> Expression | None:
         >>> to_text(mass_action_constant(Reaction([("A", 2)], [], law, mass_action=False)))
         'k'
     """
-    orders = math.prod(
-        math.factorial(count) for _, count in reaction.reactants if count <= MOLECULARITY_LIMIT
-    )
+    counts = (count for _, count in reaction.reactants if count <= MOLECULARITY_LIMIT)
+    orders = math.prod(map(math.factorial, counts))
     rate = reaction.rate
     if orders > 1:
         if not (isinstance(rate, Call) and rate.operator == "/" and rate.arguments[1] == Number(orders)):
             return None
         rate = rate.arguments[0]
-    factors = [*rate.arguments] if isinstance(rate, Call) and rate.operator == "*" else [rate]
+    factors = [*operands("*", rate)]
     for name, count in reaction.reactants:
-        taken = (Call("-", (Name(name), Number(fewer))) for fewer in range(1, count))
-        for factor in (Name(name), *taken):
+        for factor in falling(Name(name), count):
             if factor not in factors:
                 return None
             factors.remove(factor)
-    return tidy(Call("*", (Number(1), Number(1), *factors)))
+    return tidy(joined("*", factors, ONE))

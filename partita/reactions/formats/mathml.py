@@ -6,11 +6,13 @@
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 from itertools import pairwise
 from typing import Any
 
 from partita.reactions.model.expression import TIME, Call, Expression, Name, Number, number, substitute
 from partita.reactions.model.operators import OPERATORS
+from partita.reactions.model.simplification import ONE, ZERO, joined
 
 with warnings.catch_warnings():
     # SWIG's types have no module, which newer Pythons tell
@@ -20,8 +22,7 @@ with warnings.catch_warnings():
 TOTAL_LIMIT = 3_000_000  # parts of all formulas together
 AVOGADRO = 6.02214179e23  # as SBML Level 3 defines its symbol
 
-TRUE = Call("==", (Number(0), Number(0)))
-FALSE = Call("!=", (Number(0), Number(0)))
+TRUE, FALSE = Call("==", (ZERO, ZERO)), Call("!=", (ZERO, ZERO))
 
 
 class UnsupportedError(ValueError):
@@ -29,18 +30,11 @@ class UnsupportedError(ValueError):
 
 
 def _chain(symbol: str) -> Callable[..., Expression]:
-    def build(*arguments: Expression) -> Expression:
-        pairs = [Call(symbol, pair) for pair in pairwise(arguments)]
-        return _many("and", TRUE)(*pairs)
-
-    return build
+    return lambda *arguments: joined("and", [Call(symbol, pair) for pair in pairwise(arguments)], TRUE)
 
 
 def _many(symbol: str, empty: Expression) -> Callable[..., Expression]:
-    def build(*arguments: Expression) -> Expression:
-        return Call(symbol, arguments) if len(arguments) > 1 else arguments[0] if arguments else empty
-
-    return build
+    return lambda *arguments: joined(symbol, arguments, empty)
 
 
 def _plain(symbol: str) -> Callable[..., Expression]:
@@ -54,7 +48,7 @@ def _minus(*arguments: Expression) -> Expression:
 def _root(first: Expression, second: Expression | None = None) -> Expression:
     if second is None or first == Number(2):
         return Call("sqrt", (second or first,))
-    return Call("**", (second, Call("/", (Number(1), first))))
+    return Call("**", (second, Call("/", (ONE, first))))
 
 
 def _log(first: Expression, second: Expression | None = None) -> Expression:
@@ -62,14 +56,12 @@ def _log(first: Expression, second: Expression | None = None) -> Expression:
     return Call("/", (Call("log", (x,)), Call("log", (base,))))
 
 
+def _differ(x: Expression, y: Expression) -> Expression:
+    return Call("or", (Call("and", (x, Call("not", (y,)))), Call("and", (Call("not", (x,)), y))))
+
+
 def _xor(*arguments: Expression) -> Expression:
-    if len(arguments) < 2:
-        return _many("or", FALSE)(*arguments)
-    *first, last = arguments
-    before = _xor(*first)
-    return Call(
-        "or", (Call("and", (before, Call("not", (last,)))), Call("and", (Call("not", (before,)), last)))
-    )
+    return reduce(_differ, arguments) if arguments else FALSE
 
 
 def _piecewise(*arguments: Expression) -> Expression:
@@ -82,16 +74,16 @@ def _piecewise(*arguments: Expression) -> Expression:
 
 
 _BUILD: Mapping[int, Callable[..., Expression]] = {
-    libsbml.AST_PLUS: _many("+", Number(0)),
-    libsbml.AST_TIMES: _many("*", Number(1)),
+    libsbml.AST_PLUS: _many("+", ZERO),
+    libsbml.AST_TIMES: _many("*", ONE),
     libsbml.AST_MINUS: _minus,
     libsbml.AST_DIVIDE: _plain("/"),
     libsbml.AST_POWER: _plain("**"),
     libsbml.AST_FUNCTION_POWER: _plain("**"),
     libsbml.AST_FUNCTION_ROOT: _root,
     libsbml.AST_FUNCTION_LOG: _log,
-    libsbml.AST_FUNCTION_MIN: _many("min", Number(0)),
-    libsbml.AST_FUNCTION_MAX: _many("max", Number(0)),
+    libsbml.AST_FUNCTION_MIN: _many("min", ZERO),
+    libsbml.AST_FUNCTION_MAX: _many("max", ZERO),
     libsbml.AST_FUNCTION_PIECEWISE: _piecewise,
     libsbml.AST_RELATIONAL_EQ: _chain("=="),
     libsbml.AST_RELATIONAL_NEQ: _plain("!="),
@@ -129,7 +121,7 @@ _SPELLED = {
     libsbml.AST_FUNCTION_QUOTIENT: "quotient",
     libsbml.AST_LOGICAL_IMPLIES: "implies",
 }
-_TYPE_NAMES = {getattr(libsbml, name): name for name in dir(libsbml) if name.startswith("AST_")}
+_TYPE_NAMES = {getattr(libsbml, it): it[4:].lower() for it in dir(libsbml) if it.startswith("AST_")}
 
 
 def _operands(node: Any) -> list[Any]:
@@ -200,18 +192,13 @@ class Formulas:
         if kind == libsbml.AST_FUNCTION:
             return self._call(name, arguments)
         if kind not in self._build:
-            what = (
-                _SPELLED.get(kind)
-                or _TYPE_NAMES.get(kind, "").removeprefix("AST_").removeprefix("FUNCTION_").lower()
-            )
+            what = _SPELLED.get(kind) or _TYPE_NAMES.get(kind, "").removeprefix("function_")
             raise UnsupportedError(f"the function {what or name!r} in a formula")
         try:
             return self._build[kind](*arguments)
         except (TypeError, IndexError):
-            raise UnsupportedError(
-                f"{len(arguments)} arguments of {_TYPE_NAMES[kind].removeprefix('AST_').lower()!r} in a "
-                f"formula"
-            ) from None
+            what = f"{len(arguments)} arguments of {_TYPE_NAMES[kind]!r} in a formula"
+            raise UnsupportedError(what) from None
 
     def _call(self, name: str, arguments: list[Expression]) -> Expression:
         if name not in self._functions:
@@ -227,31 +214,7 @@ class Formulas:
             if name in self._open:
                 raise UnsupportedError(f"the function {name!r}, which calls itself,")
             self._open.append(name)
-            self._bodies[name] = self._translate(
-                body, {argument: Name(f"{i}") for i, argument in enumerate(bound)}
-            )
+            places = {argument: Name(f"{i}") for i, argument in enumerate(bound)}
+            self._bodies[name] = self._translate(body, places)
             self._open.pop()
         return substitute(self._bodies[name], {f"{i}": argument for i, argument in enumerate(arguments)})
-
-
-def tidy(expression: Expression) -> Expression:
-    """Return the expression without factors and divisors of 1, and with products of products as one.
-
-    Example:
-        >>> tidy(Call("*", (Number(1), Call("*", (Name("k"), Name("X"))))))
-        Call(operator='*', arguments=(Name(name='k'), Name(name='X')))
-    """
-    if not isinstance(expression, Call):
-        return expression
-    arguments = tuple(map(tidy, expression.arguments))
-    if expression.operator == "*":
-        factors = (
-            factor
-            for it in arguments
-            for factor in (it.arguments if isinstance(it, Call) and it.operator == "*" else (it,))
-        )
-        kept = tuple(factor for factor in factors if factor != Number(1))
-        return Call("*", kept) if len(kept) > 1 else kept[0] if kept else Number(1)
-    if expression.operator == "/" and arguments[1] == Number(1):
-        return arguments[0]
-    return Call(expression.operator, arguments)

@@ -26,16 +26,12 @@ def read(source: str | os.PathLike[str] | BinaryIO, rounding: bool = False) -> S
         name, data = getattr(source, "name", "SBML"), source.read(BYTE_LIMIT + 1)
     try:
         _check_xml(data)
-        return _model(data.decode("utf-8-sig"), rounding)
+        need("libsbml", "reading SBML")
+        from partita.reactions.formats.sbml_model import network
+
+        return network(data.decode("utf-8-sig"), rounding)
     except ValueError as error:
         raise ValueError(shown(f"{name}: {error}", MESSAGE_LIMIT)) from None
-
-
-def _model(text: str, rounding: bool) -> System:
-    need("libsbml", "reading SBML")
-    from partita.reactions.formats.sbml_model import network
-
-    return network(text, rounding)
 
 
 def _check_xml(data: bytes) -> None:  # noqa: C901 - the handlers of one parser
@@ -49,9 +45,8 @@ def _check_xml(data: bytes) -> None:  # noqa: C901 - the handlers of one parser
     depth = formula = parts = 0  # how deep; how deep the outermost formula began, 0 outside; elements in it
 
     def fail(message: str) -> NoReturn:
-        raise ValueError(
-            f"line {parser.CurrentLineNumber}, column {parser.CurrentColumnNumber + 1}: {message}"
-        )
+        place = f"line {parser.CurrentLineNumber}, column {parser.CurrentColumnNumber + 1}"
+        raise ValueError(f"{place}: {message}")
 
     def start(name: str, _: object) -> None:
         nonlocal depth, formula, parts
@@ -86,6 +81,4 @@ def _check_xml(data: bytes) -> None:  # noqa: C901 - the handlers of one parser
     except UnicodeDecodeError as error:
         raise ValueError(f"want UTF-8, got byte {data[error.start]:#04x} after {error.start} bytes") from None
     except expat.ExpatError as error:
-        raise ValueError(
-            f"line {error.lineno}, column {error.offset + 1}: {expat.ErrorString(error.code)}"
-        ) from None
+        fail(expat.ErrorString(error.code))

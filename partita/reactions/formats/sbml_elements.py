@@ -1,19 +1,32 @@
 """Elements of an SBML document: lists of them, errors that name one, and checks of the whole document."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 from partita.quoting import shown
 from partita.reactions.formats.mathml import libsbml
 
 EXTENDED_MATH = "l3v2extendedmath"
-# From it on, local parameters have a list of their own, and events say more of their conditions.
-LOCAL_LEVEL = 3
 
 
 def items(things: Any) -> Iterator[Any]:
     """Yield the elements of a list of libSBML's."""
     return (things.get(i) for i in range(things.size()))
+
+
+def by_id(things: Any) -> dict[str, Any]:
+    """Return the elements of a list of libSBML's by their ids."""
+    return {item.getId(): item for item in items(things)}
+
+
+@contextmanager
+def naming(element: Any) -> Iterator[None]:
+    """Turn a ValueError into one that names line and element."""
+    try:
+        yield
+    except ValueError as error:
+        fail(element, str(error))
 
 
 # What an element without an id of its own is about.
@@ -42,7 +55,10 @@ def refuse(element: Any, what: str) -> NoReturn:
 
 
 def check_document(document: Any) -> None:
-    """Raise a ValueError if a document is invalid, or needs what is not supported whatever stands in it."""
+    """Raise a ValueError if a document is invalid, or needs what is not supported whatever stands in it.
+
+    No two elements may have one id.
+    """
     for i in range(document.getNumErrors()):
         error = document.getError(i)
         if error.getSeverity() >= libsbml.LIBSBML_SEV_ERROR:
@@ -55,8 +71,8 @@ def check_document(document: Any) -> None:
         # libSBML adds the package of extended mathematics to every document of L3V2; what a formula uses of
         # it is looked at there.
         name = plugin.getPackageName()
-        if document.getLevel() >= LOCAL_LEVEL and name != EXTENDED_MATH and document.getPackageRequired(name):
-            refuse(document, f"the package {plugin.getPackageName()!r}, which changes the meaning,")
+        if document.getLevel() > 2 and name != EXTENDED_MATH and document.getPackageRequired(name):
+            refuse(document, f"the package {name!r}, which changes the meaning,")
     model = document.getModel()
     if model is None:
         fail(document, "want a model, got none")
@@ -64,10 +80,10 @@ def check_document(document: Any) -> None:
         refuse(constraint, "a constraint")
     if model.isSetConversionFactor():
         refuse(model, "a conversion factor")
+    _check_ids(model)
 
 
-def check_ids(model: Any) -> None:
-    """Raise a ValueError if two elements have one id."""
+def _check_ids(model: Any) -> None:
     kinds = ("FunctionDefinitions", "Compartments", "Species", "Parameters", "Reactions", "Events")
     seen = set[str]()
     for item in (item for kind in kinds for item in items(getattr(model, f"getListOf{kind}")())):

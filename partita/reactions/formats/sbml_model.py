@@ -4,21 +4,15 @@ propensity = kinetic law,   a species in it = its count, or count / size where t
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
 from partita.quoting import shown
 from partita.reactions.formats.mass_action import mass_action_constant
-from partita.reactions.formats.mathml import Formulas, UnsupportedError, libsbml, tidy
-from partita.reactions.formats.sbml_elements import (
-    LOCAL_LEVEL,
-    check_document,
-    check_ids,
-    fail,
-    items,
-    refuse,
-)
+from partita.reactions.formats.mathml import Formulas, UnsupportedError, libsbml
+from partita.reactions.formats.sbml_elements import by_id, check_document, fail, items, naming, refuse
 from partita.reactions.model.consistency import follow
 from partita.reactions.model.expression import (
     NAME_LIMIT,
@@ -30,10 +24,10 @@ from partita.reactions.model.expression import (
     check_name,
     constant,
     names,
-    number,
     substitute,
 )
 from partita.reactions.model.reaction import COEFFICIENT_LIMIT, Event, Reaction, whole
+from partita.reactions.model.simplification import tidy
 from partita.reactions.model.system import COUNT_LIMIT, System
 
 
@@ -46,7 +40,8 @@ def network(text: str, rounding: bool = False) -> System:
 
     Raises:
         ValueError: with line and element, if it is no valid model or holds what is not supported.
-    """  # Without a declaration libSBML would add one as a line of its own, and count it.
+    """
+    # Without a declaration libSBML would add one as a line of its own, and count it.
     document = libsbml.readSBMLFromString(
         text if text.startswith("<?xml") else f'<?xml version="1.0" encoding="UTF-8"?>{text}'
     )
@@ -59,15 +54,11 @@ class _Reader:
 
     def __init__(self, model: Any, rounding: bool):
         self.model, self.rounding = model, rounding
-        check_ids(model)
-        self.species, self.parameters, self.compartments = (
-            {item.getId(): item for item in items(things)}
-            for things in (
-                model.getListOfSpecies(),
-                model.getListOfParameters(),
-                model.getListOfCompartments(),
-            )
-        )
+        # From Level 3 on, local parameters have a list of their own, and events say more of their conditions.
+        self.is_old = model.getLevel() < 3
+        self.species = by_id(model.getListOfSpecies())
+        self.parameters = by_id(model.getListOfParameters())
+        self.compartments = by_id(model.getListOfCompartments())
         self.taken: set[str] = set()
         # An id of the file → its name in the network. In formulas the name means what the id means to the
         # file, until `_fold`.
@@ -76,18 +67,14 @@ class _Reader:
         }
         self.symbols: dict[str, Expression] = {name: Name(legal) for name, legal in self.names.items()}
         self.ids = {legal: name for name, legal in self.names.items()}
-        functions = items(model.getListOfFunctionDefinitions())
-        self.formulas = Formulas(
-            {
-                it.getId(): (it.getBody(), [it.getArgument(i).getName() for i in range(it.getNumArguments())])
-                for it in functions
-            }
-        )
+        functions: dict[str, tuple[Any, list[str]]] = {}
+        for name, it in by_id(model.getListOfFunctionDefinitions()).items():
+            bound = [it.getArgument(i).getName() for i in range(it.getNumArguments())]
+            functions[name] = (it.getBody(), bound)
+        self.formulas = Formulas(functions)
         self.rules = {rule.getVariable(): self._rule(rule) for rule in items(model.getListOfRules())}
-        self.assigned = {
-            it.getSymbol(): self._assignment(it, it.getSymbol())
-            for it in items(model.getListOfInitialAssignments())
-        }
+        assigned = items(model.getListOfInitialAssignments())
+        self.assigned = {it.getSymbol(): self._assignment(it, it.getSymbol()) for it in assigned}
         for item in self.species.values():
             if item.isSetConversionFactor():
                 refuse(item, "a conversion factor")
@@ -104,6 +91,7 @@ class _Reader:
         self.inlined = follow(rules)
         local: dict[str, float] = {}
         reactions = tuple(self._reaction(item, local) for item in items(self.model.getListOfReactions()))
+        fixed = [name for name, it in self.species.items() if it.getBoundaryCondition() or it.getConstant()]
         return System(
             tuple(self.names[name] for name in self.species),
             reactions,
@@ -112,11 +100,7 @@ class _Reader:
             {self.names[name]: self._count(name) for name in self.species if name not in self.rules},
             self._events(),
             rules,
-            frozenset(
-                self.names[name]
-                for name, item in self.species.items()
-                if item.getBoundaryCondition() or item.getConstant()
-            ),
+            frozenset(self.names[name] for name in fixed),
         )
 
     def _legal(self, name: str) -> str:
@@ -148,12 +132,9 @@ class _Reader:
 
     def _replacement(self, name: str) -> Expression:
         if name in self.sizes:
-            return number(self.sizes[name])
-        if self._is_concentration(name):
-            return Call(
-                "/", (Name(self.names[name]), number(self.sizes[self.species[name].getCompartment()]))
-            )
-        return Name(self.names[name])
+            return Number(self.sizes[name])
+        count = Name(self.names[name])
+        return Call("/", (count, Number(self._divisor(name)))) if self._is_concentration(name) else count
 
     def _is_concentration(self, name: str) -> bool:
         """Whether the symbol of a species means an amount over a size."""
@@ -162,6 +143,10 @@ class _Reader:
             return False
         # NaN where it is not said
         return self.compartments[item.getCompartment()].getSpatialDimensionsAsDouble() != 0
+
+    def _divisor(self, name: str) -> float:
+        """What a count is divided by where its symbol stands."""
+        return self.sizes[self.species[name].getCompartment()] if self._is_concentration(name) else 1.0
 
     def _rule(self, rule: Any) -> Expression:
         if not rule.isAssignment():
@@ -178,20 +163,14 @@ class _Reader:
     def _start(self) -> dict[str, float]:
         """The value of each symbol at time 0 as the file means it; those that have none are left out."""
         formulas = self.assigned | self.rules
-        needs = {
-            name: {self.ids[needed] for needed in names(formula) if needed in self.ids}
-            for name, formula in formulas.items()
-        }
-        needs |= {
-            name: {item.getCompartment()} for name, item in self.species.items() if name not in formulas
-        }
+        needs: dict[str, set[str]] = {name: set() for name in self.names}
+        needs |= {name: {item.getCompartment()} for name, item in self.species.items()}
+        needs |= {name: self._ids(formula) for name, formula in formulas.items()}
         try:
-            order = [*TopologicalSorter({name: needs.get(name, set()) for name in self.names}).static_order()]
+            order = [*TopologicalSorter(needs).static_order()]
         except CycleError as error:
-            circle = shown(" → ".join(error.args[1]), 300)
-            raise ValueError(
-                f"values at the start must not follow one another in a circle: {circle}"
-            ) from None
+            ids = shown(" → ".join(error.args[1]), 300)
+            raise ValueError(f"values at the start must not follow one another in a circle: {ids}") from None
         values = {TIME: 0.0}
         for name in order:
             if name not in formulas:
@@ -215,13 +194,10 @@ class _Reader:
         size = values.get(self.names[item.getCompartment()], 1.0)
         if not size > 0:
             fail(self.compartments[item.getCompartment()], f"want a positive size, got {size:g}")
-        amount = (
-            item.getInitialConcentration() * size
-            if item.isSetInitialConcentration()
-            else item.getInitialAmount()
-        )
-        if not (item.isSetInitialConcentration() or item.isSetInitialAmount()):
-            return math.nan
+        if item.isSetInitialConcentration():
+            amount = item.getInitialConcentration() * size
+        else:
+            amount = item.getInitialAmount() if item.isSetInitialAmount() else math.nan
         return amount / size if self._is_concentration(name) else amount
 
     def _size(self, name: str) -> float:
@@ -244,19 +220,13 @@ class _Reader:
         item = self.species[name]
         if self.names[name] not in self.values:
             fail(item, "want an initial amount or concentration, got none")
-        size = self.sizes[item.getCompartment()] if self._is_concentration(name) else 1.0
-        amount = self._finite(item, self.values[self.names[name]] * size)
+        amount = self._finite(item, self.values[self.names[name]] * self._divisor(name))
         nearest = round(amount)
         if not (self.rounding or math.isclose(amount, nearest, rel_tol=1e-9, abs_tol=1e-9)):
-            fail(
-                item,
-                f"want an initial amount that is a whole number of molecules, got {amount:g}: "
-                f"`rounding=True` rounds it",
-            )
-        try:
+            want = "want an initial amount that is a whole number of molecules"
+            fail(item, f"{want}, got {amount:g}: `rounding=True` rounds it")
+        with naming(item):
             return whole(nearest, 0, COUNT_LIMIT, "initial amount")
-        except ValueError as error:
-            fail(item, str(error))
 
     def _reaction(self, item: Any, parameters: dict[str, float]) -> Reaction:
         if item.isSetFast() and item.getFast():
@@ -265,11 +235,7 @@ class _Reader:
         if law is None:
             fail(item, "want a kinetic law, got none")
         local: dict[str, Expression] = {}
-        for parameter in items(
-            law.getListOfParameters()
-            if self.model.getLevel() < LOCAL_LEVEL
-            else law.getListOfLocalParameters()
-        ):
+        for parameter in items(law.getListOfParameters() if self.is_old else law.getListOfLocalParameters()):
             name = self._legal(f"{item.getId()}_{parameter.getId()}")
             if not parameter.isSetValue():
                 fail(parameter, "want a value, got none")
@@ -280,26 +246,22 @@ class _Reader:
             fail(
                 item,
                 "a reversible reaction whose law subtracts has a net rate, forward less backward, which is "
-                "no propensity: write two "
-                'reactions, or reversible="false" if the law never turns negative',
+                'no propensity: write two reactions, or reversible="false" if the law never turns negative',
             )
         reactants, products = self._side(item.getListOfReactants()), self._side(item.getListOfProducts())
         name = self._legal(item.getId())
-        try:
+        with naming(item):
             reaction = Reaction(reactants, products, rate, mass_action=False, name=name)
             constant = mass_action_constant(reaction)
             if constant is None or self._follows_species(constant):
                 return reaction
             return Reaction(reactants, products, constant, name=name)
-        except ValueError as error:
-            fail(item, str(error))
 
     def _subtracts(self, rate: Expression) -> bool:
         if not isinstance(rate, Call):
             return False
-        return (rate.operator in ("-", "neg") and self._follows_species(rate)) or any(
-            map(self._subtracts, rate.arguments)
-        )
+        subtracts = rate.operator in ("-", "neg") and self._follows_species(rate)
+        return subtracts or any(map(self._subtracts, rate.arguments))
 
     def _follows_species(self, rate: Expression) -> bool:
         return not names(substitute(rate, self.inlined)).isdisjoint(self.counts)
@@ -311,21 +273,19 @@ class _Reader:
                 fail(reference, "want a species of the model")
             if reference.isSetStoichiometryMath():
                 refuse(reference, "stoichiometryMath")
-            count = reference.getStoichiometry() / (
-                reference.getDenominator() if self.model.getLevel() < LOCAL_LEVEL else 1
-            )
-            try:
-                if whole(count, 0, COEFFICIENT_LIMIT, "stoichiometry"):
-                    pairs.append((self.names[reference.getSpecies()], int(count)))
-            except ValueError as error:
-                fail(reference, str(error))
+            given = reference.getStoichiometry() / (reference.getDenominator() if self.is_old else 1)
+            with naming(reference):
+                count = whole(given, 0, COEFFICIENT_LIMIT, "stoichiometry")
+            if count:
+                pairs.append((self.names[reference.getSpecies()], count))
         return pairs
 
     def _events(self) -> tuple[Event, ...]:
         elements = [*items(self.model.getListOfEvents())]
         set_by = [{it.getVariable() for it in items(item.getListOfEventAssignments())} for item in elements]
+        setters = Counter(name for targets in set_by for name in targets)
         events = []
-        for position, item in enumerate(elements):
+        for item in elements:
             if item.isSetDelay():
                 refuse(item, "a delay")
             if not item.isSetTrigger():
@@ -334,36 +294,25 @@ class _Reader:
             values = {
                 it.getVariable(): self._event_assignment(it) for it in items(item.getListOfEventAssignments())
             }
-            others = {
-                self.names[name]
-                for other, names_set in enumerate(set_by)
-                if other != position
-                for name in names_set
-            }
+            others = {name for name, count in setters.items() if count > (name in values)}
             # With one event at a moment, when values are taken and whether the condition still holds makes no
             # difference.
             if item.getUseValuesFromTriggerTime() and any(
                 self._needs(value) & others for value in values.values()
             ):
                 refuse(item, "useValuesFromTriggerTime with values that another event sets")
-            if (
-                self.model.getLevel() >= LOCAL_LEVEL
-                and not item.getTrigger().getPersistent()
-                and self._needs(trigger) & others
-            ):
+            fades = not (self.is_old or item.getTrigger().getPersistent())
+            if fades and self._needs(trigger) & others:
                 refuse(item, 'persistent="false" with a condition on what another event sets')
-            try:
-                events.append(
-                    Event(
-                        self._fold(trigger),
-                        [(self.names[name], self._as_count(name, value)) for name, value in values.items()],
-                        self._legal(item.getId()) if item.getId() else "",
-                        self._fold(self._formula(item.getPriority())) if item.isSetPriority() else None,
-                        self.model.getLevel() >= LOCAL_LEVEL and not item.getTrigger().getInitialValue(),
-                    )
+            with naming(item):
+                event = Event(
+                    self._fold(trigger),
+                    [(self.names[name], self._as_count(name, value)) for name, value in values.items()],
+                    self._legal(item.getId()) if item.getId() else "",
+                    self._fold(self._formula(item.getPriority())) if item.isSetPriority() else None,
+                    not (self.is_old or item.getTrigger().getInitialValue()),
                 )
-            except ValueError as error:
-                fail(item, str(error))
+            events.append(event)
         return tuple(events)
 
     def _event_assignment(self, element: Any) -> Expression:
@@ -376,17 +325,17 @@ class _Reader:
         return formula
 
     def _as_count(self, name: str, value: Expression) -> Expression:
-        size = self.sizes[self.species[name].getCompartment()] if self._is_concentration(name) else 1.0
-        return tidy(Call("*", (self._fold(value), Number(size))))
+        return tidy(Call("*", (self._fold(value), Number(self._divisor(name)))))
+
+    def _ids(self, formula: Expression) -> set[str]:
+        return {self.ids[name] for name in names(formula) & self.ids.keys()}
 
     def _needs(self, formula: Expression) -> set[str]:
         """All ids that a formula follows, through rules."""
-        found: set[str] = set()
-        fresh = {*names(formula)}
+        found, fresh = set[str](), self._ids(formula)
         while fresh:
             found |= fresh
-            ruled = (self.rules.get(self.ids[name]) for name in fresh if name in self.ids)
-            fresh = {name for rule in ruled if rule is not None for name in names(rule)} - found
+            fresh = {it for name in fresh & self.rules.keys() for it in self._ids(self.rules[name])} - found
         return found
 
 

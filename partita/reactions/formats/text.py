@@ -5,9 +5,6 @@
 Every error names the line and the column.
 """
 
-from collections.abc import Callable
-from typing import Any
-
 from partita.reactions.model.consistency import CONVENTIONS, SIZE_LIMIT, NetworkError
 from partita.reactions.model.expression import Call, Expression, Name, check_name, constant, is_condition
 from partita.reactions.model.formula import Cursor, Token, statements
@@ -39,7 +36,7 @@ class _Reader:
     """What the statements so far have said."""
 
     def __init__(self) -> None:
-        self.species: dict[str, Token] = {}
+        self.species: dict[str, None] = {}  # in this order
         self.fixed: set[str] = set()
         self.values: dict[str, tuple[Token, float]] = {}
         self.rules: dict[str, tuple[Token, Expression]] = {}
@@ -55,9 +52,9 @@ class _Reader:
         """Take in one statement."""
         first = cursor.next
         if cursor.takes("species"):
-            self._declare(cursor, self.species.__setitem__)
+            cursor.several(lambda: self._species(cursor))
         elif cursor.takes("fixed"):
-            self._declare(cursor, self._fix)
+            self.fixed.update(cursor.several(lambda: self._species(cursor)))
         elif cursor.takes("convention"):
             self._choose(cursor)
         elif first.kind == "name" and cursor.tokens[1].text in ("=", ":="):
@@ -76,14 +73,10 @@ class _Reader:
         cursor.want_end()
         self.named += cursor.names
 
-    def _declare(self, cursor: Cursor, enter: Callable[[str, Token], None]) -> None:
-        enter(*self._name(cursor, "a species"))
-        while cursor.takes(","):
-            enter(*self._name(cursor, "a species"))
-
-    def _fix(self, name: str, token: Token) -> None:
-        self.species.setdefault(name, token)
-        self.fixed.add(name)
+    def _species(self, cursor: Cursor) -> str:
+        name, _ = self._name(cursor, "a species")
+        self.species[name] = None
+        return name
 
     def _choose(self, cursor: Cursor) -> None:
         token = cursor.take()
@@ -101,16 +94,12 @@ class _Reader:
             self.rules[name] = (token, cursor.number())
             return
         cursor.take()
-        begin = cursor.next
-        tree = cursor.number()
+        begin, tree = cursor.next, cursor.number()
         if cursor.names:
             cursor.names[0].fail(
                 f"want a number, got {cursor.names[0]}: what follows other names is a rule, '{name} := …'"
             )
-        try:
-            self.values[name] = (token, constant(tree, {}))
-        except ValueError as error:
-            begin.fail(str(error))
+        self.values[name] = (token, begin.told(constant, tree, {}))
 
     def _label(self, cursor: Cursor) -> str:
         if cursor.next.kind != "name" or cursor.tokens[1].text != ":":
@@ -144,7 +133,7 @@ class _Reader:
             self._label_once(names[1], first)
         ways = [(reactants, products), (products, reactants)]
         for name, (before, after), rate in zip(names, ways, rates, strict=False):
-            self.reactions.append((first, _place(first, Reaction, before, after, rate, mass_action, name)))
+            self.reactions.append((first, first.told(Reaction, before, after, rate, mass_action, name)))
 
     def _rate(self, cursor: Cursor, mass_action: bool) -> Expression:
         before = len(cursor.names)
@@ -156,10 +145,7 @@ class _Reader:
     def _side(self, cursor: Cursor) -> list[tuple[str, int]]:
         if cursor.takes("∅") or cursor.next.text in (*_ARROWS, "@", "@@"):
             return []
-        pairs = [self._term(cursor)]
-        while cursor.takes("+"):
-            pairs.append(self._term(cursor))
-        return pairs
+        return cursor.several(lambda: self._term(cursor), between="+")
 
     def _term(self, cursor: Cursor) -> tuple[str, int]:
         count = 1
@@ -168,9 +154,7 @@ class _Reader:
             if not token.text.isdigit() or len(token.text) > 9:
                 token.fail(f"want a whole number of a species, got {token}")
             count = int(token.text)
-        name, token = self._name(cursor, "a species")
-        self.species.setdefault(name, token)
-        return name, count
+        return self._species(cursor), count
 
     def _event(self, cursor: Cursor, label: str) -> None:
         first = cursor.take()
@@ -190,10 +174,8 @@ class _Reader:
             else:
                 cursor.next.fail(f"want 'priority' or 'not at start', got {cursor.next}")
         cursor.want(":", "':' after the condition of the event")
-        assignments = [self._assignment(cursor)]
-        while cursor.takes(","):
-            assignments.append(self._assignment(cursor))
-        self.events.append((first, _place(first, Event, trigger, assignments, label, priority, at_start)))
+        assignments = cursor.several(lambda: self._assignment(cursor))
+        self.events.append((first, first.told(Event, trigger, assignments, label, priority, at_start)))
 
     def _assignment(self, cursor: Cursor) -> tuple[str, Expression]:
         name, token = self._name(cursor, "a species or parameter")
@@ -203,29 +185,24 @@ class _Reader:
 
     def _name(self, cursor: Cursor, what: str) -> tuple[str, Token]:
         token = cursor.want_name(what)
-        return _place(token, check_name, token.text), token
+        return token.told(check_name, token.text), token
 
     def network(self) -> System:
         """The network that has been described."""
         parameters = {name: value for name, (_, value) in self.values.items() if name not in self.species}
         initial = {name: value for name, (_, value) in self.values.items() if name in self.species}
         for name, value in initial.items():
-            _place(self.values[name][0], whole, value, 0, COUNT_LIMIT, f"initial count of {name!r}")
+            self.values[name][0].told(whole, value, 0, COUNT_LIMIT, f"initial count of {name!r}")
+        known = {*self.species, *parameters, *self.rules}
         for token in self.named:
-            if (
-                token.text not in self.species
-                and token.text not in parameters
-                and token.text not in self.rules
-            ):
+            if token.text not in known:
                 token.fail(f"{token} is no species and has no value: add '{token.text} = …'")
         for token in self.constants:
             if token.text in self.species:
-                token.fail(
-                    f"after '@' stands a constant, got the species {token}: a full propensity follows '@@'"
-                )
-        settable = ({*self.species} | {*parameters}) - {*self.rules}
+                what = f"after '@' stands a constant, got the species {token}"
+                token.fail(f"{what}: a full propensity follows '@@'")
         for token in self.targets:
-            if token.text not in settable:
+            if token.text not in known or token.text in self.rules:
                 token.fail(f"an event sets species and parameters that follow no rule, got {token}")
         try:
             return System(
@@ -246,11 +223,3 @@ class _Reader:
         if isinstance(subject, str):
             return self.rules[subject][0]
         return next(token for token, thing in (*self.reactions, *self.events) if thing is subject)
-
-
-def _place(token: Token, function: Callable[..., Any], *arguments: Any) -> Any:
-    """The result of the function, its errors told the place of the token."""
-    try:
-        return function(*arguments)
-    except ValueError as error:
-        token.fail(str(error))

@@ -38,8 +38,7 @@ def conserved(species: Iterable[str], changes: Iterable[Mapping[str, int]]) -> t
             pivots[min(row)] = (row, law)
         else:
             laws.append(law)
-    laws = _without_signs([_divide(law, math.gcd(*law.values())) for law in laws])
-    return tuple({name: law[name] for name in rows if name in law} for law in laws)
+    return tuple({name: law[name] for name in rows if name in law} for law in _without_signs(laws))
 
 
 def _combine(first: dict[Any, int], scale: int, second: dict[Any, int], other: int) -> dict[Any, int]:
@@ -65,11 +64,8 @@ def _without_signs(laws: list[Law]) -> list[Law]:
                 law = start
                 for other in laws:
                     if min(other.values()) > 0:
-                        deficit = max(
-                            (math.ceil(-law[name] / other[name]) for name in law.keys() & other.keys()),
-                            default=0,
-                        )
-                        law = _combine(law, 1, other, max(deficit, 0))
+                        deficits = (math.ceil(-law[it] / other[it]) for it in law.keys() & other.keys())
+                        law = _combine(law, 1, other, max([0, *deficits]))
                 if min(law.values()) > 0:
                     laws[position] = _divide(law, math.gcd(*law.values()))
                     break

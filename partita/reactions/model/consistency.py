@@ -3,8 +3,9 @@
 Each name is known and means one thing, constants are constant, and rules do not follow themselves.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import CycleError, TopologicalSorter
+from itertools import chain
 from typing import Protocol
 
 from partita.quoting import MESSAGE_LIMIT, shown
@@ -54,23 +55,16 @@ def check_names(net: _System) -> None:
     """
     if not net.species:
         raise ValueError("species must name at least one, got none")
-    for what, things in (
-        ("species", net.species),
-        ("reactions", net.reactions),
-        ("events", net.events),
-        ("rules", net.rules),
-    ):
-        if len(things) > SIZE_LIMIT:
-            raise ValueError(f"{what} must be at most {SIZE_LIMIT}, got {len(things)}")
+    for what in ("species", "reactions", "events", "rules"):
+        if (count := len(getattr(net, what))) > SIZE_LIMIT:
+            raise ValueError(f"{what} must be at most {SIZE_LIMIT}, got {count}")
     if net.convention not in CONVENTIONS:
         raise ValueError(f"convention must be one of {', '.join(CONVENTIONS)}, got {net.convention!r}")
     for name in (*net.species, *net.parameters, *net.rules):
         check_name(name)
     _check_unique("species", net.species)
-    _check_unique(
-        "reactions and events",
-        filter(None, [*(it.name for it in net.reactions), *(it.name for it in net.events)]),
-    )
+    happenings: tuple[Reaction | Event, ...] = (*net.reactions, *net.events)
+    _check_unique("reactions and events", (it.name for it in happenings if it.name))
     if both := sorted(net.parameters.keys() & {*net.rules, *net.species}):
         raise ValueError(f"{both[0]!r} must be one thing, got a parameter that is also a species or a rule")
     if unknown := sorted(net.fixed - {*net.species}):
@@ -88,19 +82,16 @@ def check_laws(net: _System) -> None:
     known = settable | net.rules.keys() | {TIME}
     for name, rule in net.rules.items():
         _check_known(rule, known, f"the rule of {name!r}", name)
+    settable -= net.rules.keys()
+    sizes: Iterator[tuple[str, Reaction | Event, int]] = chain(
+        (("propensities", it, _check_reaction(net, it, known, species)) for it in net.reactions),
+        (("propensities and events", it, _check_event(net, it, known, settable)) for it in net.events),
+    )
     total = 0
-    for reaction in net.reactions:
-        total += _check_reaction(net, reaction, known, species)
+    for what, subject, size in sizes:
+        total += size
         if total > TOTAL_LIMIT:
-            raise NetworkError(
-                f"propensities must have at most {TOTAL_LIMIT} parts in all, got more", reaction
-            )
-    for event in net.events:
-        total += _check_event(net, event, known, settable - net.rules.keys())
-        if total > TOTAL_LIMIT:
-            raise NetworkError(
-                f"propensities and events must have at most {TOTAL_LIMIT} parts in all, got more", event
-            )
+            raise NetworkError(f"{what} must have at most {TOTAL_LIMIT} parts in all, got more", subject)
 
 
 def _check_known(expression: Expression, known: set[str], what: str, subject: Reaction | Event | str) -> None:
@@ -138,11 +129,8 @@ def _check_event(net: _System, event: Event, known: set[str], settable: set[str]
     """The size of what the event computes, if nothing is wrong with it."""
     total = 0
     what = f"event {event.name or event}"
-    for expression in (
-        event.trigger,
-        *(value for _, value in event.assignments),
-        *([event.priority] if event.priority else []),
-    ):
+    values = (value for _, value in event.assignments)
+    for expression in filter(None, (event.trigger, *values, event.priority)):
         _check_known(expression, known, what, event)
         try:
             total += net.inline(expression).size
@@ -169,19 +157,15 @@ def follow(rules: Mapping[str, Expression]) -> dict[str, Expression]:
     Raises:
         NetworkError: if a rule follows itself, or becomes too large.
     """
+    needs = {name: names(rule) & rules.keys() for name, rule in rules.items()}
     try:
-        order = [
-            *TopologicalSorter(
-                {name: names(rule) & rules.keys() for name, rule in rules.items()}
-            ).static_order()
-        ]
+        order = [*TopologicalSorter(needs).static_order()]
     except CycleError as error:
         circle = error.args[1][:-1]
         first = min(circle, key=[*rules].index)
-        circle = circle[circle.index(first) :] + circle[: circle.index(first)]
-        raise NetworkError(
-            f"a rule must not follow itself, got {' → '.join([*circle, first])}", first
-        ) from None
+        start = circle.index(first)
+        path = " → ".join([*circle[start:], *circle[:start], first])
+        raise NetworkError(f"a rule must not follow itself, got {path}", first) from None
     inlined: dict[str, Expression] = {}
     for name in order:
         try:

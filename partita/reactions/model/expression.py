@@ -20,9 +20,7 @@ from partita.reactions.model.operators import MANY, NEGATION, OPERATORS, SIZE_LI
 DEPTH_LIMIT = 150  # the generated source has a parenthesis for each level, and Python reads at most 200
 NAME_LIMIT = 255  # bytes in UTF-8: a name becomes that of a file, a folder or a variable in one
 TIME = "t"
-
-
-ATOM = 9  # binds tighter than any operator
+KINDS = ("a number", "a condition")  # by whether it is a condition
 _RESERVED = {TIME, "at", "when", "species", "fixed", "convention"}
 _IDENTIFIER = re.compile(r"[^\W\d]\w*")
 
@@ -40,8 +38,7 @@ class Number:
     """
 
     value: float
-    depth: int = field(default=1, init=False, repr=False, compare=False)
-    size: int = field(default=1, init=False, repr=False, compare=False)
+    depth = size = 1
 
     def __post_init__(self) -> None:
         value = float(self.value)
@@ -60,8 +57,7 @@ class Name:
     """
 
     name: str
-    depth: int = field(default=1, init=False, repr=False, compare=False)
-    size: int = field(default=1, init=False, repr=False, compare=False)
+    depth = size = 1
 
 
 @dataclass(frozen=True)
@@ -93,10 +89,10 @@ class Call:
                 f"{self.operator!r} takes {wanted} argument{'s' * (wanted != '1')}, got {len(self.arguments)}"
             )
         for position, argument in enumerate(self.arguments):
-            wanted_condition = row.wants[min(position, len(row.wants) - 1)]
-            if is_condition(argument) != wanted_condition:
-                wanted, got = ("a condition", "a number") if wanted_condition else ("a number", "a condition")
-                raise ValueError(f"argument {position + 1} of {self.operator!r} must be {wanted}, got {got}")
+            kind = row.wants[min(position, len(row.wants) - 1)]
+            if is_condition(argument) != kind:
+                what = f"argument {position + 1} of {self.operator!r}"
+                raise ValueError(f"{what} must be {KINDS[kind]}, got {KINDS[not kind]}")
         depth, size = 1 + max(a.depth for a in self.arguments), 1 + sum(a.size for a in self.arguments)
         if depth > DEPTH_LIMIT:
             raise ValueError(f"an expression must be at most {DEPTH_LIMIT} levels deep, got more")
@@ -208,7 +204,7 @@ def to_text(expression: Expression) -> str:
 def _operand(expression: Expression, least: int) -> str:
     level = OPERATORS[expression.operator].level if isinstance(expression, Call) else None
     text = to_text(expression)
-    return f"({text})" if (ATOM if level is None else level) < least else text
+    return f"({text})" if level is not None and level < least else text
 
 
 def source(expression: Expression, rename: Callable[[str], str]) -> str:
@@ -228,12 +224,9 @@ def source(expression: Expression, rename: Callable[[str], str]) -> str:
     if isinstance(expression, Name):
         return rename(expression.name)
     parts = [source(argument, rename) for argument in expression.arguments]
-    if (
-        expression.operator == "**"
-        and isinstance(power := expression.arguments[1], Number)
-        and power.value in range(65)
-    ):
-        parts[1] = str(int(power.value))  # an integer power is a few products
+    match expression:
+        case Call("**", (_, Number(power))) if power in range(65):
+            parts[1] = str(int(power))  # an integer power is a few products
     return OPERATORS[expression.operator].source(*parts)
 
 
@@ -258,12 +251,10 @@ def evaluate(expression: Expression, values: Mapping[str, Any], xp: Any = np) ->
     if isinstance(expression, Name):
         return values[expression.name]
     if xp is not np and all(isinstance(values[name], (int, float)) for name in names(expression)):
-        return np.asarray(
-            evaluate(expression, values)
-        ).item()  # numbers alone, which keras.ops would round to float32
-    return OPERATORS[expression.operator].apply(
-        xp, *(evaluate(argument, values, xp) for argument in expression.arguments)
-    )
+        # numbers alone, which keras.ops would round to float32
+        return np.asarray(evaluate(expression, values)).item()
+    arguments = [evaluate(argument, values, xp) for argument in expression.arguments]
+    return OPERATORS[expression.operator].apply(xp, *arguments)
 
 
 def constant(expression: Expression, values: Mapping[str, float]) -> float:

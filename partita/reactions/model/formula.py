@@ -7,13 +7,14 @@ Every error names the line and the column.
 
 import re
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 from partita.quoting import MESSAGE_LIMIT, shown
 from partita.reactions.model.expression import DEPTH_LIMIT, TIME, Call, Expression, Name, Number, is_condition
 from partita.reactions.model.operators import NEGATION, OPERATORS
 
 LENGTH_LIMIT = 400_000
+T = TypeVar("T")
 
 _TOKEN = re.compile(
     r"(?P<space>\s+|\#.*)"
@@ -28,9 +29,8 @@ _HINTS = {
     "!": " (write 'not')",
     "−": " (write '-')",
 }
-_INFIX = {symbol for symbol, row in OPERATORS.items() if row.level is not None} - {"neg", "not"}
-_COMPARISON = OPERATORS["<"].level
-_COMPARISONS = {symbol for symbol, row in OPERATORS.items() if row.level == _COMPARISON}
+# How tightly what stands between two arguments binds.
+_INFIX = {it: row.level for it, row in OPERATORS.items() if row.level is not None and row.arity[0] > 1}
 
 
 class Token(NamedTuple):
@@ -45,12 +45,17 @@ class Token(NamedTuple):
         """Raise a ValueError that begins with the place of this token."""
         raise ValueError(f"line {self.line}, column {self.column}: {shown(message, MESSAGE_LIMIT)}")
 
+    def told(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Return the result of a function; its ValueErrors begin with the place of this token."""
+        try:
+            return function(*arguments)
+        except ValueError as error:
+            self.fail(str(error))
+
     def __str__(self) -> str:
-        return (
-            self.text
-            if self.kind == "end"
-            else repr(self.text if len(self.text) <= 40 else self.text[:40] + "…")
-        )
+        if self.kind == "end":
+            return self.text
+        return repr(self.text if len(self.text) <= 40 else self.text[:40] + "…")
 
 
 def statements(text: str) -> Iterator[list[Token]]:
@@ -133,18 +138,17 @@ class Cursor:
 
     def number(self) -> Expression:
         """Take an expression that is a number."""
-        return self._kind("a number", lambda result: not is_condition(result))
-
-    def condition(self) -> Expression:
-        """Take an expression that is true or false."""
-        return self._kind("a condition", is_condition)
-
-    def _kind(self, wanted: str, fits: Callable[[Expression], bool]) -> Expression:
-        begin = self.next
-        result = self.expression()
-        if not fits(result):
-            begin.fail(f"want {wanted}, got {'a condition' if is_condition(result) else 'a number'}")
+        begin, result = self.next, self.expression()
+        if is_condition(result):
+            begin.fail("want a number, got a condition")
         return result
+
+    def several(self, take: Callable[[], T], between: str = ",") -> list[T]:
+        """Take one thing or more, with this token between them."""
+        taken = [take()]
+        while self.takes(between):
+            taken.append(take())
+        return taken
 
     def expression(self, least: int = 0) -> Expression:
         """Take an expression whose operators bind at least so tightly."""
@@ -152,21 +156,14 @@ class Cursor:
         if self._nesting > DEPTH_LIMIT:
             self.next.fail(f"an expression must be at most {DEPTH_LIMIT} levels deep, got more")
         left = self._prefix()
-        while self.next.kind != "end" and self.next.text in _INFIX:
-            row = OPERATORS[self.next.text]
-            level = row.level or 0
-            if level < least:
-                break
+        while (level := _INFIX.get(self.next.text, -1)) >= least:
             token = self.take()
-            if token.text == "**":
-                right = self.expression(NEGATION)
-                left = self._call(token, [left, right])
-            else:
-                arguments = [left, self.expression(level + 1)]
-                while row.arity[1] > 2 and self.takes(token.text):
-                    arguments.append(self.expression(level + 1))
-                left = self._call(token, arguments)
-            if level == _COMPARISON and self.next.text in _COMPARISONS:
+            tighter = NEGATION if token.text == "**" else level + 1
+            arguments = [left, self.expression(tighter)]
+            while OPERATORS[token.text].arity[1] > 2 and self.takes(token.text):
+                arguments.append(self.expression(tighter))
+            left = self._call(token, arguments)
+            if level == _INFIX["<"] == _INFIX.get(self.next.text):
                 self.next.fail("comparisons do not chain: join them with 'and'")
         self._nesting -= 1
         return left
@@ -201,24 +198,17 @@ class Cursor:
 
     def _function(self, token: Token) -> Expression:
         if not _is_function(token.text):
-            token.fail(
-                f"there is no function {token}; there are "
-                f"{', '.join(sorted(filter(_is_function, OPERATORS)))}"
-            )
+            known = ", ".join(sorted(filter(_is_function, OPERATORS)))
+            token.fail(f"there is no function {token}; there are {known}")
         self.take()
-        arguments = []
-        if not self.takes(")"):
-            arguments.append(self.expression())
-            while self.takes(","):
-                arguments.append(self.expression())
-            self.want(")", f"',' or ')' in the arguments of {token}")
+        if self.takes(")"):
+            return self._call(token, [])
+        arguments = self.several(self.expression)
+        self.want(")", f"',' or ')' in the arguments of {token}")
         return self._call(token, arguments)
 
     def _call(self, token: Token, arguments: list[Expression], symbol: str | None = None) -> Expression:
-        try:
-            return Call(symbol or token.text, tuple(arguments))
-        except ValueError as error:
-            token.fail(str(error))
+        return token.told(Call, symbol or token.text, tuple(arguments))
 
 
 def _is_function(name: str) -> bool:

@@ -65,8 +65,32 @@ def grouped(arguments: tuple[str, ...], source: Callable[..., str]) -> list[str]
     return parts
 
 
+def _call(name: str) -> Callable[..., str]:
+    """Return a `source` that calls a function, of groups of its arguments where they are many."""
+
+    def source(*arguments: str) -> str:
+        return f"{name}({', '.join(grouped(arguments, source))})"
+
+    return source
+
+
+def _reduce(name: str) -> Callable[..., Any]:
+    """Return an `apply` that reduces any number of values by the namespace's function of two."""
+    return lambda xp, *values: functools.reduce(getattr(xp, name), values)
+
+
+def _before(symbol: str, level: int, apply: Callable, bounds: Callable, **row: Any) -> Operator:
+    return Operator((1, 1), lambda x: f"({symbol}{x})", apply, bounds, level=level, **row)
+
+
 def _between(
-    symbol: str, level: int, function: Callable[[Any, Any], Any], bounds: Callable, **row: Any
+    symbol: str,
+    level: int,
+    function: Callable[[Any, Any], Any],
+    bounds: Callable,
+    derivative: str = "",
+    most: int = 2,
+    **row: Any,
 ) -> Operator:
     def source(*arguments: str) -> str:
         return f"({f' {symbol} '.join(grouped(arguments, source))})"
@@ -74,7 +98,14 @@ def _between(
     def apply(xp: Any, *values: Any) -> Any:
         return functools.reduce(function, values)
 
-    return Operator((2, row.pop("most", 2)), source, apply, bounds, level=level, **row)
+    return Operator((2, most), source, apply, bounds, derivative, level, **row)
+
+
+def _joined(word: str, level: int, name: str, bounds: Callable) -> Operator:
+    def source(*arguments: str) -> str:
+        return f"({f' {word} '.join(arguments)})"
+
+    return Operator((2, MANY), source, _reduce(name), bounds, level=level, wants=(True,), gives=True)
 
 
 def function(name: str, bounds: Callable, derivative: str, mathml: str | None = None) -> Operator:
@@ -86,35 +117,8 @@ def function(name: str, bounds: Callable, derivative: str, mathml: str | None = 
     def apply(xp: Any, x: Any) -> Any:
         return getattr(xp, name)(x)
 
-    return Operator(
-        (1, 1),
-        lambda x: f"np.{name}({x})",
-        apply,
-        bounds,
-        derivative,
-        mathml=name if mathml is None else mathml,
-    )
-
-
-def _extreme(name: str, pairwise: str, bounds: Callable, derivative: str) -> Operator:
-    def source(*arguments: str) -> str:
-        return f"{name}({', '.join(grouped(arguments, source))})"
-
-    return Operator(
-        (2, MANY), source, lambda xp, *v: functools.reduce(getattr(xp, pairwise), v), bounds, derivative
-    )
-
-
-def _joined(word: str, level: int, name: str, bounds: Callable) -> Operator:
-    return Operator(
-        (2, MANY),
-        lambda *arguments: f"({f' {word} '.join(arguments)})",
-        lambda xp, *values: functools.reduce(getattr(xp, name), values),
-        bounds,
-        level=level,
-        wants=(True,),
-        gives=True,
-    )
+    element = name if mathml is None else mathml
+    return Operator((1, 1), _call(f"np.{name}"), apply, bounds, derivative, mathml=element)
 
 
 def _hill(xp, x, k, n):
@@ -133,44 +137,32 @@ _HILL_SLOPE = (
     " + if(x > 0, x ** abs(z) * y ** abs(z) / (y ** abs(z) + x ** abs(z)) ** 2 * log(x / y), 0) * dz"
 )
 
+_HILL_SOURCE = """\
+def hill(x, k, n):
+    if n < 0:
+        x, k, n = k, x, -n
+    power = x**n
+    return power / (k**n + power)
+"""
+
 OPERATORS: dict[str, Operator] = {
     "or": _joined("or", 1, "logical_or", ranges.either),
     "and": _joined("and", 2, "logical_and", ranges.both),
-    "not": Operator(
-        (1, 1),
-        lambda x: f"(not {x})",
-        lambda xp, x: xp.logical_not(x),
-        ranges.opposite,
-        level=3,
-        wants=(True,),
-        gives=True,
-    ),
+    "not": _before("not ", 3, lambda xp, x: xp.logical_not(x), ranges.opposite, wants=(True,), gives=True),
     "<": _between("<", 4, python.lt, ranges.less, gives=True),
     "<=": _between("<=", 4, python.le, ranges.at_most, gives=True),
     ">": _between(">", 4, python.gt, ranges.greater, gives=True),
     ">=": _between(">=", 4, python.ge, ranges.at_least, gives=True),
     "==": _between("==", 4, python.eq, ranges.equal, gives=True),
     "!=": _between("!=", 4, python.ne, ranges.different, gives=True),
-    "+": _between("+", 5, python.add, ranges.plus, derivative="dx + dy", most=MANY, is_arithmetic=True),
-    "-": _between("-", 5, python.sub, ranges.minus, derivative="dx - dy", is_arithmetic=True),
-    "*": _between(
-        "*", 6, python.mul, ranges.times, derivative="dx * y + x * dy", most=MANY, is_arithmetic=True
-    ),
-    "/": _between(
-        "/", 6, python.truediv, ranges.over, derivative="dx / y - x * dy / y ** 2", is_arithmetic=True
-    ),
-    "neg": Operator(
-        (1, 1),
-        lambda x: f"(-{x})",
-        lambda xp, x: -x,
-        ranges.negative,
-        "-dx",
-        level=NEGATION,
-        is_arithmetic=True,
-    ),
-    "**": _between("**", 8, python.pow, ranges.power, derivative=_POWER_SLOPE),
-    "min": _extreme("min", "minimum", ranges.smallest, "if(x <= y, dx, dy)"),
-    "max": _extreme("max", "maximum", ranges.largest, "if(x >= y, dx, dy)"),
+    "+": _between("+", 5, python.add, ranges.plus, "dx + dy", MANY, is_arithmetic=True),
+    "-": _between("-", 5, python.sub, ranges.minus, "dx - dy", is_arithmetic=True),
+    "*": _between("*", 6, python.mul, ranges.times, "dx * y + x * dy", MANY, is_arithmetic=True),
+    "/": _between("/", 6, python.truediv, ranges.over, "dx / y - x * dy / y ** 2", is_arithmetic=True),
+    "neg": _before("-", NEGATION, lambda xp, x: -x, ranges.negative, derivative="-dx", is_arithmetic=True),
+    "**": _between("**", 8, python.pow, ranges.power, _POWER_SLOPE),
+    "min": Operator((2, MANY), _call("min"), _reduce("minimum"), ranges.smallest, "if(x <= y, dx, dy)"),
+    "max": Operator((2, MANY), _call("max"), _reduce("maximum"), ranges.largest, "if(x >= y, dx, dy)"),
     "exp": function("exp", ranges.exponential, "exp(x) * dx"),
     "log": function("log", ranges.logarithm, "dx / x", mathml="ln"),
     "sqrt": function("sqrt", ranges.root, "dx / (2 * sqrt(x))", mathml=""),
@@ -181,18 +173,10 @@ OPERATORS: dict[str, Operator] = {
     "cos": function("cos", ranges.cosine, "-sin(x) * dx"),
     "tan": function("tan", ranges.tangent, "(1 + tan(x) ** 2) * dx"),
     "tanh": function("tanh", ranges.hyperbolic_tangent, "(1 - tanh(x) ** 2) * dx"),
-    "hill": Operator(
-        (3, 3),
-        lambda x, k, n: f"hill({x}, {k}, {n})",
-        _hill,
-        ranges.hill,
-        _HILL_SLOPE,
-        definition="def hill(x, k, n):\n    if n < 0:\n        x, k, n = k, x, -n\n    power = x**n\n"
-        "    return power / (k**n + power)\n",
-    ),
+    "hill": Operator((3, 3), _call("hill"), _hill, ranges.hill, _HILL_SLOPE, definition=_HILL_SOURCE),
     "mm": Operator(
         (3, 3),
-        lambda x, vmax, km: f"mm({x}, {vmax}, {km})",
+        _call("mm"),
         lambda xp, x, vmax, km: vmax * x / (km + x),
         ranges.michaelis_menten,
         "dy * x / (z + x) + y * z / (z + x) ** 2 * dx - y * x / (z + x) ** 2 * dz",

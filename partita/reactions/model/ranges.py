@@ -24,9 +24,8 @@ def _most(x, y):
 
 def wider(low, high):
     """The range, made wider by what a library may err."""
-    return low * (1.0 - ERROR if low > 0.0 else 1.0 + ERROR), high * (
-        1.0 + ERROR if high > 0.0 else 1.0 - ERROR
-    )
+    below, above = 1.0 - ERROR, 1.0 + ERROR
+    return low * (below if low > 0.0 else above), high * (above if high > 0.0 else below)
 
 
 def _hull(x, y):
@@ -145,9 +144,8 @@ def _wave(x, f, g, crest):
     low, high = wider(_least(f, g), _most(f, g))
     if low != low:
         return low, high
-    return -1.0 if _reaches(x, crest + TURN / 2, TURN) else max(-1.0, low), 1.0 if _reaches(
-        x, crest, TURN
-    ) else min(1.0, high)
+    low = -1.0 if _reaches(x, crest + TURN / 2, TURN) else max(-1.0, low)
+    return low, 1.0 if _reaches(x, crest, TURN) else min(1.0, high)
 
 
 def sine(x):

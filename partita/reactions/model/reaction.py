@@ -13,6 +13,7 @@ import numpy as np
 
 from partita.quoting import got
 from partita.reactions.model.expression import (
+    KINDS,
     TIME,
     Expression,
     check_name,
@@ -66,15 +67,13 @@ class Reaction:
         mass_action: bool = True,
         name: str = "",
     ):
-        values = {
-            "reactants": _side(reactants, "reactants"),
-            "products": _side(products, "products"),
-            "rate": as_expression(rate, "rate"),
-            "mass_action": bool(mass_action),
-            "name": name and check_name(name),
-        }
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
+        self.__dict__.update(
+            reactants=_side(reactants, "reactants"),
+            products=_side(products, "products"),
+            rate=as_expression(rate, "rate"),
+            mass_action=bool(mass_action),
+            name=name and check_name(name),
+        )
         if mass_action and (molecularity := sum(count for _, count in self.reactants)) > MOLECULARITY_LIMIT:
             raise ValueError(
                 f"mass action takes at most {MOLECULARITY_LIMIT} reactants, got {molecularity}: write a "
@@ -82,16 +81,12 @@ class Reaction:
             )
 
     def __str__(self) -> str:
-        sides = [
+        before, after = (
             " + ".join(f"{count} {name}" if count > 1 else name for name, count in side)
             for side in (self.reactants, self.products)
-        ]
-        label = f"{self.name}:" if self.name else ""
-        return " ".join(
-            filter(
-                None, [label, sides[0], "->", sides[1], "@" if self.mass_action else "@@", to_text(self.rate)]
-            )
         )
+        label, sign = self.name and f"{self.name}:", "@" if self.mass_action else "@@"
+        return " ".join(filter(None, [label, before, "->", after, sign, to_text(self.rate)]))
 
 
 @dataclass(frozen=True)
@@ -132,18 +127,16 @@ class Event:
         at_start: bool = True,
     ):
         pairs = list(assignments.items() if isinstance(assignments, Mapping) else assignments)
-        values = {
-            "trigger": as_expression(trigger, "trigger", condition=True),
-            "assignments": tuple(
+        self.__dict__.update(
+            trigger=as_expression(trigger, "trigger", condition=True),
+            assignments=tuple(
                 (check_name(target), as_expression(value, f"assignments[{target!r}]"))
                 for target, value in pairs
             ),
-            "name": name and check_name(name),
-            "priority": None if priority is None else as_expression(priority, "priority"),
-            "at_start": bool(at_start),
-        }
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
+            name=name and check_name(name),
+            priority=None if priority is None else as_expression(priority, "priority"),
+            at_start=bool(at_start),
+        )
         if not pairs or len(dict(pairs)) < len(pairs):
             raise ValueError(
                 f"assignments must name at least one species or parameter, and each once, got "
@@ -158,10 +151,8 @@ class Event:
             *([] if self.at_start else ["not at start"]),
         ]
         label = f"{self.name}: " if self.name else ""
-        return (
-            f"{label}{', '.join(clauses)}: "
-            f"{', '.join(f'{target} = {to_text(value)}' for target, value in self.assignments)}"
-        )
+        assignments = (f"{target} = {to_text(value)}" for target, value in self.assignments)
+        return f"{label}{', '.join(clauses)}: {', '.join(assignments)}"
 
 
 def as_expression(value: Expression | str | float, what: str, condition: bool = False) -> Expression:
@@ -171,19 +162,12 @@ def as_expression(value: Expression | str | float, what: str, condition: bool = 
         ValueError: naming what it is for.
     """
     try:
-        tree = (
-            parse(value)
-            if isinstance(value, str)
-            else value
-            if isinstance(value, Expression)
-            else number(value)
-        )
+        given = parse(value) if isinstance(value, str) else value
+        tree = given if isinstance(given, Expression) else number(given)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{what} must be an expression, got {got(value)}: {error}") from None
     if is_condition(tree) != condition:
-        raise ValueError(
-            f"{what} must be a {'condition' if condition else 'number'}, got {to_text(tree):.200}"
-        )
+        raise ValueError(f"{what} must be {KINDS[condition]}, got {to_text(tree):.200}")
     return tree
 
 
@@ -225,8 +209,7 @@ def finite(value: Any, what: str) -> float:
 def _side(side: Mapping[str, int] | Iterable[tuple[str, int]], what: str) -> Side:
     counts: dict[str, int] = {}
     for name, count in side.items() if isinstance(side, Mapping) else side:
-        added = whole(count, 1, COEFFICIENT_LIMIT, f"count of {check_name(name)!r} in {what}")
-        counts[name] = whole(
-            counts.get(name, 0) + added, 1, COEFFICIENT_LIMIT, f"count of {name!r} in {what}"
-        )
+        label = f"count of {check_name(name)!r} in {what}"
+        added = whole(count, 1, COEFFICIENT_LIMIT, label)
+        counts[name] = whole(counts.get(name, 0) + added, 1, COEFFICIENT_LIMIT, label)
     return tuple(counts.items())

@@ -9,7 +9,6 @@ r.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -20,6 +19,11 @@ from partita.reactions.model.expression import Call, Expression, Name, Number, n
 from partita.reactions.model.reaction import Event, Reaction, as_expression, finite, whole
 
 COUNT_LIMIT = 2**53  # beyond it a float64 no longer tells a count from the next
+
+
+def falling(species: Expression, count: int) -> list[Expression]:
+    """Return the factors of n (n − 1) … (n − count + 1)."""
+    return [species, *(Call("-", (species, Number(taken))) for taken in range(1, count))]
 
 
 @dataclass(frozen=True)
@@ -47,44 +51,36 @@ class System:
     _inlined: Mapping[str, Expression] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        values: dict[str, Any] = {
-            "species": tuple(self.species),
-            "reactions": tuple(self.reactions),
-            "parameters": {
-                name: finite(value, f"parameter {name!r}") for name, value in self.parameters.items()
-            },
-            "events": tuple(self.events),
-            "rules": {name: as_expression(rule, f"rules[{name!r}]") for name, rule in self.rules.items()},
-            "fixed": frozenset(self.fixed),
-        }
-        for key, value in values.items():
-            object.__setattr__(self, key, value)
+        self.__dict__.update(
+            species=tuple(self.species),
+            reactions=tuple(self.reactions),
+            parameters=_finite(self.parameters),
+            events=tuple(self.events),
+            rules={name: as_expression(rule, f"rules[{name!r}]") for name, rule in self.rules.items()},
+            fixed=frozenset(self.fixed),
+        )
         check_names(self)
-        object.__setattr__(self, "initial", self.counts(self.initial))
-        object.__setattr__(self, "_inlined", follow(self.rules))
+        self.__dict__.update(initial=self.counts(self.initial), _inlined=follow(self.rules))
         check_laws(self)
 
     def __hash__(self) -> int:
         return hash((self.species, self.reactions, self.convention))
 
     def __str__(self) -> str:
-        mentioned = dict.fromkeys(
-            name for reaction in self.reactions for name, _ in (*reaction.reactants, *reaction.products)
-        )
+        mentioned = [name for it in self.reactions for name, _ in (*it.reactants, *it.products)]
         fixed = [name for name in self.species if name in self.fixed]
         orderly = (*dict.fromkeys([*fixed, *mentioned]),) == self.species
-        return "\n".join(
-            [
-                *([f"convention {self.convention}"] if self.convention != CONVENTIONS[0] else []),
-                *([f"species {', '.join(self.species)}"] if not orderly else []),
-                *([f"fixed {', '.join(fixed)}"] if fixed else []),
-                *(f"{name} = {to_text(number(value))}" for name, value in self.parameters.items()),
-                *(f"{name} = {count}" for name, count in self.initial.items() if count),
-                *(f"{name} := {to_text(rule)}" for name, rule in self.rules.items()),
-                *map(str, self.reactions),
-                *map(str, self.events),
-            ]
-        )
+        lines = [
+            *([f"convention {self.convention}"] if self.convention != CONVENTIONS[0] else []),
+            *([f"species {', '.join(self.species)}"] if not orderly else []),
+            *([f"fixed {', '.join(fixed)}"] if fixed else []),
+            *(f"{name} = {to_text(number(value))}" for name, value in self.parameters.items()),
+            *(f"{name} = {count}" for name, count in self.initial.items() if count),
+            *(f"{name} := {to_text(rule)}" for name, rule in self.rules.items()),
+            *map(str, self.reactions),
+            *map(str, self.events),
+        ]
+        return "\n".join(lines)
 
     def counts(self, initial: Mapping[str, int]) -> dict[str, int]:
         """A count for each species: those given, and 0 for the others.
@@ -121,10 +117,7 @@ class System:
         """
         if unknown := [name for name in parameters if name not in self.parameters]:
             raise ValueError(f"parameters must name parameters of the network, got {got(unknown[0])}")
-        return {
-            **self.parameters,
-            **{name: finite(value, f"parameter {name!r}") for name, value in parameters.items()},
-        }
+        return {**self.parameters, **_finite(parameters)}
 
     def inline(self, expression: Expression) -> Expression:
         """The expression in terms of species that follow no rule, parameters and `t`.
@@ -146,11 +139,7 @@ class System:
             >>> to_text(net.propensity(net.reactions[0]))
             'k * A * (A - 1) * B / 2'
         """
-
-        def ways(species: Expression, count: int) -> list[Expression]:
-            return [species, *(Call("-", (species, Number(taken))) for taken in range(1, count))]
-
-        return self._rate(reaction, ways)
+        return self._rate(reaction, falling)
 
     def rate(self, reaction: Reaction) -> Expression:
         """Return the rate of a reaction in the limit of large counts.
@@ -174,16 +163,11 @@ class System:
         rate = self.inline(reaction.rate)
         if not reaction.mass_action:
             return rate
-        factors = [
-            factor for name, count in reaction.reactants for factor in ways(self.inline(Name(name)), count)
-        ]
+        factors = [it for name, count in reaction.reactants for it in ways(self.inline(Name(name)), count)]
         product = Call("*", (rate, *factors)) if factors else rate
-        orders = (
-            math.prod(math.factorial(count) for _, count in reaction.reactants)
-            if self.convention == CONVENTIONS[0]
-            else 1
-        )
-        return product if orders == 1 else Call("/", (product, Number(orders)))
+        orders = math.prod(math.factorial(count) for _, count in reaction.reactants)
+        divides = orders > 1 and self.convention == CONVENTIONS[0]
+        return Call("/", (product, Number(orders))) if divides else product
 
     def change(self, reaction: Reaction) -> dict[str, int]:
         """What one firing adds to the counts: species → difference, those that stay as they are left out.
@@ -197,9 +181,7 @@ class System:
         change = {name: -count for name, count in reaction.reactants}
         for name, count in reaction.products:
             change[name] = change.get(name, 0) + count
-        return {
-            name: difference for name, difference in change.items() if difference and name not in self.fixed
-        }
+        return {name: count for name, count in change.items() if count and name not in self.fixed}
 
     def stoichiometry(self) -> np.ndarray:
         """What each firing adds, `(species, reactions)`, int64.
@@ -229,3 +211,7 @@ class System:
         """
         free = [name for name in self.species if name not in self.fixed and name not in self.rules]
         return conserved(free, map(self.change, self.reactions))
+
+
+def _finite(parameters: Mapping[str, float]) -> dict[str, float]:
+    return {name: finite(value, f"parameter {name!r}") for name, value in parameters.items()}
