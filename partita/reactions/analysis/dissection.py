@@ -17,6 +17,7 @@ from partita.kernels import njit
 LEAF = 48  # vertices that are not parted further
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 class Step(NamedTuple):
@@ -108,15 +109,14 @@ def dissect(indptr: Ints, indices: Ints, coordinates: Ints) -> list[Step]:
     open_steps: list[int] = []  # finished steps without a parent
     while todo:
         members, parted = todo.pop()
-        if parted:
-            steps.append(Step(members, (open_steps.pop(-2), open_steps.pop())))
-        else:
-            parts = _parts(indptr, indices, coordinates, side, members) if len(members) > LEAF else None
-            if parts is not None:
-                left, separator, right = parts
-                todo += [(separator, True), (right, False), (left, False)]
-                continue
-            steps.append(Step(members, ()))
+        parts = None
+        if not parted and len(members) > LEAF:
+            parts = _parts(indptr, indices, coordinates, side, members)
+        if parts is not None:
+            left, separator, right = parts
+            todo += [(separator, True), (right, False), (left, False)]
+            continue
+        steps.append(Step(members, (open_steps.pop(-2), open_steps.pop()) if parted else ()))
         open_steps.append(len(steps) - 1)
     return steps
 
@@ -159,11 +159,7 @@ def cost(steps: list[Step], indptr: Ints, indices: Ints) -> Cost:
     left_over: dict[int, Ints] = {}
     kept = work = 0
     for number, step in enumerate(steps):
-        handed_on = (
-            np.concatenate([left_over.pop(child) for child in step.children])
-            if step.children
-            else step.pivots[:0]
-        )
+        handed_on = np.concatenate([step.pivots[:0], *(left_over.pop(child) for child in step.children)])
         members = front(indptr, indices, step.pivots, handed_on, done, local)
         local[members] = -1
         done[step.pivots] = True

@@ -16,10 +16,9 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from partita.kernels import njit
-from partita.reactions.analysis.dissection import Cost, Step, cost, dissect, front
+from partita.reactions.analysis.dissection import Cost, Floats, Ints, Step, cost, dissect, front
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -30,12 +29,10 @@ PANEL = 48  # pivots between two matrix products
 SELDOM = 1e-200  # a state that is left with a smaller probability is put off
 HEAVY = 1e200  # so is one whose weight over that probability is larger, in units of the smallest weight
 # the same where nothing else is left; beyond them float64 knows no answer
-LAST_SELDOM, LAST_HEAVY = (1e-280, 1e280)
+LAST_SELDOM, LAST_HEAVY = 1e-280, 1e280
 NOTHING = 1e-290  # a smaller rate is 0
 TOLERANCE = 1e-9  # of the balance of flows, relative
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Rates = tuple[Ints, Ints, Floats]  # as a SciPy sparse array keeps them: where rows begin, columns, values
 
 
@@ -137,6 +134,11 @@ def _walk_back(members, order, shares, mantissa, exponent):
             exponent[k] = scale + power
 
 
+def _room(size: int, pivots: int) -> tuple[Floats, Floats, Ints]:
+    """Room for what `_eliminate` makes of some pivots: `shares`, `rows` and `order`."""
+    return np.zeros((size, pivots)), np.zeros((pivots, size)), np.zeros(pivots, np.int64)
+
+
 class _Elimination:
     """A chain that is being eliminated."""
 
@@ -150,7 +152,7 @@ class _Elimination:
     def step(self, number: int, step: Step) -> None:
         """Eliminate the pivots of one step."""
         blocks = [self.left.pop(child) for child in step.children]
-        handed_on = np.concatenate([members for members, _ in blocks]) if blocks else step.pivots[:0]
+        handed_on = np.concatenate([step.pivots[:0], *(members for members, _ in blocks)])
         members = front(*self.pattern, step.pivots, handed_on, self.done, self.local)
         size, pivots = len(members), len(step.pivots)
         block = np.zeros((size, size))
@@ -171,11 +173,7 @@ class _Elimination:
         total = 0
         for start in range(0, pivots, PANEL):
             stop = min(start + PANEL, pivots)
-            columns, rows, chosen = (
-                np.zeros((size, stop - start)),
-                np.zeros((stop - start, size)),
-                np.zeros(stop - start, np.int64),
-            )
+            columns, rows, chosen = _room(size, stop - start)
             count = _eliminate(block, weights, start, stop, columns, rows, chosen, SELDOM, HEAVY)
             rest = np.concatenate([put_off, np.arange(stop, size)])
             if count and len(rest):
@@ -184,10 +182,8 @@ class _Elimination:
                 else:
                     block[stop:, stop:] += columns[stop:, :count] @ rows[:count, stop:]
             put_off = np.concatenate([put_off, np.setdiff1d(np.arange(start, stop), chosen[:count])])
-            shares[:, total : total + count], order[total : total + count] = (
-                columns[:, :count],
-                chosen[:count],
-            )
+            shares[:, total : total + count] = columns[:, :count]
+            order[total : total + count] = chosen[:count]
             total += count
         self.weights[members] = weights
         self.history.append(_Done(members, order[:total], np.ascontiguousarray(shares[:, :total])))
@@ -202,17 +198,11 @@ class _Elimination:
             leaving = block.sum(axis=1)
             with np.errstate(over="ignore", divide="ignore"):
                 k = int(np.argmin(weights / leaving))
-            shares, rows, order = (
-                np.zeros((len(members), 1)),
-                np.zeros((1, len(members))),
-                np.zeros(1, np.int64),
-            )
-            limits = LAST_SELDOM, LAST_HEAVY
-            if not _eliminate(block, weights, k, k + 1, shares, rows, order, *limits):
+            shares, rows, order = _room(len(members), 1)
+            if not _eliminate(block, weights, k, k + 1, shares, rows, order, LAST_SELDOM, LAST_HEAVY):
                 raise ValueError(
                     f"the stationary distribution cannot be told in float64: {len(members)} sets of states "
-                    f"are left less often "
-                    "than once in 1e280 jumps; take `distribution` at the times of interest"
+                    "are left less often than once in 1e280 jumps; take `distribution` at the times of interest"
                 )
             self.history.append(_Done(members, order, shares))
             rest = np.delete(np.arange(len(members)), k)
@@ -283,10 +273,8 @@ def _check_cost(needed: Cost, states: int) -> None:
     if needed.kept > KEPT_LIMIT or needed.work > WORK_LIMIT:
         raise ValueError(
             f"the stationary distribution of {states} states would take {needed.kept * 8 / 2**30:.1f} GiB "
-            f"and {needed.work:.1g} "
-            f"multiplications, at most {KEPT_LIMIT * 8 / 2**30:.1f} GiB and {WORK_LIMIT:.1g} are allowed: "
-            f"lower the bounds, or take "
-            "`distribution` at a late time"
+            f"and {needed.work:.1g} multiplications, at most {KEPT_LIMIT * 8 / 2**30:.1f} GiB and "
+            f"{WORK_LIMIT:.1g} are allowed: lower the bounds, or take `distribution` at a late time"
         )
 
 
@@ -297,5 +285,5 @@ def _check_balance(moving: "sparse.csc_array", leaving: Floats, probabilities: F
     if far.any():
         raise ValueError(
             f"the stationary distribution cannot be told in float64: the flows of {far.sum()} states do not "
-            f"balance"
+            "balance"
         )
