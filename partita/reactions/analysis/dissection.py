@@ -52,28 +52,25 @@ def _touching(indptr, indices, side, members):
 
 
 @njit()
-def front(indptr, indices, pivots, handed_on, done, local):
+def front(indptr, indices, begun, num_pivots, done, local):
     """Return the vertices of a front.
 
-    They are the pivots, what the children hand on, and all neighbours of pivots that are not done.
+    They are the pivots and what the children hand on, which are `begun`, and all neighbours of pivots that
+    are not done.
 
     `local` holds −1 for each vertex, and afterwards the place of each vertex of the front.
     """
-    room = pivots.size + handed_on.size
-    for vertex in pivots:
+    room = begun.size
+    for vertex in begun[:num_pivots]:
         room += indptr[vertex + 1] - indptr[vertex]
     members = np.empty(room, np.int64)
     count = 0
-    for vertex in pivots:
-        local[vertex] = count
-        members[count] = vertex
-        count += 1
-    for vertex in handed_on:
+    for vertex in begun:
         if local[vertex] < 0:
             local[vertex] = count
             members[count] = vertex
             count += 1
-    for vertex in pivots:
+    for vertex in begun[:num_pivots]:
         for entry in range(indptr[vertex], indptr[vertex + 1]):
             other = indices[entry]
             if local[other] < 0 and not done[other]:
@@ -159,8 +156,8 @@ def cost(steps: list[Step], indptr: Ints, indices: Ints) -> Cost:
     left_over: dict[int, Ints] = {}
     kept = work = 0
     for number, step in enumerate(steps):
-        handed_on = np.concatenate([step.pivots[:0], *(left_over.pop(child) for child in step.children)])
-        members = front(indptr, indices, step.pivots, handed_on, done, local)
+        begun = np.concatenate([step.pivots, *(left_over.pop(child) for child in step.children)])
+        members = front(indptr, indices, begun, len(step.pivots), done, local)
         local[members] = -1
         done[step.pivots] = True
         left_over[number] = members[len(step.pivots) :]

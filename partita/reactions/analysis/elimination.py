@@ -152,10 +152,12 @@ class _Elimination:
     def step(self, number: int, step: Step) -> None:
         """Eliminate the pivots of one step."""
         blocks = [self.left.pop(child) for child in step.children]
-        handed_on = np.concatenate([step.pivots[:0], *(members for members, _ in blocks)])
-        members = front(*self.pattern, step.pivots, handed_on, self.done, self.local)
-        size, pivots = len(members), len(step.pivots)
-        block = np.zeros((size, size))
+        begun, pivots = (
+            np.concatenate([step.pivots, *(handed_on for handed_on, _ in blocks)]),
+            len(step.pivots),
+        )
+        members = front(*self.pattern, begun, pivots, self.done, self.local)
+        block = np.zeros((len(members), len(members)))
         _assemble(block, step.pivots, self.outward, self.inward, self.done, self.local, pivots)
         for its_members, its_block in blocks:
             _extend(block, self.local[its_members], its_block)
@@ -202,13 +204,23 @@ class _Elimination:
             if not _eliminate(block, weights, k, k + 1, shares, rows, order, LAST_SELDOM, LAST_HEAVY):
                 raise ValueError(
                     f"the stationary distribution cannot be told in float64: {len(members)} sets of states "
-                    "are left less often than once in 1e280 jumps; take `distribution` at the times of interest"
+                    "are left less often than once in 1e280 jumps; take `distribution` at the times of "
+                    "interest"
                 )
             self.history.append(_Done(members, order, shares))
             rest = np.delete(np.arange(len(members)), k)
             block = block[np.ix_(rest, rest)] + shares[rest] @ rows[:, rest]
             members, weights = members[rest], weights[rest]
         self.last = int(members[0])
+
+
+def off_diagonal(rates: "sparse.sparray") -> "sparse.csc_array":
+    """The rates without those on the diagonal, and without zeros that are stored."""
+    from scipy.sparse import csc_array, diags_array
+
+    moving = csc_array(rates - diags_array(rates.diagonal()))
+    moving.eliminate_zeros()
+    return moving
 
 
 def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
@@ -231,12 +243,11 @@ def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
         >>> stationary(csc_array([[0.0, 1e-9], [3.0, 0.0]]), np.array([[0], [1]]))
         array([3.33333333e-10, 1.00000000e+00])
     """
-    from scipy.sparse import csc_array, csr_array, diags_array
+    from scipy.sparse import csc_array, csr_array
 
     if rates.shape[0] == 1:
         return np.ones(1)
-    moving = csc_array(rates - diags_array(rates.diagonal()))
-    moving.eliminate_zeros()
+    moving = off_diagonal(rates)
     leaving = np.asarray(moving.sum(axis=0)).ravel()
     held = 1.0 / leaving  # the mean time in a state; what follows is the chain of jumps
     jumps = csc_array(

@@ -153,8 +153,7 @@ def plan(network: System) -> Plan:
             laws.append(guarded(network.propensity(reaction), network.change(reaction)))
             safe = False
     triggers = tuple(_trigger(network, event, index) for event in network.events)
-    uses = _all_uses_of_time(network, laws, triggers, varying)
-    stops = tuple(dict.fromkeys(stop for _, stop in uses if stop is not None))
+    stops = _all_stops(network, laws, triggers, varying)
     expressions = [*laws, *(expression for trigger in triggers for expression in trigger.expressions)]
     for name in sorted(frozenset[str]().union(*map(names, expressions)) - {*varying, *constants}):
         constants[name] = Name(name)
@@ -169,8 +168,8 @@ def plan(network: System) -> Plan:
         tuple({index[name]: value for name, value in change.items()} for change in all_changes),
         safe,
         triggers,
-        stops,
-        any(stop is None for _, stop in uses),
+        tuple(dict.fromkeys(stop for stop in stops if stop is not None)),
+        None in stops,
     )
 
 
@@ -183,10 +182,11 @@ def _trigger(network: System, event: Event, index: Mapping[str, int]) -> Trigger
     )
 
 
-def _all_uses_of_time(
+def _all_stops(
     network: System, laws: Iterable[Expression], triggers: Iterable[Trigger], varying: frozenset[str]
-) -> list[tuple[Expression, Expression | None]]:
-    uses = [use for law in laws for use in _uses_of_time(law, varying)]
+) -> list[Expression | None]:
+    """The times at which a law or a condition may turn; None for a law that follows `t` all the time."""
+    stops = [stop for law in laws for _, stop in _uses_of_time(law, varying)]
     for event, trigger in zip(network.events, triggers, strict=True):
         for use, stop in _uses_of_time(trigger.condition, varying):
             if stop is None:
@@ -195,8 +195,8 @@ def _all_uses_of_time(
                     "simulation takes `t` in a condition of an event only where it is compared with "
                     "parameters, as in `at t >= 10: A = 0`"
                 )
-            uses.append((use, stop))
-    return uses
+            stops.append(stop)
+    return stops
 
 
 def _uses_of_time(

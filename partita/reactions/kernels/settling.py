@@ -98,10 +98,6 @@ def _assigning(plan: Plan, trigger: Trigger, rename: Callable[[str], str]) -> It
             yield f"v[{places[text]}] = np.float64({text})"
     for slot, value in trigger.assignments:
         new = f"v[{places[source(value, rename)]}]"
-        valid = (
-            f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})"
-            if slot < plan.num_counts
-            else f"np.isfinite({new})"
-        )
-        yield f"fine = fine and {valid}"
+        is_count = f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})"
+        yield f"fine = fine and {is_count if slot < plan.num_counts else f'np.isfinite({new})'}"
         yield f"y[{slot}] = {new}"

@@ -43,7 +43,7 @@ BUDGET = 1 << 21  # events of one call of a kernel: some hundredths of a second
 UNLIMITED = 2**62  # events
 TINY = 1e-300
 MOST_MESSAGES = 20
-Tick = Callable[[int, float], None]
+Tick = Callable[[int, float], None] | None
 
 
 @dataclass(frozen=True)
@@ -100,9 +100,7 @@ class Engine:
         self.columns[others] = range(len(others))
         self.num_columns = len(counts), len(others)
 
-    def run(
-        self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick | None = None
-    ) -> Runs:
+    def run(self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick = None) -> Runs:
         """Simulate trajectories `first` to `last − 1`, until done or halted.
 
         Args:
@@ -161,7 +159,7 @@ class Engine:
         width: int,
         threads: int,
         halt: threading.Event,
-        tick: Tick | None,
+        tick: Tick,
     ) -> None:
         queue, budget = np.zeros(1, np.int64), self.budget
 

@@ -128,13 +128,13 @@ def simulate(  # noqa: PLR0913 - options, each given by its name
         engine, journal = _journal(save, engine, trajectories, size, seed is not None)
         if journal.path.exists():
             return journal.result()
-    firsts = [first for first in range(0, trajectories, size) if journal is None or not journal.has(first)]
-    chunks = _chunks(engine, firsts, size, trajectories, threads, client, progress)
-    result = (
-        _collected(engine, chunks, trajectories, wanted)
-        if journal is None
-        else _saved(engine, chunks, trajectories, size, journal)
-    )
+    chunks = [range(first, min(first + size, trajectories)) for first in range(0, trajectories, size)]
+    missing = [chunk for chunk in chunks if journal is None or not journal.has(chunk.start)]
+    computed = _compute(engine, missing, trajectories, threads, client, progress)
+    if journal is None:
+        result = _collected(engine, computed, trajectories, wanted)
+    else:
+        result = _saved(engine, computed, chunks, journal)
     warn(result.attrs["stopped"].splitlines())
     return result
 
@@ -171,12 +171,12 @@ def _journal(
 
 
 def _collected(
-    engine: Engine, chunks: Iterator[Runs], trajectories: int, wanted: tuple[str, ...]
+    engine: Engine, computed: Iterator[Runs], trajectories: int, wanted: tuple[str, ...]
 ) -> xr.Dataset:
     """The chunks as one dataset, or what they reduce to."""
     summary = Summary(engine.request.species, len(engine.times), wanted) if wanted else None
     kept: list[Runs] = []
-    for runs in chunks:
+    for runs in computed:
         if summary is not None:
             ended = np.isin(runs.status, ENDED)[:, None]
             summary.add(runs.tables, ended | (engine.times <= runs.end[:, None]))
@@ -187,15 +187,13 @@ def _collected(
     return _dataset(engine, kept, messages)
 
 
-def _saved(
-    engine: Engine, chunks: Iterator[Runs], trajectories: int, size: int, journal: Journal
-) -> xr.Dataset:
+def _saved(engine: Engine, computed: Iterator[Runs], chunks: list[range], journal: Journal) -> xr.Dataset:
     """The chunks written to the journal, and the whole file once all are there."""
-    for runs in chunks:
+    for runs in computed:
         if not (runs.status == INTERRUPTED).any():
             journal.put(runs)
-    complete = [first for first in range(0, trajectories, size) if journal.has(first)]
-    if len(complete) < -(-trajectories // size):
+    complete, trajectories = [chunk.start for chunk in chunks if journal.has(chunk.start)], chunks[-1].stop
+    if len(complete) < len(chunks):
         kept = [journal.get(first) for first in complete]
         return _dataset(engine, kept, _messages(kept, trajectories))
     messages = [message for first in complete for message in journal.get(first).messages]
@@ -212,41 +210,36 @@ def _messages(kept: list[Runs], trajectories: int) -> list[str]:
     return [f"interrupted: {missing} of {trajectories} trajectories are missing or not complete", *messages]
 
 
-def _chunks(
-    engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool
+def _compute(
+    engine: Engine, chunks: list[range], trajectories: int, threads: int, client: Any, progress: bool
 ) -> Iterator[Runs]:
-    """The chunks in order, until all are done or Ctrl-C is pressed."""
+    """Yield the chunks in order, until all are done or Ctrl-C is pressed."""
+    told = Progress(trajectories, "trajectories", shown=progress)
     if client is not None:
-        yield from _distributed(engine.request, firsts, size, trajectories, client, progress)
+        yield from _distributed(engine.request, chunks, client, told)
         return
     halt = threading.Event()
-    done_before = trajectories - sum(min(size, trajectories - first) for first in firsts)
-    told = Progress(trajectories, "trajectories", shown=progress)
-    for first in firsts:
-        last = min(first + size, trajectories)
+    done_before = trajectories - sum(map(len, chunks))
+    for chunk in chunks:
 
-        def tick(done: int, share: float, before: int = done_before, many: int = last - first) -> None:
+        def tick(done: int, share: float, before: int = done_before, many: int = len(chunk)) -> None:
             told.tell(before + done, (before + share * many) / trajectories)
 
-        yield engine.run(first, last, threads, halt, tick if progress else None)
-        done_before += last - first
+        yield engine.run(chunk.start, chunk.stop, threads, halt, tick if progress else None)
+        done_before += len(chunk)
         if halt.is_set():
             break
     told.end()
 
 
-def _distributed(
-    request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool
-) -> Iterator[Runs]:
-    told = Progress(trajectories, "trajectories", shown=progress)
-    futures = [
-        client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False)
-        for first in firsts
-    ]
+def _distributed(request: Request, chunks: list[range], client: Any, told: Progress) -> Iterator[Runs]:
+    futures = [client.submit(run_chunk, request, it.start, it.stop, pure=False) for it in chunks]
+    done = 0
     try:
         for number, future in enumerate(futures, 1):
             yield future.result()
-            told.tell(min(number * size, trajectories), number / len(futures))
+            done += len(chunks[number - 1])
+            told.tell(done, number / len(futures))
         told.end()
     except KeyboardInterrupt:
         client.cancel(futures)

@@ -72,12 +72,12 @@ class Summary:
             if "histogram" in self.wanted:
                 tally = self.tallies[name]
                 low, high = min(tally, default=0), max(tally, default=0)
-                if high - low >= WIDEST:
+                width = high - low + 1
+                if width > WIDEST:
                     raise ValueError(
-                        f"a histogram of {name!r} would need {high - low + 1:,} values, {WIDEST:,} are "
-                        f"allowed"
+                        f"a histogram of {name!r} would need {width:,} values, {WIDEST:,} are allowed"
                     )
-                table = np.zeros((len(times), high - low + 1), np.int64)
+                table = np.zeros((len(times), width), np.int64)
                 for value, counts in tally.items():
                     table[:, value - low] = counts
                 variables[f"{name}_histogram"] = (("time", f"{name}_value"), table)
