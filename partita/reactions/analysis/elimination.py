@@ -152,10 +152,8 @@ class _Elimination:
     def step(self, number: int, step: Step) -> None:
         """Eliminate the pivots of one step."""
         blocks = [self.left.pop(child) for child in step.children]
-        begun, pivots = (
-            np.concatenate([step.pivots, *(handed_on for handed_on, _ in blocks)]),
-            len(step.pivots),
-        )
+        begun = np.concatenate([step.pivots, *(handed_on for handed_on, _ in blocks)])
+        pivots = len(step.pivots)
         members = front(*self.pattern, begun, pivots, self.done, self.local)
         block = np.zeros((len(members), len(members)))
         _assemble(block, step.pivots, self.outward, self.inward, self.done, self.local, pivots)
@@ -243,17 +241,15 @@ def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
         >>> stationary(csc_array([[0.0, 1e-9], [3.0, 0.0]]), np.array([[0], [1]]))
         array([3.33333333e-10, 1.00000000e+00])
     """
-    from scipy.sparse import csc_array, csr_array
+    from scipy.sparse import csr_array
 
     if rates.shape[0] == 1:
         return np.ones(1)
     moving = off_diagonal(rates)
     leaving = np.asarray(moving.sum(axis=0)).ravel()
     held = 1.0 / leaving  # the mean time in a state; what follows is the chain of jumps
-    jumps = csc_array(
-        (moving.data / np.repeat(leaving, np.diff(moving.indptr)), moving.indices, moving.indptr),
-        shape=moving.shape,
-    )
+    jumps = moving.copy()
+    jumps.data = moving.data / np.repeat(leaving, np.diff(moving.indptr))
     outward, inward = (
         (it.indptr.astype(np.int64), it.indices.astype(np.int64), it.data.astype(np.float64))
         for it in (jumps, csr_array(jumps))

@@ -109,7 +109,7 @@ class MasterEquation:
         rows, lost = [], []
         for step in np.diff(instants, prepend=0.0):
             probabilities, more = chain.after(probabilities, float(step))
-            gone += float(more)
+            gone += more
             rows.append(probabilities)
             lost.append(gone)
         if gone > LOST_LIMIT:

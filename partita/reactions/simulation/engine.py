@@ -43,6 +43,7 @@ BUDGET = 1 << 21  # events of one call of a kernel: some hundredths of a second
 UNLIMITED = 2**62  # events
 TINY = 1e-300
 MOST_MESSAGES = 20
+Job = tuple[Callable, object]  # a kernel and its laws
 Tick = Callable[[int, float], None] | None
 
 
@@ -93,12 +94,10 @@ class Engine:
         wanted = [request.network.inline(Name(name)) for name in request.species]
         needed = {name for expression in wanted for name in names(expression)}
         recorded = [i for name, i in self.plan.places.items() if name in needed]
+        counts = sum(i < self.plan.num_counts for i in recorded)
+        self.num_columns = counts, len(recorded) - counts
         self.columns = np.full(len(self.plan.slots), -1, np.int64)
-        counts = [i for i in recorded if i < self.plan.num_counts]
-        others = [i for i in recorded if i >= self.plan.num_counts]
-        self.columns[counts] = range(len(counts))
-        self.columns[others] = range(len(others))
-        self.num_columns = len(counts), len(others)
+        self.columns[recorded] = [column for count in self.num_columns for column in range(count)]
 
     def run(self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick = None) -> Runs:
         """Simulate trajectories `first` to `last − 1`, until done or halted.
@@ -111,26 +110,21 @@ class Engine:
             tick: Called now and then with the number of trajectories that are done, and the share of the time
                 to be simulated that is.
         """
-        rows = self.rows(first, last)
-        many = last - first
-
-        def drive(work: Callable, laws: object, width: int = 1, threads: int = threads) -> None:
-            self._drive(rows, work, laws, width, threads, halt, tick)
-
+        rows, many = self.rows(first, last), last - first
         if self.method == "tau":
-            drive(tau.kernel(), tau.leaping_tables(self.plan, self.numbers, self.request.epsilon))
+            job: Job = tau.kernel(), tau.leaping_tables(self.plan, self.numbers, self.request.epsilon)
         elif self.method == "sparse":
-            drive(sparse.kernel(), network_tables(self.plan, self.numbers))
+            job = sparse.kernel(), network_tables(self.plan, self.numbers)
         else:
-            work, laws = self.direct()
-            if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES and laws is self.numbers.constants:
-                wide = load(lanes.lanes_source(self.plan))
-                drive(wide, laws, lanes.LANES, min(threads, -(-many // lanes.LANES)))
-            if (rows.status == RUNNING).any() and not halt.is_set():
-                drive(work, laws, 1, min(threads, many))
+            job = self.direct()
+            if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES and job[1] is self.numbers.constants:
+                wide = load(lanes.lanes_source(self.plan)), job[1]
+                self._drive(rows, wide, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
+        if (rows.status == RUNNING).any() and not halt.is_set():
+            self._drive(rows, job, 1, min(threads, many), halt, tick)
         return self.runs(first, rows)
 
-    def direct(self, log: Log | None = None) -> tuple[Callable, object]:
+    def direct(self, log: Log | None = None) -> Job:
         """Return the kernel of the direct method that runs one trajectory at a time, and its laws.
 
         Every event is written down in `log`.
@@ -152,16 +146,9 @@ class Engine:
         return Shared(self.columns, self.times, self.numbers.stops, self.request.max_events)
 
     def _drive(
-        self,
-        rows: Rows,
-        work: Callable,
-        laws: object,
-        width: int,
-        threads: int,
-        halt: threading.Event,
-        tick: Tick,
+        self, rows: Rows, job: Job, width: int, threads: int, halt: threading.Event, tick: Tick
     ) -> None:
-        queue, budget = np.zeros(1, np.int64), self.budget
+        (work, laws), queue, budget = job, np.zeros(1, np.int64), self.budget
 
         def worker() -> None:
             places = np.full(width, -1, np.int64)

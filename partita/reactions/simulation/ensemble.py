@@ -10,6 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from os import PathLike
 from typing import Any
 
@@ -234,12 +235,11 @@ def _compute(
 
 def _distributed(request: Request, chunks: list[range], client: Any, told: Progress) -> Iterator[Runs]:
     futures = [client.submit(run_chunk, request, it.start, it.stop, pure=False) for it in chunks]
-    done = 0
+    done = accumulate(map(len, chunks))
     try:
         for number, future in enumerate(futures, 1):
             yield future.result()
-            done += len(chunks[number - 1])
-            told.tell(done, number / len(futures))
+            told.tell(next(done), number / len(futures))
         told.end()
     except KeyboardInterrupt:
         client.cancel(futures)

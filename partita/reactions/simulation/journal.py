@@ -78,10 +78,9 @@ class Journal:
                 self._write("call.json", lambda path: path.write_text(call, encoding="utf-8"))
         elif earlier != self.call:
             keys = sorted({*earlier, *self.call})
-            different = [key for key in keys if earlier.get(key) != self.call.get(key)]
+            different = ", ".join(key for key in keys if earlier.get(key) != self.call.get(key))
             raise ValueError(
-                f"{self.path} holds another run, which differs in {', '.join(different)}: remove it, or "
-                f"save elsewhere"
+                f"{self.path} holds another run, which differs in {different}: remove it, or save elsewhere"
             )
 
     @contextmanager
