@@ -17,6 +17,7 @@ from partita.kernels import njit
 LEAF = 48  # vertices that are not parted further
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
 
 
 class Step(NamedTuple):
@@ -51,28 +52,25 @@ def _touching(indptr, indices, side, members):
 
 
 @njit()
-def front(indptr, indices, pivots, handed_on, done, local):
+def front(indptr, indices, begun, num_pivots, done, local):
     """Return the vertices of a front.
 
-    They are the pivots, what the children hand on, and all neighbours of pivots that are not done.
+    They are the pivots and what the children hand on, which are `begun`, and all neighbours of pivots that
+    are not done.
 
     `local` holds −1 for each vertex, and afterwards the place of each vertex of the front.
     """
-    room = pivots.size + handed_on.size
-    for vertex in pivots:
+    room = begun.size
+    for vertex in begun[:num_pivots]:
         room += indptr[vertex + 1] - indptr[vertex]
     members = np.empty(room, np.int64)
     count = 0
-    for vertex in pivots:
-        local[vertex] = count
-        members[count] = vertex
-        count += 1
-    for vertex in handed_on:
+    for vertex in begun:
         if local[vertex] < 0:
             local[vertex] = count
             members[count] = vertex
             count += 1
-    for vertex in pivots:
+    for vertex in begun[:num_pivots]:
         for entry in range(indptr[vertex], indptr[vertex + 1]):
             other = indices[entry]
             if local[other] < 0 and not done[other]:
@@ -108,15 +106,14 @@ def dissect(indptr: Ints, indices: Ints, coordinates: Ints) -> list[Step]:
     open_steps: list[int] = []  # finished steps without a parent
     while todo:
         members, parted = todo.pop()
-        if parted:
-            steps.append(Step(members, (open_steps.pop(-2), open_steps.pop())))
-        else:
-            parts = _parts(indptr, indices, coordinates, side, members) if len(members) > LEAF else None
-            if parts is not None:
-                left, separator, right = parts
-                todo += [(separator, True), (right, False), (left, False)]
-                continue
-            steps.append(Step(members, ()))
+        parts = None
+        if not parted and len(members) > LEAF:
+            parts = _parts(indptr, indices, coordinates, side, members)
+        if parts is not None:
+            left, separator, right = parts
+            todo += [(separator, True), (right, False), (left, False)]
+            continue
+        steps.append(Step(members, (open_steps.pop(-2), open_steps.pop()) if parted else ()))
         open_steps.append(len(steps) - 1)
     return steps
 
@@ -159,12 +156,8 @@ def cost(steps: list[Step], indptr: Ints, indices: Ints) -> Cost:
     left_over: dict[int, Ints] = {}
     kept = work = 0
     for number, step in enumerate(steps):
-        handed_on = (
-            np.concatenate([left_over.pop(child) for child in step.children])
-            if step.children
-            else step.pivots[:0]
-        )
-        members = front(indptr, indices, step.pivots, handed_on, done, local)
+        begun = np.concatenate([step.pivots, *(left_over.pop(child) for child in step.children)])
+        members = front(indptr, indices, begun, len(step.pivots), done, local)
         local[members] = -1
         done[step.pivots] = True
         left_over[number] = members[len(step.pivots) :]

@@ -16,10 +16,9 @@ import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from partita.kernels import njit
-from partita.reactions.analysis.dissection import Cost, Step, cost, dissect, front
+from partita.reactions.analysis.dissection import Cost, Floats, Ints, Step, cost, dissect, front
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -30,12 +29,10 @@ PANEL = 48  # pivots between two matrix products
 SELDOM = 1e-200  # a state that is left with a smaller probability is put off
 HEAVY = 1e200  # so is one whose weight over that probability is larger, in units of the smallest weight
 # the same where nothing else is left; beyond them float64 knows no answer
-LAST_SELDOM, LAST_HEAVY = (1e-280, 1e280)
+LAST_SELDOM, LAST_HEAVY = 1e-280, 1e280
 NOTHING = 1e-290  # a smaller rate is 0
 TOLERANCE = 1e-9  # of the balance of flows, relative
 
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
 Rates = tuple[Ints, Ints, Floats]  # as a SciPy sparse array keeps them: where rows begin, columns, values
 
 
@@ -137,6 +134,11 @@ def _walk_back(members, order, shares, mantissa, exponent):
             exponent[k] = scale + power
 
 
+def _room(size: int, pivots: int) -> tuple[Floats, Floats, Ints]:
+    """Room for what `_eliminate` makes of some pivots: `shares`, `rows` and `order`."""
+    return np.zeros((size, pivots)), np.zeros((pivots, size)), np.zeros(pivots, np.int64)
+
+
 class _Elimination:
     """A chain that is being eliminated."""
 
@@ -150,10 +152,10 @@ class _Elimination:
     def step(self, number: int, step: Step) -> None:
         """Eliminate the pivots of one step."""
         blocks = [self.left.pop(child) for child in step.children]
-        handed_on = np.concatenate([members for members, _ in blocks]) if blocks else step.pivots[:0]
-        members = front(*self.pattern, step.pivots, handed_on, self.done, self.local)
-        size, pivots = len(members), len(step.pivots)
-        block = np.zeros((size, size))
+        begun = np.concatenate([step.pivots, *(handed_on for handed_on, _ in blocks)])
+        pivots = len(step.pivots)
+        members = front(*self.pattern, begun, pivots, self.done, self.local)
+        block = np.zeros((len(members), len(members)))
         _assemble(block, step.pivots, self.outward, self.inward, self.done, self.local, pivots)
         for its_members, its_block in blocks:
             _extend(block, self.local[its_members], its_block)
@@ -171,11 +173,7 @@ class _Elimination:
         total = 0
         for start in range(0, pivots, PANEL):
             stop = min(start + PANEL, pivots)
-            columns, rows, chosen = (
-                np.zeros((size, stop - start)),
-                np.zeros((stop - start, size)),
-                np.zeros(stop - start, np.int64),
-            )
+            columns, rows, chosen = _room(size, stop - start)
             count = _eliminate(block, weights, start, stop, columns, rows, chosen, SELDOM, HEAVY)
             rest = np.concatenate([put_off, np.arange(stop, size)])
             if count and len(rest):
@@ -184,10 +182,8 @@ class _Elimination:
                 else:
                     block[stop:, stop:] += columns[stop:, :count] @ rows[:count, stop:]
             put_off = np.concatenate([put_off, np.setdiff1d(np.arange(start, stop), chosen[:count])])
-            shares[:, total : total + count], order[total : total + count] = (
-                columns[:, :count],
-                chosen[:count],
-            )
+            shares[:, total : total + count] = columns[:, :count]
+            order[total : total + count] = chosen[:count]
             total += count
         self.weights[members] = weights
         self.history.append(_Done(members, order[:total], np.ascontiguousarray(shares[:, :total])))
@@ -202,23 +198,27 @@ class _Elimination:
             leaving = block.sum(axis=1)
             with np.errstate(over="ignore", divide="ignore"):
                 k = int(np.argmin(weights / leaving))
-            shares, rows, order = (
-                np.zeros((len(members), 1)),
-                np.zeros((1, len(members))),
-                np.zeros(1, np.int64),
-            )
-            limits = LAST_SELDOM, LAST_HEAVY
-            if not _eliminate(block, weights, k, k + 1, shares, rows, order, *limits):
+            shares, rows, order = _room(len(members), 1)
+            if not _eliminate(block, weights, k, k + 1, shares, rows, order, LAST_SELDOM, LAST_HEAVY):
                 raise ValueError(
                     f"the stationary distribution cannot be told in float64: {len(members)} sets of states "
-                    f"are left less often "
-                    "than once in 1e280 jumps; take `distribution` at the times of interest"
+                    "are left less often than once in 1e280 jumps; take `distribution` at the times of "
+                    "interest"
                 )
             self.history.append(_Done(members, order, shares))
             rest = np.delete(np.arange(len(members)), k)
             block = block[np.ix_(rest, rest)] + shares[rest] @ rows[:, rest]
             members, weights = members[rest], weights[rest]
         self.last = int(members[0])
+
+
+def off_diagonal(rates: "sparse.sparray") -> "sparse.csc_array":
+    """The rates without those on the diagonal, and without zeros that are stored."""
+    from scipy.sparse import csc_array, diags_array
+
+    moving = csc_array(rates - diags_array(rates.diagonal()))
+    moving.eliminate_zeros()
+    return moving
 
 
 def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
@@ -241,18 +241,15 @@ def stationary(rates: "sparse.sparray", coordinates: Ints) -> Floats:
         >>> stationary(csc_array([[0.0, 1e-9], [3.0, 0.0]]), np.array([[0], [1]]))
         array([3.33333333e-10, 1.00000000e+00])
     """
-    from scipy.sparse import csc_array, csr_array, diags_array
+    from scipy.sparse import csr_array
 
     if rates.shape[0] == 1:
         return np.ones(1)
-    moving = csc_array(rates - diags_array(rates.diagonal()))
-    moving.eliminate_zeros()
+    moving = off_diagonal(rates)
     leaving = np.asarray(moving.sum(axis=0)).ravel()
     held = 1.0 / leaving  # the mean time in a state; what follows is the chain of jumps
-    jumps = csc_array(
-        (moving.data / np.repeat(leaving, np.diff(moving.indptr)), moving.indices, moving.indptr),
-        shape=moving.shape,
-    )
+    jumps = moving.copy()
+    jumps.data = moving.data / np.repeat(leaving, np.diff(moving.indptr))
     outward, inward = (
         (it.indptr.astype(np.int64), it.indices.astype(np.int64), it.data.astype(np.float64))
         for it in (jumps, csr_array(jumps))
@@ -283,10 +280,8 @@ def _check_cost(needed: Cost, states: int) -> None:
     if needed.kept > KEPT_LIMIT or needed.work > WORK_LIMIT:
         raise ValueError(
             f"the stationary distribution of {states} states would take {needed.kept * 8 / 2**30:.1f} GiB "
-            f"and {needed.work:.1g} "
-            f"multiplications, at most {KEPT_LIMIT * 8 / 2**30:.1f} GiB and {WORK_LIMIT:.1g} are allowed: "
-            f"lower the bounds, or take "
-            "`distribution` at a late time"
+            f"and {needed.work:.1g} multiplications, at most {KEPT_LIMIT * 8 / 2**30:.1f} GiB and "
+            f"{WORK_LIMIT:.1g} are allowed: lower the bounds, or take `distribution` at a late time"
         )
 
 
@@ -297,5 +292,5 @@ def _check_balance(moving: "sparse.csc_array", leaving: Floats, probabilities: F
     if far.any():
         raise ValueError(
             f"the stationary distribution cannot be told in float64: the flows of {far.sum()} states do not "
-            f"balance"
+            "balance"
         )

@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     import xarray
     from scipy import sparse
 
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+Entries = tuple[Floats, Ints, Ints]  # of a matrix: numbers, rows, columns
+
 STATE_LIMIT = 2_000_000
 TABLE_LIMIT = 200_000_000  # numbers of a result
 LOST_LIMIT = 1e-4  # probability that may leave the bounds without a warning
@@ -66,10 +70,10 @@ class MasterEquation:
     """
 
     species: tuple[str, ...]
-    states: npt.NDArray[np.int64]
+    states: Ints
     generator: "sparse.csc_array"
     leaks: "sparse.csr_array | None" = None
-    escape: npt.NDArray[np.float64] | None = None
+    escape: Floats | None = None
 
     def distribution(
         self, times: Iterable[float], species: Iterable[str] | None = None
@@ -98,24 +102,21 @@ class MasterEquation:
             raise ValueError(
                 f"times must be finite, at least 0 and ascending, got {instants.tolist()!r:.200}"
             )
-        self._check_table(species, len(instants))
+        chosen = self._chosen(species, len(instants))
         chain = Chain(self.generator, np.zeros(len(self.states)) if self.escape is None else self.escape)
         probabilities, gone = np.zeros(len(self.states)), 0.0
         probabilities[0] = 1.0
         rows, lost = [], []
         for step in np.diff(instants, prepend=0.0):
             probabilities, more = chain.after(probabilities, float(step))
-            gone += float(more)
+            gone += more
             rows.append(probabilities)
             lost.append(gone)
         if gone > LOST_LIMIT:
             remedy = self._remedy(np.mean(rows, axis=0))
-            warnings.warn(
-                f"{gone:.2g} of the probability has left the bounds by t = {instants[-1]:g}: {remedy}",
-                BoundsWarning,
-                2,
-            )
-        table = self._spread(np.array(rows).reshape(-1, len(self.states)), species)
+            message = f"{gone:.2g} of the probability has left the bounds by t = {instants[-1]:g}: {remedy}"
+            warnings.warn(message, BoundsWarning, stacklevel=2)
+        table = self._spread(np.array(rows).reshape(-1, len(self.states)), chosen)
         return table.assign_coords(time=instants).assign_attrs(lost=lost)
 
     def stationary(self, species: Iterable[str] | None = None) -> "xarray.DataArray":
@@ -148,14 +149,13 @@ class MasterEquation:
             >>> float((p * p.m).sum())
             3.0
         """
-        from scipy.sparse import csc_array, diags_array
+        from scipy.sparse import csc_array
         from scipy.sparse.csgraph import connected_components
 
-        from partita.reactions.analysis.elimination import stationary
+        from partita.reactions.analysis.elimination import off_diagonal, stationary
 
-        self._check_table(species, 1)
-        moving = csc_array(self.generator - diags_array(self.generator.diagonal()))
-        moving.eliminate_zeros()
+        chosen = self._chosen(species, 1)
+        moving = off_diagonal(self.generator)
         count, labels = connected_components(moving.T, connection="strong")
         entries = moving.tocoo()
         columns, rows = labels[entries.col], labels[entries.row]
@@ -176,11 +176,10 @@ class MasterEquation:
                 f"{self._remedy(probabilities)}"
             )
             warnings.warn(message, BoundsWarning, stacklevel=2)
-        return (
-            self._spread(probabilities[None], species).isel(time=0).assign_attrs(leak=leak, leak_share=share)
-        )
+        table = self._spread(probabilities[None], chosen)
+        return table.isel(time=0).assign_attrs(leak=leak, leak_share=share)
 
-    def _remedy(self, probabilities: npt.NDArray[np.float64]) -> str:
+    def _remedy(self, probabilities: Floats) -> str:
         """What to do about what leads out of the bounds from these states."""
         if self.leaks is None or self.escape is None:
             return "raise the bounds"
@@ -191,37 +190,32 @@ class MasterEquation:
         leaking = [name for name, flow in zip(self.species, flows, strict=True) if flow > large]
         return f"raise the bounds of {', '.join(leaking)}"
 
-    def _chosen(self, species: Iterable[str] | None) -> tuple[str, ...]:
+    def _chosen(self, species: Iterable[str] | None, num_times: int) -> tuple[str, ...]:
+        """The species of a table of this many times; an error if one is unknown, or the table too large."""
         chosen = self.species if species is None else tuple(species)
         if unknown := [name for name in chosen if name not in self.species]:
             raise ValueError(f"species must be among {', '.join(self.species)}, got {unknown[0]!r}")
-        return chosen
-
-    def _check_table(self, species: Iterable[str] | None, num_times: int) -> None:
-        largest = self.states.max(axis=0, initial=0)
-        size = num_times * math.prod(
-            int(largest[self.species.index(name)]) + 1 for name in self._chosen(species)
-        )
+        size = num_times * math.prod(self._counts(chosen)[1])
         if size > TABLE_LIMIT:
             raise ValueError(
                 f"the table of all counts would have {size:.3g} entries, at most {TABLE_LIMIT:.0g} are "
-                f"allowed: name fewer species"
+                "allowed: name fewer species"
             )
+        return chosen
 
-    def _spread(
-        self, probabilities: npt.NDArray[np.float64], species: Iterable[str] | None
-    ) -> "xarray.DataArray":
+    def _counts(self, chosen: tuple[str, ...]) -> tuple[Ints, tuple[int, ...]]:
+        """The counts of these species in each state, and how many counts each may have."""
+        counts = self.states[:, [self.species.index(name) for name in chosen]]
+        return counts, tuple((counts.max(axis=0, initial=0) + 1).tolist())
+
+    def _spread(self, probabilities: Floats, chosen: tuple[str, ...]) -> "xarray.DataArray":
         import xarray
 
-        chosen = self._chosen(species)
-        counts = self.states[:, [self.species.index(name) for name in chosen]]
-        shape = tuple(counts.max(axis=0, initial=0) + 1)
+        counts, shape = self._counts(chosen)
         flat = np.ravel_multi_index(tuple(counts.T), shape) if chosen else np.zeros(len(counts), np.int64)
-        table = np.stack([np.bincount(flat, row, math.prod(shape)) for row in probabilities]).reshape(
-            -1, *shape
-        )
+        table = np.stack([np.bincount(flat, row, math.prod(shape)) for row in probabilities])
         return xarray.DataArray(
-            table,
+            table.reshape(-1, *shape),
             dims=("time", *chosen),
             coords={name: np.arange(n) for name, n in zip(chosen, shape, strict=True)},
         )
@@ -244,51 +238,38 @@ def master_equation(
 
     box = _Box(net, bounds, net.counts({**net.initial, **(initial or {})}), net.values(parameters or {}))
     order = box.reachable()
-    sorting = np.argsort(order)
-    states = box.states(order)
-    size = len(order)
-    every, columns, rows, data = np.arange(size), [], [], []
-    over: list[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[np.int64]]] = []
-    escape = np.zeros(size)
+    sorting, states, size = np.argsort(order), box.states(order), len(order)
+    every, escape = np.arange(size), np.zeros(size)
+    inside, over = list[Entries](), list[Entries]()
     for (rate, after), change in zip(box.leaps(states), box.changes.T, strict=True):
         if not change.any():
             continue
         stays, leaves = (after >= 0) & (rate > 0), np.flatnonzero((after < 0) & (rate > 0))
-        columns += [every[stays], every]
-        rows += [sorting[np.searchsorted(order, after[stays], sorter=sorting)], every]
-        data += [rate[stays], -rate]
+        reached = sorting[np.searchsorted(order, after[stays], sorter=sorting)]
+        inside += [(rate[stays], reached, every[stays]), (-rate, every, every)]
         escape[leaves] += rate[leaves]
         for row in np.flatnonzero(change):
             beyond = leaves[states[leaves, row] + change[row] >= box.shape[row]]
             over.append((rate[beyond], np.full(len(beyond), row), beyond))
-    generator = coo_array(_joined(zip(data, rows, columns, strict=True)), shape=(size, size)).tocsc()
+    generator = coo_array(_joined(inside), shape=(size, size)).tocsc()
     if not np.isfinite(generator.data).all():
         raise ValueError("propensities must add up to a finite number, got more than 1.8e308")
-    return MasterEquation(
-        box.moving, states, generator, coo_array(_joined(over), shape=(len(box.moving), size)).tocsr(), escape
-    )
+    leaks = coo_array(_joined(over), shape=(len(box.moving), size)).tocsr()
+    return MasterEquation(box.moving, states, generator, leaks, escape)
 
 
-def _joined(
-    parts: Iterable[tuple[npt.NDArray, ...]],
-) -> tuple[npt.NDArray[np.float64], tuple[npt.NDArray, npt.NDArray]]:
-    """Pieces of (data, rows, columns) as `coo_array` takes them."""
-    data, rows, columns = (
-        np.concatenate([*column])
-        for column in zip((np.zeros(0), *[np.zeros(0, int)] * 2), *parts, strict=True)
-    )
-    return data.astype(float), (rows, columns)
+def _joined(parts: list[Entries]) -> tuple[Floats, tuple[Ints, Ints]]:
+    """Entries of a matrix as `coo_array` takes them."""
+    nothing = np.zeros(0), np.zeros(0, int), np.zeros(0, int)
+    data, rows, columns = map(np.concatenate, zip(nothing, *parts, strict=True))
+    return data, (rows, columns)
 
 
 class _Box:
     """All states within the bounds, each with a number, and the reactions between them."""
 
     def __init__(
-        self,
-        net: System,
-        bounds: Mapping[str, int],
-        start: Mapping[str, int],
-        parameters: Mapping[str, float],
+        self, net: System, bounds: Mapping[str, int], start: dict[str, int], parameters: dict[str, float]
     ):
         self.propensities = [net.propensity(reaction) for reaction in net.reactions]
         if net.events or any(TIME in names(propensity) for propensity in self.propensities):
@@ -309,22 +290,19 @@ class _Box:
         self.constants = {**parameters, **start}
         self.start = np.array([[start[name] for name in self.moving]])
 
-    def states(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def states(self, numbers: Ints) -> Ints:
         """The counts of numbered states, `(states, moving)`."""
         if not self.shape:
             return np.zeros((len(numbers), 0), np.int64)
         return np.stack(np.unravel_index(numbers, self.shape), axis=1)
 
-    def leaps(
-        self, states: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]]:
+    def leaps(self, states: Ints) -> Iterator[tuple[Floats, Ints]]:
         """Yield for each reaction its rate from each state, and the number of the state it leads to.
 
         The number is −1 beyond the bounds.
         """
-        values = self.constants | {
-            name: states[:, column].astype(float) for column, name in enumerate(self.moving)
-        }
+        counts = {name: states[:, column].astype(float) for column, name in enumerate(self.moving)}
+        values = {**self.constants, **counts}
         for propensity, change in zip(self.propensities, self.changes.T, strict=True):
             with np.errstate(all="ignore"):
                 rate = np.broadcast_to(evaluate(propensity, values), len(states)).astype(float)
@@ -340,16 +318,15 @@ class _Box:
             number[inside] = np.ravel_multi_index(tuple(after[inside].T), self.shape)
             yield rate, number
 
-    def reachable(self) -> npt.NDArray[np.int64]:
+    def reachable(self) -> Ints:
         """The numbers of all states that can be reached, the initial one first."""
         if not self.moving:
             return np.zeros(1, np.int64)
         fresh = np.ravel_multi_index(tuple(self.start.T), self.shape)
         known, found = {*fresh.tolist()}, [fresh]
         while fresh.size:
-            reached = np.concatenate(
-                [after[(rate > 0) & (after >= 0)] for rate, after in self.leaps(self.states(fresh))]
-            )
+            leaps = self.leaps(self.states(fresh))
+            reached = np.concatenate([after[(rate > 0) & (after >= 0)] for rate, after in leaps])
             new = {*reached.tolist()} - known
             known |= new
             fresh = np.array(sorted(new), np.int64)

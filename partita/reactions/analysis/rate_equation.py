@@ -5,6 +5,7 @@ dx/dt = Σ_r Δ_r a_r(x)        wᵀ Δ_r = 0 for every r:  wᵀ n is conserved
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,17 +34,14 @@ def rate_equation(net: System, xp: Any = None) -> Callable[..., Any]:
     if net.events:
         raise ValueError(
             f"a rate equation holds no events, got {net.events[0]}: leave them out with "
-            f"dataclasses.replace(net, events=())"
+            "dataclasses.replace(net, events=())"
         )
     rates = [net.rate(reaction) for reaction in net.reactions]
     changes = net.stoichiometry().T  # (reactions, species)
 
     def slope(xp: Any, t: Any, y: Any, p: Mapping[str, Any]) -> Any:
-        values = {name: y[..., column] for column, name in enumerate(net.species)} | {
-            TIME: t,
-            **net.parameters,
-            **p,
-        }
+        counts = {name: y[..., column] for column, name in enumerate(net.species)}
+        values = {**counts, TIME: t, **net.parameters, **p}
         if not rates:
             return xp.zeros_like(y)
         nothing = xp.zeros_like(y[..., 0])  # rates that follow no species take its shape
@@ -73,13 +71,12 @@ def _of_tensors(slope: Callable[..., Any], t: Any, y: Any, p: Mapping[str, Any],
     import keras
     from keras import ops
 
-    if tensor is not None and not (
-        ops.is_tensor(tensor) or isinstance(tensor, (keras.KerasTensor, keras.Variable))
-    ):
+    known = (keras.KerasTensor, keras.Variable)
+    if tensor is not None and not (ops.is_tensor(tensor) or isinstance(tensor, known)):
         raise TypeError(
             f"expected arrays of NumPy or tensors of Keras's backend, {keras.backend.backend()}, got "
-            f"{type(tensor).__module__}."
-            f"{type(tensor).__name__}: choose the backend by the variable KERAS_BACKEND"
+            f"{type(tensor).__module__}.{type(tensor).__name__}: choose the backend by the variable "
+            "KERAS_BACKEND"
         )
     own = y if _of_a_backend(y) or hasattr(y, "dtype") else tensor
     dtype = keras.config.floatx() if own is None else keras.backend.standardize_dtype(own.dtype)
@@ -89,17 +86,12 @@ def _of_tensors(slope: Callable[..., Any], t: Any, y: Any, p: Mapping[str, Any],
     def tensor_of(value: Any) -> Any:
         return ops.cast(value, dtype) if _of_a_backend(value) else ops.convert_to_tensor(value, dtype)
 
-    def of_its_type() -> Any:
-        numbers = {
-            name: value if isinstance(value, (int, float)) else tensor_of(value) for name, value in p.items()
-        }
-        time = t if isinstance(t, (int, float)) else tensor_of(t)
-        return ops.cast(slope(_TypedOperations(ops, dtype), time, tensor_of(y), numbers), dtype)
+    def number_of(value: Any) -> Any:
+        return value if isinstance(value, (int, float)) else tensor_of(value)
 
-    if dtype != "float64":
-        return of_its_type()
-    with double_precision():
-        return of_its_type()
+    with double_precision() if dtype == "float64" else nullcontext():
+        numbers = {name: number_of(value) for name, value in p.items()}
+        return ops.cast(slope(_TypedOperations(ops, dtype), number_of(t), tensor_of(y), numbers), dtype)
 
 
 class _TypedOperations:
@@ -114,18 +106,11 @@ class _TypedOperations:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         function = getattr(self.ops, name)
 
-        def typed(*arguments: Any, **options: Any) -> Any:
-            plain = [isinstance(value, (int, float)) and not isinstance(value, bool) for value in arguments]
-            given = zip(arguments, plain, strict=True)
-            return function(
-                *(
-                    self.ops.convert_to_tensor(value, self.dtype) if is_plain else value
-                    for value, is_plain in given
-                ),
-                **options,
-            )
+        def given(value: Any) -> Any:
+            is_plain = isinstance(value, (int, float)) and not isinstance(value, bool)
+            return self.ops.convert_to_tensor(value, self.dtype) if is_plain else value
 
-        return typed
+        return lambda *arguments, **options: function(*map(given, arguments), **options)
 
 
 def solve(

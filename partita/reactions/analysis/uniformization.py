@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 
 from partita.kernels import njit
+from partita.reactions.analysis.dissection import Floats
+from partita.reactions.analysis.elimination import off_diagonal
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -25,8 +26,6 @@ DENSE_LIMIT = 3000  # states whose matrix is squared
 DENSE_GAIN = 8  # how much faster a product of matrices multiplies
 TAIL = 1e-20  # weights that are this small beside the largest are left out
 NOTHING = 1e-200  # a smaller probability is 0: processors are slow where numbers come near to 1e-308
-
-Floats = npt.NDArray[np.float64]
 
 
 @njit(error_model="numpy")
@@ -71,10 +70,9 @@ class Chain:
     """
 
     def __init__(self, rates: "sparse.sparray", escape: Floats):
-        from scipy.sparse import csr_array, diags_array
+        from scipy.sparse import csr_array
 
-        moving = csr_array(rates - diags_array(rates.diagonal()))
-        moving.eliminate_zeros()
+        moving = csr_array(off_diagonal(rates))
         leaving = np.asarray(moving.sum(axis=0)).ravel() + escape
         self.rate = float(leaving.max(initial=0.0))
         self.size = len(leaving)
@@ -97,24 +95,19 @@ class Chain:
         if not jumps:
             return law, 0.0
         one_by_one = jumps * (self.moving.nnz + 2 * self.size)
-        by_squares = (
-            2 * self.size**3 * max(1.0, math.log2(jumps) + 20) / DENSE_GAIN
-            if self.size <= DENSE_LIMIT
-            else math.inf
-        )
-        if not min(one_by_one, by_squares) <= WORK_LIMIT:
+        by_squares = math.inf
+        if self.size <= DENSE_LIMIT:
+            by_squares = 2 * self.size**3 * max(1.0, math.log2(jumps) + 20) / DENSE_GAIN
+        work = min(one_by_one, by_squares)
+        if not work <= WORK_LIMIT:
             raise ValueError(
                 f"{time:g} units of time hold up to {jumps:.2g} jumps, and the distribution of {self.size} "
-                f"states would take "
-                f"{min(one_by_one, by_squares):.1g} multiplications, at most {WORK_LIMIT:.0g} are allowed: "
-                f"take `stationary`, earlier "
-                "times or lower bounds, or remove what is much faster than the rest"
+                f"states would take {work:.1g} multiplications, at most {WORK_LIMIT:.0g} are allowed: take "
+                "`stationary`, earlier times or lower bounds, or remove what is much faster than the rest"
             )
-        mass = law.sum()
-        result, lost = (
-            self._by_jumps(law, jumps) if one_by_one <= by_squares else self._by_squares(law, jumps)
-        )
-        scale = mass / (result.sum() + lost)  # 1, but for rounding
+        follow = self._by_jumps if one_by_one <= by_squares else self._by_squares
+        result, lost = follow(law, jumps)
+        scale = law.sum() / (result.sum() + lost)  # 1, but for rounding
         return result * scale, float(lost * scale)
 
     def _by_jumps(self, law: Floats, jumps: float) -> tuple[Floats, float]:

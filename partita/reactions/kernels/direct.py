@@ -24,7 +24,7 @@ from partita.reactions.kernels.state import (
     RUNNING,
     Log,
 )
-from partita.reactions.model.expression import names, source
+from partita.reactions.model.expression import source
 
 # Partial sums are added up in a tree of this width: short chains of additions, and still never decreasing.
 RADIX = 4
@@ -32,14 +32,13 @@ RADIX = 4
 LARGEST_BRANCHLESS = 10
 
 
-def draws() -> list[str]:
-    """Lines that take the two numbers of an event from the stream s0…s3."""
-    return [
-        "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
-        "wait = exponential(r)",
-        "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
-        "u = uniform(r)",
-    ]
+# lines that take the two numbers of an event from the stream s0…s3
+DRAWS = (
+    "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
+    "wait = exponential(r)",
+    "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
+    "u = uniform(r)",
+)
 
 
 def laws(plan: Plan) -> list[str]:
@@ -66,13 +65,10 @@ def _partial_sums(terms: list[str], lines: list[str]) -> list[str]:
     for first in range(0, len(terms), size):
         inner = _partial_sums(terms[first : first + size], lines)
         if sums:
-            before = sums[-1]
-            for term in inner:
-                name = f"c{len(lines)}"
-                lines.append(f"{name} = {before} + {term}")
-                sums.append(name)
-        else:
-            sums = inner
+            numbered = [(f"c{i}", term) for i, term in enumerate(inner, len(lines))]
+            lines += [f"{name} = {sums[-1]} + {term}" for name, term in numbered]
+            inner = [name for name, _ in numbered]
+        sums += inner
     return sums
 
 
@@ -92,15 +88,18 @@ def differences(plan: Plan) -> dict[int, str]:
     found = {}
     for slot in sorted({slot for change in plan.changes for slot in change}):
         values = [change.get(slot, 0) for change in plan.changes]
-        steps = enumerate(pairwise(values))
-        terms = [
-            f"({float(after - before)} if g{r} else 0.0)" for r, (before, after) in steps if after != before
-        ]
+        steps = [after - before for before, after in pairwise(values)]
+        terms = [f"({float(step)} if g{r} else 0.0)" for r, step in enumerate(steps) if step]
         terms += [str(float(values[0]))] if values[0] else []
         while len(terms) > 1:
             terms = [f"({' + '.join(terms[i : i + 2])})" for i in range(0, len(terms), 2)]
         found[slot] = terms[0]
     return found
+
+
+def happening(plan: Plan) -> list[str]:
+    """Lines that do what the chosen reaction does; they read g0, g1 and so on."""
+    return [f"x{slot} += {change}" for slot, change in differences(plan).items()]
 
 
 def is_branching(plan: Plan) -> bool:
@@ -123,18 +122,12 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         compute = compute[len(plan.laws) :]
         happen = ["threshold = u * total", *_branches(plan, sums, _anew(plan), 0, len(plan.laws))]
     else:
-        happen = [
-            *choices(plan, sums),
-            *(f"x{slot} += {change}" for slot, change in differences(plan).items()),
-        ]
-    settle = settling(plan)
+        happen = [*choices(plan, sums), *happening(plan)]
     crossing = [
         # A propensity that is wrong from now on is no matter where nothing is to be recorded any more.
         f"wrong = not ({good})",
         "until = np.nextafter(t, np.inf) if wrong else min(then, stops[b])",
-        "while k < times.size and times[k] < until:",
-        *indented(recording(plan, "k", lambda slot: f"x{slot}"), 1),
-        "    k += 1",
+        *recording_while(plan, "times[k] < until"),
         "if k == times.size:",
         f"    state = {ABSORBED} if total == 0.0 and not wrong and stops[b] == np.inf else {FINISHED}",
         "elif wrong:",
@@ -146,14 +139,13 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "if then >= stops[b]:",
         "    t = stops[b]",
         "    b += 1",
-        *indented(settle, 1),
-        *indented(noting(plan, "-1") if log and plan.triggers else [], 1),
+        *indented(settling_noted(plan, log), 1),
         "    edge = min(times[k], stops[b])",
         "    continue",
     ]
     step = [
         "before = s0, s1, s2, s3",
-        *draws(),
+        *DRAWS,
         *compute,
         "then = t + wait / total",
         f"if not ((then <= edge) & {good}):",
@@ -161,7 +153,7 @@ def scalar_source(plan: Plan, log: bool = False) -> str:
         "t = then",
         *happen,
         "done += 1",
-        *settle,
+        *settling(plan),
         *(noting(plan, chosen_index(sums)) if log else []),
     ]
     ready = ["edge = min(times[k], stops[b])", *(laws(plan) if branching else [])]
@@ -179,7 +171,8 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         before: Source that stands before `run`.
     """
     slots = range(len(plan.slots))
-    settle = settling(plan)
+    sizes = [f"abs(x{i})" for i in range(plan.num_counts)] or ["0.0"]
+    highest = f"max({', '.join(sizes)})" if len(sizes) > 1 else sizes[0]
     body = [
         *(f"x{i} = x[i, {i}]" for i in slots),
         *(["w = armed[i]"] if plan.triggers else []),
@@ -187,10 +180,9 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         "s0 = words[i, 0]; s1 = words[i, 1]; s2 = words[i, 2]; s3 = words[i, 3]",
         "if b < 0:",
         "    b = 0",
-        *indented(settle, 1),
-        *indented(noting(plan, "-1") if log and plan.triggers else [], 1),
+        *indented(settling_noted(plan, log), 1),
         # Within `room` events no count can pass the limit, so that the loop need not look at them.
-        f"room = np.int64(({COUNT_LIMIT} - {_highest(plan)}) / {float(plan.largest_change)})",
+        f"room = np.int64(({COUNT_LIMIT} - {highest}) / {float(plan.largest_change)})",
         "todo = min(budget - spent, max_events - fired[i], room)",
         "if todo < 1 and state == 0:",
         f"    state = {COUNT_TOO_LARGE} if room < 1 else {EVENT_LIMIT}",
@@ -204,16 +196,14 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         "if state != 0:",
         "    places[0] = -1",
     ]
+    unpack = [*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0"]
+    room = [f"{', '.join(f'log_{name}' for name in Log._fields)} = log", "logged = 0"]
     lines = [
         header() + before,
         *(settle_source(plan) if plan.triggers else []),
         DECORATOR,
         f"def run({ARGUMENTS}):",
-        *indented(["p, log = p"] if log else [], 1),
-        *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants))), "spent = 0"], 1),
-        *indented(
-            [f"{', '.join(f'log_{name}' for name in Log._fields)} = log", "logged = 0"] if log else [], 1
-        ),
+        *indented(["p, log = p", *unpack, *room] if log else unpack, 1),
         *([f"    y = np.empty({len(plan.slots)})"] if plan.triggers else []),
         "    while spent < budget:",
         *indented(_NEXT, 2),
@@ -221,6 +211,11 @@ def program(plan: Plan, log: bool, ready: list[str], step: list[str], before: st
         "    return True",
     ]
     return "\n".join(lines) + "\n"
+
+
+def settling_noted(plan: Plan, log: bool) -> list[str]:
+    """Lines that let events happen, and with `log` write down the state after them."""
+    return [*settling(plan), *(noting(plan, "-1") if log and plan.triggers else [])]
 
 
 def noting(plan: Plan, chosen: str) -> list[str]:
@@ -241,15 +236,8 @@ def chosen_index(sums: list[str]) -> str:
 
 def _anew(plan: Plan) -> list[list[str]]:
     """For each reaction, lines that compute the propensities which it changes."""
-    readers: dict[str, list[int]] = {}
-    for number, law in enumerate(plan.laws):
-        for name in names(law):
-            readers.setdefault(name, []).append(number)
     lines = laws(plan)
-    return [
-        [lines[r] for r in sorted({r for slot in change for r in readers.get(plan.slots[slot], ())})]
-        for change in plan.changes
-    ]
+    return [[lines[r] for r in affected] for affected in plan.affected]
 
 
 def _branches(plan: Plan, sums: list[str], anew: list[list[str]], first: int, last: int) -> list[str]:
@@ -258,10 +246,8 @@ def _branches(plan: Plan, sums: list[str], anew: list[list[str]], first: int, la
     They compute anew only the propensities that it changes.
     """
     if last - first == 1:
-        return [
-            *(f"x{slot} += {float(value)}" for slot, value in plan.changes[first].items()),
-            *anew[first],
-        ] or ["pass"]
+        happen = [f"x{slot} += {float(value)}" for slot, value in plan.changes[first].items()]
+        return [*happen, *anew[first]] or ["pass"]
     middle = (first + last) // 2
     lower, upper = _branches(plan, sums, anew, first, middle), _branches(plan, sums, anew, middle, last)
     return [f"if threshold < {sums[middle - 1]}:", *indented(lower, 1), "else:", *indented(upper, 1)]
@@ -279,18 +265,22 @@ _NEXT = (
 )
 
 
-def recording(plan: Plan, row: str, value: Callable[[int], str]) -> list[str]:
-    """Lines that write the slots asked for into row `row` of time."""
+def recording_while(plan: Plan, condition: str) -> list[str]:
+    """Lines that write the state down for one time after another, as long as a condition holds."""
+    return [
+        f"while k < times.size and {condition}:",
+        *indented(recording(plan, "x{}".format), 1),
+        "    k += 1",
+    ]
+
+
+def recording(plan: Plan, value: Callable[[int], str]) -> list[str]:
+    """Lines that write the slots asked for into row `k` of time."""
     lines = []
     for slot in range(len(plan.slots)):
         target, kind = ("counts", "np.int64") if slot < plan.num_counts else ("others", "np.float64")
         lines += [
             f"if columns[{slot}] >= 0:",
-            f"    {target}[i, columns[{slot}], {row}] = {kind}({value(slot)})",
+            f"    {target}[i, columns[{slot}], k] = {kind}({value(slot)})",
         ]
     return lines or ["pass"]
-
-
-def _highest(plan: Plan) -> str:
-    sizes = [f"abs(x{i})" for i in range(plan.num_counts)]
-    return f"max({', '.join(sizes)})" if len(sizes) > 1 else (sizes or ["0.0"])[0]

@@ -27,10 +27,11 @@ def guarded(law: Expression, change: Mapping[str, int]) -> Expression:
         'k * A'
     """
     taken = {name: -difference for name, difference in change.items() if difference < 0}
-    doubtful = [
-        name for name, count in taken.items() if not all(_vanishes(law, name, n) for n in range(count))
+    enough = [
+        Call(">=", (Name(name), Number(count)))
+        for name, count in taken.items()
+        if not all(_vanishes(law, name, n) for n in range(count))
     ]
-    enough = [Call(">=", (Name(name), Number(taken[name]))) for name in doubtful]
     if not enough:
         return law
     condition = enough[0] if len(enough) == 1 else Call("and", tuple(enough))

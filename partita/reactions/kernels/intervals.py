@@ -35,7 +35,7 @@ def rule(symbol: str) -> Callable:
         >>> rule("-")((1.0, 2.0), (0.0, 5.0))
         (-4.0, 2.0)
     """
-    return _compiled(OPERATORS[symbol].bounds, True)
+    return _compiled(OPERATORS[symbol].bounds, False)
 
 
 def inner_rule(symbol: str) -> Callable:
@@ -43,24 +43,22 @@ def inner_rule(symbol: str) -> Callable:
 
     It cannot be called from Python, and takes half as long to compile.
     """
-    return _compiled(OPERATORS[symbol].bounds, False)
+    return _compiled(OPERATORS[symbol].bounds, True)
 
 
 @functools.cache
-def _compiled(function: FunctionType, from_python: bool) -> Callable:
-    """A copy of a function, compiled, as all functions that it calls."""
+def _compiled(function: FunctionType, inner: bool) -> Callable:
+    """A copy of a function, compiled, as all functions that it calls; `inner` for kernels alone."""
     scope = function.__globals__
     called = {
-        name: _compiled(scope[name], False)
+        name: _compiled(scope[name], True)
         for name in function.__code__.co_names
         if isinstance(scope.get(name), FunctionType)
     }
     copy = FunctionType(
         function.__code__, {**scope, **called}, function.__name__, function.__defaults__, function.__closure__
     )
-    return njit(error_model="numpy", no_cpython_wrapper=not from_python, no_cfunc_wrapper=not from_python)(
-        copy
-    )
+    return njit(error_model="numpy", no_cpython_wrapper=inner, no_cfunc_wrapper=inner)(copy)
 
 
 def range_source(
@@ -119,8 +117,6 @@ def enclose(
     assert not isinstance(expression, Number)
     parts = [enclose(argument, values, first, last) for argument in expression.arguments]
     combine = rule(expression.operator)
-    return (
-        functools.reduce(combine, parts)
-        if OPERATORS[expression.operator].arity[1] == MANY
-        else combine(*parts)
-    )
+    if OPERATORS[expression.operator].arity[1] < MANY:
+        return combine(*parts)
+    return functools.reduce(combine, parts)

@@ -9,14 +9,7 @@ gone past, and takes the next trajectory when it is done. Whatever needs more ca
 count near its limit) is left to the scalar kernel.
 """
 
-from partita.reactions.kernels.direct import (
-    all_good,
-    choices,
-    differences,
-    draws,
-    propensities,
-    recording,
-)
+from partita.reactions.kernels import direct
 from partita.reactions.kernels.layout import Plan
 from partita.reactions.kernels.source import ARGUMENTS, DECORATOR, UNPACK, header, indented
 from partita.reactions.kernels.state import ABSORBED, COUNT_LIMIT, EVENT_LIMIT, FINISHED, RUNNING
@@ -49,9 +42,7 @@ def lanes_source(plan: Plan) -> str:
     load = _load(plan)
     lines = [
         header(),
-        f"LANES = {LANES}",
-        "",
-        "",
+        f"LANES = {LANES}\n\n",
         DECORATOR,
         f"def run({ARGUMENTS}):",
         *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants)))], 1),
@@ -124,12 +115,12 @@ def _room(plan: Plan, load: list[str]) -> list[str]:
 
     A lane that has come near one is left to the scalar kernel.
     """
+    sizes = [f"abs({_at(_STATE + s)})" for s in range(len(plan.slots))]
     return [
         "i = place[l]",
         "if i >= 0:",
         "    left = max_events - fired[i]",
-        f"    highest = "
-        f"max({', '.join(['0.0', *(f'abs({_at(_STATE + s)})' for s in range(len(plan.slots)))])})",
+        f"    highest = max({', '.join(['0.0', *sizes])})",
         f"    near = highest > {COUNT_LIMIT} - {float(BLOCK * plan.largest_change)}",
         "    if left < 1:",
         f"        status[i] = {EVENT_LIMIT}",
@@ -146,21 +137,21 @@ def _room(plan: Plan, load: list[str]) -> list[str]:
 def _event(plan: Plan) -> list[str]:
     """One event in a lane, without a branch."""
     slots = range(len(plan.slots))
-    compute, sums = propensities(plan)
+    compute, sums = direct.propensities(plan)
     return [
         *(f"s{i} = w[{i * LANES} + l]" for i in range(4)),
-        *draws(),
+        *direct.DRAWS,
         *(f"w[{i * LANES} + l] = s{i}" for i in range(4)),
         *(f"x{i} = {_at(_STATE + i)}" for i in slots),
         *compute,
         f"then = {_at(_CLOCK)} + wait / total",
-        f"then = then if {all_good(plan)} else np.nan",
+        f"then = then if {direct.all_good(plan)} else np.nan",
         f"rare += 0 if then <= {_at(_EDGE)} else 1",
         f"{_at(_CLOCK)} = then",
         f"{_at(_TOTAL)} = total",
-        *choices(plan, sums),
+        *direct.choices(plan, sums),
         *(f"{_at(_old(plan) + i)} = x{i}" for i in slots),
-        *(f"{_at(_STATE + i)} = x{i} + {change}" for i, change in differences(plan).items()),
+        *(f"{_at(_STATE + i)} = x{i} + {change}" for i, change in direct.differences(plan).items()),
     ]
 
 
@@ -174,7 +165,7 @@ def _rare(plan: Plan, load: list[str]) -> list[str]:
         f"        then = {_at(_CLOCK)}",
         "        k = kept[l]",
         "        while i >= 0 and k < times.size and times[k] < then:",
-        *indented(recording(plan, "k", lambda slot: _at(old + slot)), 3),
+        *indented(direct.recording(plan, lambda slot: _at(old + slot)), 3),
         "            k += 1; spent += 1",
         "        if i >= 0 and k < times.size and then == then:",
         f"            kept[l] = k; {_at(_EDGE)} = times[k]",

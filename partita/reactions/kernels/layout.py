@@ -9,7 +9,7 @@ whatever its expression, so that networks which differ in numbers or names only 
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -45,6 +45,12 @@ class Trigger:
     assignments: tuple[tuple[int, Expression], ...]
     at_start: bool
 
+    @property
+    def expressions(self) -> list[Expression]:
+        """All of its expressions."""
+        values = [value for _, value in self.assignments]
+        return [self.condition, *([] if self.priority is None else [self.priority]), *values]
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -76,19 +82,35 @@ class Plan:
     triggers: tuple[Trigger, ...]
     stops: tuple[Expression, ...]
     smooth: bool
-    largest_change: int = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(
-            self,
-            "largest_change",
-            max((abs(v) for change in self.changes for v in change.values()), default=1) or 1,
-        )
+    @functools.cached_property
+    def largest_change(self) -> int:
+        """The most that a reaction adds to a count or takes from it, at least 1."""
+        return max((abs(v) for change in self.changes for v in change.values()), default=1) or 1
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing but reactions happens, at rates that do not depend on time."""
         return not (self.triggers or self.stops or self.smooth)
+
+    @functools.cached_property
+    def places(self) -> dict[str, int]:
+        """The slot of each name."""
+        return {name: i for i, name in enumerate(self.slots)}
+
+    @functools.cached_property
+    def readers(self) -> list[list[int]]:
+        """For each slot, the reactions whose propensity reads it."""
+        found: list[list[int]] = [[] for _ in self.slots]
+        for r, law in enumerate(self.laws):
+            for name in names(law) & self.places.keys():
+                found[self.places[name]].append(r)
+        return found
+
+    @property
+    def affected(self) -> list[list[int]]:
+        """For each reaction, those whose propensity it changes."""
+        return [sorted({r for slot in change for r in self.readers[slot]}) for change in self.changes]
 
     def rename(self, name: str) -> str:
         """The local variable of a kernel that holds a name."""
@@ -96,10 +118,8 @@ class Plan:
 
     @functools.cached_property
     def _locals(self) -> dict[str, str]:
-        known = {TIME: "t"}
-        known.update((name, f"p{i}") for i, (name, _) in enumerate(self.constants))
-        known.update((name, f"x{i}") for i, name in enumerate(self.slots))
-        return known
+        constants = {name: f"p{i}" for i, (name, _) in enumerate(self.constants)}
+        return {TIME: "t"} | constants | {name: f"x{i}" for i, name in enumerate(self.slots)}
 
 
 def plan(network: System) -> Plan:
@@ -119,7 +139,7 @@ def plan(network: System) -> Plan:
     changed |= assigned
     counts = [name for name in network.species if name in changed]
     slots = (*counts, *(name for name in network.parameters if name in assigned))
-    index, varying = {name: i for i, name in enumerate(slots)}, {TIME, *slots}
+    index, varying = {name: i for i, name in enumerate(slots)}, frozenset({TIME, *slots})
     laws, constants, rates, safe = [], dict[str, Expression](), list[int | None](), not network.events
     for number, reaction in enumerate(network.reactions):
         rate = network.inline(reaction.rate)
@@ -133,22 +153,11 @@ def plan(network: System) -> Plan:
             laws.append(guarded(network.propensity(reaction), network.change(reaction)))
             safe = False
     triggers = tuple(_trigger(network, event, index) for event in network.events)
-    uses = _all_uses_of_time(network, laws, triggers, frozenset(slots))
-    stops = tuple(dict.fromkeys(stop for _, stop in uses if stop is not None))
-    used = frozenset[str]().union(
-        *map(names, laws),
-        *(
-            names(e)
-            for t in triggers
-            for e in (t.condition, *([t.priority] if t.priority else []), *(v for _, v in t.assignments))
-        ),
-    )
-    for name in sorted(used - {TIME, *slots, *constants}):
+    stops = _all_stops(network, laws, triggers, varying)
+    expressions = [*laws, *(expression for trigger in triggers for expression in trigger.expressions)]
+    for name in sorted(frozenset[str]().union(*map(names, expressions)) - {*varying, *constants}):
         constants[name] = Name(name)
-    changes = tuple(
-        {index[name]: value for name, value in network.change(reaction).items()}
-        for reaction in network.reactions
-    )
+    all_changes = map(network.change, network.reactions)
     return Plan(
         network,
         slots,
@@ -156,11 +165,11 @@ def plan(network: System) -> Plan:
         tuple(constants.items()),
         tuple(rates),
         tuple(laws),
-        changes,
+        tuple({index[name]: value for name, value in change.items()} for change in all_changes),
         safe,
         triggers,
-        stops,
-        any(stop is None for _, stop in uses),
+        tuple(dict.fromkeys(stop for stop in stops if stop is not None)),
+        None in stops,
     )
 
 
@@ -173,40 +182,37 @@ def _trigger(network: System, event: Event, index: Mapping[str, int]) -> Trigger
     )
 
 
-def _all_uses_of_time(
-    network: System, laws: Iterable[Expression], triggers: Iterable[Trigger], slots: frozenset[str]
-) -> list[tuple[Expression, Expression | None]]:
-    uses = [use for law in laws for use in _uses_of_time(law, slots)]
+def _all_stops(
+    network: System, laws: Iterable[Expression], triggers: Iterable[Trigger], varying: frozenset[str]
+) -> list[Expression | None]:
+    """The times at which a law or a condition may turn; None for a law that follows `t` all the time."""
+    stops = [stop for law in laws for _, stop in _uses_of_time(law, varying)]
     for event, trigger in zip(network.events, triggers, strict=True):
-        for use, stop in _uses_of_time(trigger.condition, slots):
+        for use, stop in _uses_of_time(trigger.condition, varying):
             if stop is None:
                 raise ValueError(
                     f"the condition of {str(event)!r} depends on time through {to_text(use)!r}: exact "
                     "simulation takes `t` in a condition of an event only where it is compared with "
                     "parameters, as in `at t >= 10: A = 0`"
                 )
-            uses.append((use, stop))
-    return uses
+            stops.append(stop)
+    return stops
 
 
 def _uses_of_time(
-    expression: Expression, slots: frozenset[str]
+    expression: Expression, varying: frozenset[str]
 ) -> Iterator[tuple[Expression, Expression | None]]:
     """Where `t` stands in an expression: comparisons of `t` with c, and the time c; all else, and None."""
     if TIME not in names(expression):
         return
-    if (
-        isinstance(expression, Call)
-        and expression.operator in _COMPARISONS
-        and Name(TIME) in expression.arguments
-    ):
-        other = expression.arguments[expression.arguments[0] == Name(TIME)]
-        yield expression, None if names(other) & (slots | {TIME}) else other
-    elif isinstance(expression, Call):
-        for argument in expression.arguments:
-            yield from _uses_of_time(argument, slots)
-    else:
+    if not isinstance(expression, Call):
         yield expression, None
+    elif expression.operator in _COMPARISONS and Name(TIME) in expression.arguments:
+        other = expression.arguments[expression.arguments[0] == Name(TIME)]
+        yield expression, None if names(other) & varying else other
+    else:
+        for argument in expression.arguments:
+            yield from _uses_of_time(argument, varying)
 
 
 @dataclass(frozen=True)
@@ -238,19 +244,13 @@ def numbers(
         >>> numbers(plan(Network.from_text("A -> B @ k; k = 2")), {"A": 5}, {"k": 3}).constants
         array([3.])
     """
-    network = layout.network
+    network, given = layout.network, dict[str, float]()
     for name, value in (parameters or {}).items():
         if name not in network.parameters:
-            there_are = shown(", ".join(network.parameters), 300)
-            raise ValueError(
-                f"parameters must name parameters of the network ({there_are or 'it has none'}), got "
-                f"{got(name)}"
-            )
-        finite(value, f"parameters[{name!r}]")
-    all_parameters = {
-        **network.parameters,
-        **{name: float(value) for name, value in (parameters or {}).items()},
-    }
+            there_are = shown(", ".join(network.parameters), 300) or "it has none"
+            raise ValueError(f"parameters must name parameters of the network ({there_are}), got {got(name)}")
+        given[name] = finite(value, f"parameters[{name!r}]")
+    all_parameters = {**network.parameters, **given}
     counts = network.counts({**network.initial, **(initial or {})})
     known = {**all_parameters, **{name: float(count) for name, count in counts.items()}}
     constants = [constant(expression, known) for _, expression in layout.constants]
@@ -266,34 +266,31 @@ def numbers(
     return Numbers(np.array(constants), start, np.array([*stops, np.inf]), counts, all_parameters)
 
 
+@np.errstate(all="ignore")
 def blame(layout: Plan, given: Numbers, state: np.ndarray, time: float) -> str:
     """Name the reaction whose propensity is negative, not finite, or about to grow without bound.
 
     The text also gives the time and the state.
     """
-    known = {**dict(zip((name for name, _ in layout.constants), given.constants, strict=True)), TIME: time}
-    known.update(zip(layout.slots, state, strict=True))
-    known = {name: np.float64(value) for name, value in known.items()}
+    constants = zip((name for name, _ in layout.constants), given.constants, strict=True)
+    numbered = [*constants, (TIME, time), *zip(layout.slots, state, strict=True)]
+    known = {name: np.float64(value) for name, value in numbered}
     following = np.nextafter(time, np.inf)
     at = f"at t = {time:.9g} in the state {describe(layout, state)}"
     for moment in (time, following) if layout.smooth else (time,):
         now = {**known, TIME: np.float64(moment)}
-        with np.errstate(all="ignore"):
-            values = [float(evaluate(law, now)) for law in layout.laws]
-            for reaction, change, value in zip(layout.network.reactions, layout.changes, values, strict=True):
-                missing = [slot for slot, difference in change.items() if state[slot] + difference < 0]
-                if value < 0 and missing and evaluate(layout.network.propensity(reaction), now) > 0:
-                    taken = (
-                        f"{-change[missing[0]]} {layout.slots[missing[0]]} where there are "
-                        f"{state[missing[0]]:g}"
-                    )
-                    return f"{str(reaction)!r} would take {taken}, at a propensity of {-value:g} {at}"
-                if not 0 <= value < np.inf:
-                    return f"the propensity of {str(reaction)!r} is {value:g} {at}"
+        values = [float(evaluate(law, now)) for law in layout.laws]
+        for reaction, change, value in zip(layout.network.reactions, layout.changes, values, strict=True):
+            missing = [slot for slot, difference in change.items() if state[slot] + difference < 0]
+            if value < 0 and missing and evaluate(layout.network.propensity(reaction), now) > 0:
+                slot = missing[0]
+                taken = f"{-change[slot]} {layout.slots[slot]} where there are {state[slot]:g}"
+                return f"{str(reaction)!r} would take {taken}, at a propensity of {-value:g} {at}"
+            if not 0 <= value < np.inf:
+                return f"the propensity of {str(reaction)!r} is {value:g} {at}"
     for reaction, law in zip(layout.network.reactions, layout.laws, strict=True):
-        with np.errstate(all="ignore"):
-            if layout.smooth and not enclose(law, known, time, following)[1] < np.inf:
-                return f"the propensity of {str(reaction)!r} has no finite bound just after that, {at}"
+        if layout.smooth and not enclose(law, known, time, following)[1] < np.inf:
+            return f"the propensity of {str(reaction)!r} has no finite bound just after that, {at}"
     return f"the propensities add up to {sum(values):g} {at}"
 
 

@@ -35,7 +35,29 @@ def machine() -> Callable:
         ... )
         10.0
     """
-    return load(_source())
+    lines, (two, three) = _applying(_result, "np.nan")
+    body = [
+        "top = -1",
+        "for place in range(begin, end):",
+        "    word = program[place]",
+        f"    if word >= {SLOT}:",
+        "        top += 1",
+        f"        stack[top] = slots[word - {SLOT}]",
+        f"    elif word >= {CONSTANT}:",
+        "        top += 1",
+        f"        stack[top] = constants[word - {CONSTANT}]",
+        f"    elif word < {two}:",
+        "        stack[top] = apply1(word, stack[top])",
+        f"    elif word < {three}:",
+        "        top -= 1",
+        "        stack[top] = apply2(word, stack[top], stack[top + 1])",
+        "    else:",
+        "        top -= 2",
+        "        stack[top] = apply3(word, stack[top], stack[top + 1], stack[top + 2])",
+        "return stack[0]",
+    ]
+    define = [_DECORATOR, "def run(program, begin, end, constants, slots, stack):"]
+    return load("\n".join([header(), *lines, *define, *indented(body, 1), ""]))
 
 
 def range_machine() -> Callable:
@@ -44,7 +66,42 @@ def range_machine() -> Callable:
     `(program, begin, end_of_it, machine, constants, slots, t, end, stack, low, high)` → the pair that
     `intervals.enclose` gives; `low` and `high` are its stacks.
     """
-    return load(_range_source())
+    lines, (two, three) = _applying(_range_result, "np.nan, np.nan")
+    rules = [f"rule{code} = inner_rule({symbol!r})" for symbol, code in _codes().items()]
+    first, second, third = (f"(low[{place}], high[{place}])" for place in ("top", "top + 1", "top + 2"))
+    body = [
+        "top = -1",
+        "place = begin",
+        "while place < after:",
+        "    word = program[place]",
+        "    place += 1",
+        f"    if word >= {VALUE}:",
+        "        top += 1",
+        f"        low[top] = machine(program, place, place + word - {VALUE}, constants, slots, stack)",
+        "        high[top] = low[top]",
+        f"        place += word - {VALUE}",
+        f"    elif word >= {SLOT}:",  # the time is all that is left
+        "        top += 1",
+        "        low[top] = t; high[top] = end",
+        f"    elif word < {two}:",
+        f"        low[top], high[top] = apply1(word, {first})",
+        f"    elif word < {three}:",
+        "        top -= 1",
+        f"        low[top], high[top] = apply2(word, {first}, {second})",
+        "    else:",
+        "        top -= 2",
+        f"        low[top], high[top] = apply3(word, {first}, {second}, {third})",
+        "return low[0], high[0]",
+    ]
+    begin = [
+        "import numpy as np",
+        "from numba import njit",
+        f"from {intervals.__name__} import as_floats, inner_rule\n",
+        *rules,
+        "\n",
+    ]
+    define = [INNER, "def run(program, begin, after, machine, constants, slots, t, end, stack, low, high):"]
+    return load("\n".join([*begin, *lines, *define, *indented(body, 1), ""]))
 
 
 def words(
@@ -131,102 +188,23 @@ def _applying(result: Callable[[str, tuple[str, ...]], str], nothing: str) -> tu
         letters = _LETTERS[:count]
         chosen = {symbol: code for symbol, code in codes.items() if _num_arguments(symbol) == count}
         lines += [INNER, f"def apply{count}(word, {', '.join(letters)}):"]
-        lines += [
-            f"    if word == {code}: return {result(symbol, letters)}" for symbol, code in chosen.items()
-        ]
+        lines += [f"    if word == {code}: return {result(it, letters)}" for it, code in chosen.items()]
         lines += [f"    return {nothing}", "", ""]
         firsts.append(firsts[-1] + len(chosen))
     return lines, firsts[1:3]
 
 
-def _source() -> str:
-    lines, (two, three) = _applying(_result, "np.nan")
-    body = [
-        "top = -1",
-        "for place in range(begin, end):",
-        "    word = program[place]",
-        f"    if word >= {SLOT}:",
-        "        top += 1",
-        f"        stack[top] = slots[word - {SLOT}]",
-        f"    elif word >= {CONSTANT}:",
-        "        top += 1",
-        f"        stack[top] = constants[word - {CONSTANT}]",
-        f"    elif word < {two}:",
-        "        stack[top] = apply1(word, stack[top])",
-        f"    elif word < {three}:",
-        "        top -= 1",
-        "        stack[top] = apply2(word, stack[top], stack[top + 1])",
-        "    else:",
-        "        top -= 2",
-        "        stack[top] = apply3(word, stack[top], stack[top + 1], stack[top + 2])",
-        "return stack[0]",
-    ]
-    define = [_DECORATOR, "def run(program, begin, end, constants, slots, stack):"]
-    return "\n".join([header(), *lines, *define, *indented(body, 1), ""])
-
-
 def _result(symbol: str, letters: tuple[str, ...]) -> str:
-    row = OPERATORS[symbol]
-    given = [
-        f"({letter} != 0.0)" if row.wants[min(i, len(row.wants) - 1)] else letter
-        for i, letter in enumerate(letters)
-    ]
+    row, given = OPERATORS[symbol], _given(symbol, letters, "({0} != 0.0)")
     return f"1.0 if {row.source(*given)} else 0.0" if row.gives else f"np.float64({row.source(*given)})"
 
 
-def _range_source() -> str:
-    lines, (two, three) = _applying(_range_result, "np.nan, np.nan")
-    rules = [f"rule{code} = inner_rule({symbol!r})" for symbol, code in _codes().items()]
-
-    def stacked(place: str) -> str:
-        return f"(low[{place}], high[{place}])"
-
-    body = [
-        "top = -1",
-        "place = begin",
-        "while place < after:",
-        "    word = program[place]",
-        "    place += 1",
-        f"    if word >= {VALUE}:",
-        "        top += 1",
-        f"        low[top] = machine(program, place, place + word - {VALUE}, constants, slots, stack)",
-        "        high[top] = low[top]",
-        f"        place += word - {VALUE}",
-        f"    elif word >= {SLOT}:",  # the time is all that is left
-        "        top += 1",
-        "        low[top] = t; high[top] = end",
-        f"    elif word < {two}:",
-        f"        low[top], high[top] = apply1(word, {stacked('top')})",
-        f"    elif word < {three}:",
-        "        top -= 1",
-        f"        low[top], high[top] = apply2(word, {stacked('top')}, {stacked('top + 1')})",
-        "    else:",
-        "        top -= 2",
-        f"        low[top], high[top] = apply3(word, {stacked('top')}, {stacked('top + 1')}, "
-        f"{stacked('top + 2')})",
-        "return low[0], high[0]",
-    ]
-    begin = [
-        "import numpy as np",
-        "from numba import njit",
-        f"from {intervals.__name__} import as_floats, inner_rule",
-        "",
-        *rules,
-        "",
-        "",
-    ]
-    define = [
-        INNER,
-        "def run(program, begin, after, machine, constants, slots, t, end, stack, low, high):",
-    ]
-    return "\n".join([*begin, *lines, *define, *indented(body, 1), ""])
-
-
 def _range_result(symbol: str, letters: tuple[str, ...]) -> str:
-    row = OPERATORS[symbol]
-    wants = [row.wants[min(i, len(row.wants) - 1)] for i in range(len(letters))]
-    given = [
-        f"({x}[0] != 0.0, {x}[1] != 0.0)" if condition else x
-        for x, condition in zip(letters, wants, strict=True)
-    ]
+    given = _given(symbol, letters, "({0}[0] != 0.0, {0}[1] != 0.0)")
     return f"as_floats(rule{_codes()[symbol]}({', '.join(given)}))"
+
+
+def _given(symbol: str, letters: tuple[str, ...], condition: str) -> list[str]:
+    """The arguments of an operator, made a condition where it wants one."""
+    wants = OPERATORS[symbol].wants
+    return [condition.format(x) if wants[min(i, len(wants) - 1)] else x for i, x in enumerate(letters)]

@@ -19,7 +19,7 @@ def settling(plan: Plan) -> list[str]:
         return []
     slots = range(len(plan.slots))
     return [
-        f"if turned({', '.join(['t', *(f'x{i}' for i in slots), 'p', 'w'])}):",
+        f"if {_turned(plan)}:",
         *(f"    y[{i}] = x{i}" for i in slots),
         "    fine = settle(t, y, p, w)",
         *(f"    x{i} = y[{i}]" for i in slots),
@@ -37,57 +37,55 @@ def settle_source(plan: Plan) -> list[str]:
     at each branch.
     """
     constants = {name: f"p[{i}]" for i, (name, _) in enumerate(plan.constants)} | {TIME: "t"}
-    in_locals = (constants | {name: f"x{i}" for i, name in enumerate(plan.slots)}).__getitem__
-    in_arrays = (constants | {name: f"y[{i}]" for i, name in enumerate(plan.slots)}).__getitem__
-    conditions = [trigger.condition for trigger in plan.triggers]
-    turned = (
-        f"if ({source(condition, in_locals)}) != w[{i}]: return True"
-        for i, condition in enumerate(conditions)
-    )
-    rounds = ["pending = False"]
-    for i, condition in enumerate(conditions):
-        rounds += [
-            f"now = {source(condition, in_arrays)}",
+    in_locals = (constants | {name: f"x{i}" for name, i in plan.places.items()}).__getitem__
+    in_arrays = (constants | {name: f"y[{i}]" for name, i in plan.places.items()}).__getitem__
+    compare, look, rank, happen = list[str](), list[str](), list[str](), list[str]()
+    for i, trigger in enumerate(plan.triggers):
+        compare += [f"if ({source(trigger.condition, in_locals)}) != w[{i}]: return True"]
+        look += [
+            f"now = {source(trigger.condition, in_arrays)}",
             f"if now and not w[{i}]: q[{i}] = True",
             f"w[{i}] = now",
         ]
-    rounds += [
+        priority = f"np.float64({source(trigger.priority, in_arrays)})" if trigger.priority else "-np.inf"
+        rank += [
+            f"if q[{i}]:",
+            f"    rank = {priority}",
+            "    if which < 0 or rank > best:",
+            f"        which = {i}; best = rank",
+        ]
+        happen += [f"if which == {i}:", *indented(_assigning(plan, trigger, in_arrays), 1)]
+    rounds = [
+        "pending = False",
+        *look,
         "for i in range(q.size):",
         "    pending = pending or q[i]",
         "if not pending:",
         "    return fine",
         "which = -1",
         "best = -np.inf",
+        *rank,
+        "q[which] = False",
+        *happen,
     ]
-    for i, trigger in enumerate(plan.triggers):
-        priority = (
-            "-np.inf" if trigger.priority is None else f"np.float64({source(trigger.priority, in_arrays)})"
-        )
-        rounds += [
-            f"if q[{i}]:",
-            f"    rank = {priority}",
-            "    if which < 0 or rank > best:",
-            f"        which = {i}; best = rank",
-        ]
-    rounds += ["q[which] = False"]
-    for i, trigger in enumerate(plan.triggers):
-        rounds += [f"if which == {i}:", *indented(_assigning(plan, trigger, in_arrays), 1)]
     room = max(len(trigger.assignments) for trigger in plan.triggers)
     return [
         INNER,
-        f"def turned({', '.join(['t', *(f'x{i}' for i in range(len(plan.slots))), 'p', 'w'])}):",
-        *indented([*turned, "return False"], 1),
-        "",
-        "",
+        f"def {_turned(plan)}:",
+        *indented([*compare, "return False\n\n"], 1),
         INNER,
         "def settle(t, y, p, w):",
-        *indented([f"q = np.zeros({len(conditions)}, np.bool_)", f"v = np.empty({room})", "fine = True"], 1),
+        f"    q = np.zeros({len(plan.triggers)}, np.bool_)",
+        f"    v = np.empty({room})",
+        "    fine = True",
         f"    for _ in range({EVENT_ROUNDS}):",
         *indented(rounds, 2),
-        "    return False",
-        "",
-        "",
+        "    return False\n\n",
     ]
+
+
+def _turned(plan: Plan) -> str:
+    return f"turned({', '.join(['t', *(f'x{i}' for i in range(len(plan.slots))), 'p', 'w'])})"
 
 
 def _assigning(plan: Plan, trigger: Trigger, rename: Callable[[str], str]) -> Iterator[str]:
@@ -100,10 +98,6 @@ def _assigning(plan: Plan, trigger: Trigger, rename: Callable[[str], str]) -> It
             yield f"v[{places[text]}] = np.float64({text})"
     for slot, value in trigger.assignments:
         new = f"v[{places[source(value, rename)]}]"
-        valid = (
-            f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})"
-            if slot < plan.num_counts
-            else f"np.isfinite({new})"
-        )
-        yield f"fine = fine and {valid}"
+        is_count = f"0.0 <= {new} <= {COUNT_LIMIT} and {new} == np.floor({new})"
+        yield f"fine = fine and {is_count if slot < plan.num_counts else f'np.isfinite({new})'}"
         yield f"y[{slot}] = {new}"

@@ -6,7 +6,6 @@ tables, somewhat slower, by one kernel for all of them.
 
 from partita.reactions.kernels import direct, thinning
 from partita.reactions.kernels.layout import Plan
-from partita.reactions.model.expression import names
 
 SOURCE_LIMIT = 30_000  # characters of a kernel
 EVENT_SOURCE_LIMIT = 20_000  # the same with events, whose many branches take more
@@ -39,21 +38,10 @@ def source_of(plan: Plan, log: bool = False) -> str | None:
 
 def _num_parts(plan: Plan) -> int:
     """How many parts the source would have, before it is written."""
-    total = 3 * (len(plan.slots) + len(plan.constants) + len(plan.triggers)) + sum(
-        law.size for law in plan.laws
-    )
-    total += 3 * sum(map(len, plan.changes))
-    for trigger in plan.triggers:
-        expressions = (
-            trigger.condition,
-            *([trigger.priority] if trigger.priority else []),
-            *(value for _, value in trigger.assignments),
-        )
-        total += sum(expression.size for expression in expressions)
+    total = 3 * (len(plan.slots) + len(plan.constants) + len(plan.triggers) + sum(map(len, plan.changes)))
+    total += sum(law.size for law in plan.laws)
+    total += sum(expression.size for trigger in plan.triggers for expression in trigger.expressions)
     if direct.is_branching(plan):  # propensities are computed anew after each reaction, written out for each
-        readers: dict[str, int] = {}
-        for law in plan.laws:
-            for name in names(law):
-                readers[name] = readers.get(name, 0) + law.size
-        total += sum(readers.get(plan.slots[slot], 0) for change in plan.changes for slot in change)
+        anew = [sum(plan.laws[r].size for r in readers) for readers in plan.readers]
+        total += sum(anew[slot] for change in plan.changes for slot in change)
     return total

@@ -18,8 +18,7 @@ def header() -> str:
         [
             "import numpy as np",
             "from numba import njit",
-            f"from {streams.__name__} import advance, exponential, fetch_add, uniform",
-            "",
+            f"from {streams.__name__} import advance, exponential, fetch_add, uniform\n",
             *(f"{INNER}\n{row.definition}\n" for row in OPERATORS.values() if row.definition),
             "",
         ]

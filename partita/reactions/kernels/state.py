@@ -25,6 +25,7 @@ STATUS = (
     "bad event",
     "interrupted",
 )
+ENDED = (FINISHED, ABSORBED)
 HALTED = 1 << 40  # the queue is set to this to stop kernels that work long before they return
 COUNT_LIMIT = float(_COUNT_LIMIT)
 NONE: Any = np.int64(-1)  # no reaction, no event; of the type of the others, or all would be compiled twice

@@ -1,6 +1,6 @@
 """A network as tables, which kernels read that nothing is compiled for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,22 +65,11 @@ def network_tables(plan: Plan, given: Numbers, constants: dict[str, int] | None 
         given: The numbers.
         constants: The constants that other programs use; see `machine.words`.
     """
-    slots = {name: i for i, name in enumerate(plan.slots)}
-    one = len(slots)
-    rate = np.full(len(plan.laws), np.nan)
-    first, second, less = (
-        np.full(len(rate), one, np.int32),
-        np.full(len(rate), one, np.int32),
-        np.zeros(len(rate)),
-    )
-    others: list[Expression | None] = []
-    readers: dict[int, list[int]] = {}
-    for r, (reaction, law) in enumerate(zip(plan.network.reactions, plan.laws, strict=True)):
-        for name in names(law) & slots.keys():
-            readers.setdefault(slots[name], []).append(r)
+    slots, others = plan.places, list[Expression | None](plan.laws)
+    rate, less = np.full(len(others), np.nan), np.zeros(len(others))
+    first, second = np.full((2, len(others)), len(slots), np.int32)
+    for r, (reaction, constant) in enumerate(zip(plan.network.reactions, plan.rates, strict=True)):
         molecules = [name for name, count in reaction.reactants for _ in range(count)]
-        constant = plan.rates[r]
-        others.append(law)
         if constant is not None and len(molecules) <= 2 and slots.keys() >= {*molecules}:
             others[r] = None
             rate[r] = given.constants[constant]
@@ -91,9 +80,7 @@ def network_tables(plan: Plan, given: Numbers, constants: dict[str, int] | None 
                 rate[r] /= 2 if plan.network.convention == "combinations" else 1
     constants = {} if constants is None else constants
     laws = programs(plan, given, others, constants)
-    changed, change, change_begin = _flat([list(change.items()) for change in plan.changes])
-    affected = [sorted({r for slot in change for r in readers.get(slot, ())}) for change in plan.changes]
-    touched, _, touched_begin = _flat([[(r, 0) for r in row] for row in affected])
+    changed, _ = _flat(plan.changes, np.int32)
     return Tables(
         rate,
         first,
@@ -102,10 +89,8 @@ def network_tables(plan: Plan, given: Numbers, constants: dict[str, int] | None 
         laws,
         numbers_of(constants),
         changed,
-        change,
-        change_begin,
-        touched,
-        touched_begin,
+        *_flat([change.values() for change in plan.changes], np.float64),
+        *_flat(plan.affected, np.int32),
         float(plan.largest_change),
         plan.num_counts,
     )
@@ -129,15 +114,10 @@ def programs(
         constants: Takes the numbers that are met.
         write: `words`, or `range_words`.
     """
-    slots = {name: i for i, name in enumerate(plan.slots)} | {TIME: len(plan.slots) + 1}
+    slots = plan.places | {TIME: len(plan.slots) + 1}
     values = dict(zip((name for name, _ in plan.constants), given.constants, strict=True))
-    rows = [
-        [] if expression is None else write(expression, slots, values, constants)
-        for expression in expressions
-    ]
-    return Programs(
-        np.array([word for row in rows for word in row], np.int64), np.cumsum([0, *map(len, rows)])
-    )
+    rows = [[] if it is None else write(it, slots, values, constants) for it in expressions]
+    return Programs(*_flat(rows, np.int64))
 
 
 def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything:
@@ -152,9 +132,8 @@ def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything
     triggers = plan.triggers
     conditions = programs(plan, given, [trigger.condition for trigger in triggers], constants)
     priorities = programs(plan, given, [trigger.priority for trigger in triggers], constants)
-    values = programs(
-        plan, given, [value for trigger in triggers for _, value in trigger.assignments], constants
-    )
+    assigned = [value for trigger in triggers for _, value in trigger.assignments]
+    values = programs(plan, given, assigned, constants)
     follows_time = [plan.smooth and TIME in names(law) for law in plan.laws]
     moving = [law if follows else None for law, follows in zip(plan.laws, follows_time, strict=True)]
     ranges = programs(plan, given, moving, constants, range_words)
@@ -172,14 +151,12 @@ def everything(plan: Plan, given: Numbers, log: Log | None = None) -> Everything
         conditions,
         priorities,
         values,
-        np.array([slot for trigger in triggers for slot, _ in trigger.assignments], np.int64),
-        np.cumsum([0, *(len(trigger.assignments) for trigger in triggers)]),
-        np.array([e for row in watchers for e in row], np.int64),
-        np.cumsum([0, *map(len, watchers)]),
+        *_flat([[slot for slot, _ in trigger.assignments] for trigger in triggers], np.int64),
+        *_flat(watchers, np.int64),
         log or Log(np.empty(0), np.empty(0, np.int64), np.empty((0, len(plan.slots)))),
     )
 
 
-def _flat(rows: list[list[tuple[int, int]]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    pairs = np.array([pair for row in rows for pair in row], np.int64).reshape(-1, 2)
-    return pairs[:, 0].astype(np.int32), pairs[:, 1].astype(np.float64), np.cumsum([0, *map(len, rows)])
+def _flat(rows: Sequence[Collection[int]], kind: type) -> tuple[np.ndarray, np.ndarray]:
+    """The entries of all rows, and where those of each row begin."""
+    return np.array([entry for row in rows for entry in row], kind), np.cumsum([0, *map(len, rows)])

@@ -41,7 +41,7 @@ def source(plan: Plan, log: bool = False) -> str:
         "    break",
         *_look_ahead(plan),
         "before = s0, s1, s2, s3",
-        *direct.draws(),
+        *direct.DRAWS,
         "then = t + wait / bound",
         "inside = then <= end",
         "until = then if inside else end if end < last else stops[b]",
@@ -58,7 +58,7 @@ def source(plan: Plan, log: bool = False) -> str:
         "if threshold < total:",
         *indented(_happen(plan, sums, log), 1),
     ]
-    return direct.program(plan, log, [], step, _bounds_source(plan, _given(plan)))
+    return direct.program(plan, log, [], step, _bounds_source(plan))
 
 
 def _given(plan: Plan) -> list[str]:
@@ -90,18 +90,14 @@ def _look_ahead(plan: Plan) -> list[str]:
         "    window[i] *= 0.5",
         "if not fine:",
         f"    state = {BAD_PROPENSITY} if shortest < times[times.size - 1] else {FINISHED}",
-        f"    while k < times.size and (state == {FINISHED} or times[k] <= t):",
-        *indented(direct.recording(plan, "k", lambda slot: f"x{slot}"), 2),
-        "        k += 1",
+        *indented(direct.recording_while(plan, f"(state == {FINISHED} or times[k] <= t)"), 1),
         "    break",
     ]
 
 
 def _record(plan: Plan) -> list[str]:
     return [
-        "while k < times.size and times[k] < until:",
-        *indented(direct.recording(plan, "k", lambda slot: f"x{slot}"), 1),
-        "    k += 1",
+        *direct.recording_while(plan, "times[k] < until"),
         "if k == times.size:",
         f"    {_bounds(plan, 't', repr(sys.float_info.max))}",
         f"    state = {ABSORBED} if bound == 0.0 and stops[b] == np.inf else {FINISHED}",
@@ -119,8 +115,7 @@ def _outside(plan: Plan, log: bool) -> list[str]:
         "else:",
         "    t = stops[b]",
         "    b += 1",
-        *indented(settling(plan), 1),
-        *indented(direct.noting(plan, "-1") if log and plan.triggers else [], 1),
+        *indented(direct.settling_noted(plan, log), 1),
         "continue",
     ]
 
@@ -128,14 +123,14 @@ def _outside(plan: Plan, log: bool) -> list[str]:
 def _happen(plan: Plan, sums: list[str], log: bool) -> list[str]:
     return [
         *direct.choices(plan, sums)[1:],
-        *(f"x{slot} += {change}" for slot, change in direct.differences(plan).items()),
+        *direct.happening(plan),
         "done += 1",
         *settling(plan),
         *(direct.noting(plan, direct.chosen_index(sums)) if log else []),
     ]
 
 
-def _bounds_source(plan: Plan, given: list[str]) -> str:
+def _bounds_source(plan: Plan) -> str:
     """Return the source of `bounds_of`.
 
     It computes the sums of the negative lower and of the negative upper bounds, and the bound of the
@@ -155,16 +150,12 @@ def _bounds_source(plan: Plan, given: list[str]) -> str:
     lines.append(f"return least, most, total * {ROUNDING!r}")
     return "\n".join(
         [
-            "from partita.reactions.kernels.intervals import inner_rule, point",
-            "",
+            "from partita.reactions.kernels.intervals import inner_rule, point\n",
             *(f"{name} = inner_rule({symbol!r})" for symbol, name in rules.items()),
-            "",
-            "",
+            "\n",
             INNER,
-            f"def bounds_of({', '.join(['t', 'end', *given])}):",
+            f"def bounds_of({', '.join(['t', 'end', *_given(plan)])}):",
             *indented(lines, 1),
-            "",
-            "",
-            "",
+            "\n\n",
         ]
     )

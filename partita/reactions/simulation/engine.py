@@ -5,7 +5,6 @@
 Threads take trajectories from one queue; each has a stream of its own, so it does not matter who takes which.
 """
 
-import math
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -20,11 +19,10 @@ from partita.reactions.kernels.generated import load
 from partita.reactions.kernels.layout import Numbers, Plan, blame, describe, numbers, plan
 from partita.reactions.kernels.sizes import source_of
 from partita.reactions.kernels.state import (
-    ABSORBED,
     BAD_EVENT,
     BAD_PROPENSITY,
     COUNT_TOO_LARGE,
-    FINISHED,
+    ENDED,
     HALTED,
     INTERRUPTED,
     RUNNING,
@@ -42,9 +40,11 @@ METHODS = ("auto", "direct", "sparse", "tau")
 LARGEST_DIRECT = 32  # reactions; beyond this composition-rejection is as fast, and needs no compilation
 FEWEST_FOR_LANES = 8
 BUDGET = 1 << 21  # events of one call of a kernel: some hundredths of a second
-ENDED = (FINISHED, ABSORBED)
+UNLIMITED = 2**62  # events
 TINY = 1e-300
-Tick = Callable[[int, float], None]
+MOST_MESSAGES = 20
+Job = tuple[Callable, object]  # a kernel and its laws
+Tick = Callable[[int, float], None] | None
 
 
 @dataclass(frozen=True)
@@ -91,19 +91,15 @@ class Engine:
         self.numbers: Numbers = numbers(self.plan, request.initial, request.parameters)
         self.times = np.array(request.times)
         self.method = choose(self.plan, request.method)
-        wanted = [request.network.inline(name) for name in map(Name, request.species)]
-        needed = frozenset().union(*map(names, wanted)) if wanted else frozenset()
-        recorded = [i for i, name in enumerate(self.plan.slots) if name in needed]
+        wanted = [request.network.inline(Name(name)) for name in request.species]
+        needed = {name for expression in wanted for name in names(expression)}
+        recorded = [i for name, i in self.plan.places.items() if name in needed]
+        counts = sum(i < self.plan.num_counts for i in recorded)
+        self.num_columns = counts, len(recorded) - counts
         self.columns = np.full(len(self.plan.slots), -1, np.int64)
-        counts = [i for i in recorded if i < self.plan.num_counts]
-        others = [i for i in recorded if i >= self.plan.num_counts]
-        self.columns[counts] = range(len(counts))
-        self.columns[others] = range(len(others))
-        self.num_columns = len(counts), len(others)
+        self.columns[recorded] = [column for count in self.num_columns for column in range(count)]
 
-    def run(
-        self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick | None = None
-    ) -> Runs:
+    def run(self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick = None) -> Runs:
         """Simulate trajectories `first` to `last − 1`, until done or halted.
 
         Args:
@@ -114,32 +110,21 @@ class Engine:
             tick: Called now and then with the number of trajectories that are done, and the share of the time
                 to be simulated that is.
         """
-        rows = self.rows(first, last)
-        many = last - first
+        rows, many = self.rows(first, last), last - first
         if self.method == "tau":
-            self._drive(
-                rows,
-                tau.kernel(),
-                tau.leaping_tables(self.plan, self.numbers, self.request.epsilon),
-                1,
-                threads,
-                halt,
-                tick,
-            )
+            job: Job = tau.kernel(), tau.leaping_tables(self.plan, self.numbers, self.request.epsilon)
         elif self.method == "sparse":
-            self._drive(
-                rows, sparse.kernel(), network_tables(self.plan, self.numbers), 1, threads, halt, tick
-            )
+            job = sparse.kernel(), network_tables(self.plan, self.numbers)
         else:
-            work, laws = self.direct()
-            if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES and laws is self.numbers.constants:
-                wide = load(lanes.lanes_source(self.plan))
-                self._drive(rows, wide, laws, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
-            if (rows.status == RUNNING).any() and not halt.is_set():
-                self._drive(rows, work, laws, 1, min(threads, many), halt, tick)
+            job = self.direct()
+            if lanes.suits(self.plan) and many >= FEWEST_FOR_LANES and job[1] is self.numbers.constants:
+                wide = load(lanes.lanes_source(self.plan)), job[1]
+                self._drive(rows, wide, lanes.LANES, min(threads, -(-many // lanes.LANES)), halt, tick)
+        if (rows.status == RUNNING).any() and not halt.is_set():
+            self._drive(rows, job, 1, min(threads, many), halt, tick)
         return self.runs(first, rows)
 
-    def direct(self, log: Log | None = None) -> tuple[Callable, object]:
+    def direct(self, log: Log | None = None) -> Job:
         """Return the kernel of the direct method that runs one trajectory at a time, and its laws.
 
         Every event is written down in `log`.
@@ -152,13 +137,8 @@ class Engine:
     def rows(self, first: int, last: int) -> Rows:
         """The rows of some trajectories before they begin."""
         armed = np.array([not trigger.at_start for trigger in self.plan.triggers], bool)
-        return new_rows(
-            self.numbers.start,
-            stream_states(self.request.seed, first, last),
-            armed,
-            self.num_columns,
-            len(self.times),
-        )
+        words = stream_states(self.request.seed, first, last)
+        return new_rows(self.numbers.start, words, armed, self.num_columns, len(self.times))
 
     @property
     def shared(self) -> Shared:
@@ -166,16 +146,9 @@ class Engine:
         return Shared(self.columns, self.times, self.numbers.stops, self.request.max_events)
 
     def _drive(
-        self,
-        rows: Rows,
-        work: Callable,
-        laws: object,
-        width: int,
-        threads: int,
-        halt: threading.Event,
-        tick: Tick | None,
+        self, rows: Rows, job: Job, width: int, threads: int, halt: threading.Event, tick: Tick
     ) -> None:
-        queue, budget = np.zeros(1, np.int64), self.budget
+        (work, laws), queue, budget = job, np.zeros(1, np.int64), self.budget
 
         def worker() -> None:
             places = np.full(width, -1, np.int64)
@@ -196,14 +169,8 @@ class Engine:
                         future.result()
                     if tick is not None:
                         over = rows.status != RUNNING
-                        tick(
-                            int(over.sum()),
-                            float(
-                                np.where(
-                                    over, 1.0, np.minimum(rows.clock / max(self.times[-1], TINY), 1.0)
-                                ).mean()
-                            ),
-                        )
+                        share = np.where(over, 1.0, np.minimum(rows.clock / max(self.times[-1], TINY), 1.0))
+                        tick(int(over.sum()), float(share.mean()))
             except BaseException as error:
                 halt.set()
                 queue[0] = HALTED
@@ -222,29 +189,20 @@ class Engine:
 
         They take some hundredths of a second; in large networks they are fewer.
         """
-        size = sum(law.size for law in self.plan.laws) + sum(
-            trigger.condition.size for trigger in self.plan.triggers
-        )
-        return (
-            BUDGET
-            if self.method in ("sparse", "tau")
-            else max(BUDGET * 100 // max(size, 100), min(BUDGET, 1000))
-        )
+        if self.method in ("sparse", "tau"):
+            return BUDGET
+        laws, conditions = self.plan.laws, [trigger.condition for trigger in self.plan.triggers]
+        size = sum(expression.size for expression in (*laws, *conditions))
+        return max(BUDGET * 100 // max(size, 100), min(BUDGET, 1000))
 
     def runs(self, first: int, rows: Rows) -> Runs:
         """What became of the trajectories in these arrays."""
         status = np.where(rows.status == RUNNING, INTERRUPTED, rows.status)
-        messages: list[str] = []
-        for i in np.flatnonzero(~np.isin(status, (*ENDED, INTERRUPTED))):
-            if len(messages) == 20:
-                messages.append("… and more")
-                break
-            messages.append(
-                shown(
-                    f"trajectory {first + i}: {self._reason(status[i], rows.x[i], rows.clock[i])}",
-                    MESSAGE_LIMIT,
-                )
-            )
+        early = np.flatnonzero(~np.isin(status, (*ENDED, INTERRUPTED)))
+        reasons = {i: self._reason(status[i], rows.x[i], rows.clock[i]) for i in early[:MOST_MESSAGES]}
+        messages = [shown(f"trajectory {first + i}: {why}", MESSAGE_LIMIT) for i, why in reasons.items()]
+        if len(early) > MOST_MESSAGES:
+            messages.append("… and more")
         end = np.where(np.isin(status, ENDED), self.times[-1], rows.clock)
         return Runs(first, self._tables(rows), status.astype(np.int8), rows.fired, end, messages)
 
@@ -267,12 +225,11 @@ class Engine:
         network = self.request.network
         shape = (len(rows.status), len(self.times))
         unreached = np.arange(len(self.times)) >= rows.reached[:, None]  # (trajectory, time)
-        recorded = {}
-        for i, column in enumerate(self.columns):
-            if column >= 0:
-                recorded[self.plan.slots[i]] = (rows.counts if i < self.plan.num_counts else rows.others)[
-                    :, column
-                ]
+        recorded = {
+            self.plan.slots[i]: (rows.counts if i < self.plan.num_counts else rows.others)[:, column]
+            for i, column in enumerate(self.columns)
+            if column >= 0
+        }
         known = {**self.numbers.parameters, **self.numbers.initial, **recorded, TIME: self.times}
         tables = {}
         for name in self.request.species:
@@ -305,6 +262,3 @@ def choose(layout: Plan, method: str) -> str:
 def available_threads() -> int:
     """The processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-UNLIMITED = math.floor(2**62)

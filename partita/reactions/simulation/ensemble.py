@@ -8,8 +8,9 @@ whatever the threads, chunks or workers that computed it, and whatever else was 
 import json
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from os import PathLike
 from typing import Any
 
@@ -19,9 +20,9 @@ import xarray as xr
 
 from partita.progress import Progress
 from partita.quoting import got, shown
-from partita.reactions.kernels.state import INTERRUPTED, STATUS
+from partita.reactions.kernels.state import ENDED, INTERRUPTED, STATUS
 from partita.reactions.model.system import System
-from partita.reactions.simulation.engine import ENDED, UNLIMITED, Engine, Request, Runs, available_threads
+from partita.reactions.simulation.engine import UNLIMITED, Engine, Request, Runs, available_threads
 from partita.reactions.simulation.journal import Journal
 from partita.reactions.simulation.summary import REDUCTIONS, Summary
 
@@ -128,13 +129,13 @@ def simulate(  # noqa: PLR0913 - options, each given by its name
         engine, journal = _journal(save, engine, trajectories, size, seed is not None)
         if journal.path.exists():
             return journal.result()
-    firsts = [first for first in range(0, trajectories, size) if journal is None or not journal.has(first)]
-    chunks = _chunks(engine, firsts, size, trajectories, threads, client, progress)
-    result = (
-        _collected(engine, chunks, trajectories, wanted)
-        if journal is None
-        else _saved(engine, chunks, trajectories, size, journal)
-    )
+    chunks = [range(first, min(first + size, trajectories)) for first in range(0, trajectories, size)]
+    missing = [chunk for chunk in chunks if journal is None or not journal.has(chunk.start)]
+    computed = _compute(engine, missing, trajectories, threads, client, progress)
+    if journal is None:
+        result = _collected(engine, computed, trajectories, wanted)
+    else:
+        result = _saved(engine, computed, chunks, journal)
     warn(result.attrs["stopped"].splitlines())
     return result
 
@@ -171,12 +172,12 @@ def _journal(
 
 
 def _collected(
-    engine: Engine, chunks: Iterator[Runs], trajectories: int, wanted: tuple[str, ...]
+    engine: Engine, computed: Iterator[Runs], trajectories: int, wanted: tuple[str, ...]
 ) -> xr.Dataset:
     """The chunks as one dataset, or what they reduce to."""
     summary = Summary(engine.request.species, len(engine.times), wanted) if wanted else None
     kept: list[Runs] = []
-    for runs in chunks:
+    for runs in computed:
         if summary is not None:
             ended = np.isin(runs.status, ENDED)[:, None]
             summary.add(runs.tables, ended | (engine.times <= runs.end[:, None]))
@@ -187,15 +188,13 @@ def _collected(
     return _dataset(engine, kept, messages)
 
 
-def _saved(
-    engine: Engine, chunks: Iterator[Runs], trajectories: int, size: int, journal: Journal
-) -> xr.Dataset:
+def _saved(engine: Engine, computed: Iterator[Runs], chunks: list[range], journal: Journal) -> xr.Dataset:
     """The chunks written to the journal, and the whole file once all are there."""
-    for runs in chunks:
+    for runs in computed:
         if not (runs.status == INTERRUPTED).any():
             journal.put(runs)
-    complete = [first for first in range(0, trajectories, size) if journal.has(first)]
-    if len(complete) < -(-trajectories // size):
+    complete, trajectories = [chunk.start for chunk in chunks if journal.has(chunk.start)], chunks[-1].stop
+    if len(complete) < len(chunks):
         kept = [journal.get(first) for first in complete]
         return _dataset(engine, kept, _messages(kept, trajectories))
     messages = [message for first in complete for message in journal.get(first).messages]
@@ -207,48 +206,40 @@ def _messages(kept: list[Runs], trajectories: int) -> list[str]:
     """What ended trajectories early, and how many are missing."""
     messages = [message for runs in kept for message in runs.messages]
     missing = trajectories - sum(int((runs.status != INTERRUPTED).sum()) for runs in kept)
-    if missing:
-        messages.insert(
-            0, f"interrupted: {missing} of {trajectories} trajectories are missing or not complete"
-        )
-    return messages
+    if not missing:
+        return messages
+    return [f"interrupted: {missing} of {trajectories} trajectories are missing or not complete", *messages]
 
 
-def _chunks(
-    engine: Engine, firsts: list[int], size: int, trajectories: int, threads: int, client: Any, progress: bool
+def _compute(
+    engine: Engine, chunks: list[range], trajectories: int, threads: int, client: Any, progress: bool
 ) -> Iterator[Runs]:
-    """The chunks in order, until all are done or Ctrl-C is pressed."""
+    """Yield the chunks in order, until all are done or Ctrl-C is pressed."""
+    told = Progress(trajectories, "trajectories", shown=progress)
     if client is not None:
-        yield from _distributed(engine.request, firsts, size, trajectories, client, progress)
+        yield from _distributed(engine.request, chunks, client, told)
         return
     halt = threading.Event()
-    done_before = trajectories - sum(min(size, trajectories - first) for first in firsts)
-    told = Progress(trajectories, "trajectories", shown=progress)
-    for first in firsts:
-        last = min(first + size, trajectories)
+    done_before = trajectories - sum(map(len, chunks))
+    for chunk in chunks:
 
-        def tick(done: int, share: float, before: int = done_before, many: int = last - first) -> None:
+        def tick(done: int, share: float, before: int = done_before, many: int = len(chunk)) -> None:
             told.tell(before + done, (before + share * many) / trajectories)
 
-        yield engine.run(first, last, threads, halt, tick if progress else None)
-        done_before += last - first
+        yield engine.run(chunk.start, chunk.stop, threads, halt, tick if progress else None)
+        done_before += len(chunk)
         if halt.is_set():
             break
     told.end()
 
 
-def _distributed(
-    request: Request, firsts: list[int], size: int, trajectories: int, client: Any, progress: bool
-) -> Iterator[Runs]:
-    told = Progress(trajectories, "trajectories", shown=progress)
-    futures = [
-        client.submit(run_chunk, request, first, min(first + size, trajectories), pure=False)
-        for first in firsts
-    ]
+def _distributed(request: Request, chunks: list[range], client: Any, told: Progress) -> Iterator[Runs]:
+    futures = [client.submit(run_chunk, request, it.start, it.stop, pure=False) for it in chunks]
+    done = accumulate(map(len, chunks))
     try:
         for number, future in enumerate(futures, 1):
             yield future.result()
-            told.tell(min(number * size, trajectories), number / len(futures))
+            told.tell(next(done), number / len(futures))
         told.end()
     except KeyboardInterrupt:
         client.cancel(futures)
@@ -282,35 +273,23 @@ def request_of(
     try:
         grid = np.asarray(times, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(
-            f"times must be increasing numbers, the first not before 0, got {times!r:.80}"
-        ) from None
-    if (
-        grid.ndim != 1
-        or not len(grid)
-        or not np.isfinite(grid).all()
-        or grid[0] < 0
-        or (np.diff(grid) <= 0).any()
-    ):
+        grid = np.zeros(0)
+    are_numbers = grid.ndim == 1 and grid.size > 0 and np.isfinite(grid).all()
+    if not are_numbers or grid[0] < 0 or (np.diff(grid) <= 0).any():
         raise ValueError(f"times must be increasing numbers, the first not before 0, got {times!r:.80}")
     names = network.species if species is None else tuple(species)
-    if (
-        isinstance(species, str)
-        or not {*names} <= {*network.species, *network.rules}
-        or len({*names}) < len(names)
-    ):
-        known = shown(str([*network.species, *network.rules]), 300)
-        raise ValueError(f"species must be a list of different names out of {known}, got {got(species)}")
+    known = [*network.species, *network.rules]
+    if isinstance(species, str) or not {*names} <= {*known} or len({*names}) < len(names):
+        listed = shown(str(known), 300)
+        raise ValueError(f"species must be a list of different names out of {listed}, got {got(species)}")
     if taken := [name for name in names if name in COORDINATES]:
         raise ValueError(
             f"species must not be named {', '.join(COORDINATES)}, which are coordinates of the result, got "
             f"{taken[0]!r}"
         )
-    seed = (
-        int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
-        if seed is None
-        else _whole(seed, "seed", 0, 2**63 - 1)
-    )
+    if seed is None:
+        seed = int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
+    seed = _whole(seed, "seed", 0, 2**63 - 1)
     limit = UNLIMITED if max_events is None else _whole(max_events, "max_events", 1, UNLIMITED)
     return Request(
         network, tuple(grid.tolist()), dict(initial or {}), dict(parameters or {}), seed, names, method, limit
@@ -361,29 +340,23 @@ def attributes(engine: Engine, messages: list[str]) -> dict[str, Any]:
 
 
 def _dataset(engine: Engine, chunks: list[Runs], messages: list[str]) -> xr.Dataset:
-    def joined(parts: list[np.ndarray], empty: tuple[int, ...] = (0,)) -> np.ndarray:
+    def joined(part: Callable[[Runs], np.ndarray], empty: tuple[int, ...] = (0,)) -> np.ndarray:
+        parts = [part(runs) for runs in chunks]
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(empty, np.int64)
 
-    variables = {
-        name: (
-            ("trajectory", "time"),
-            joined([runs.tables[name] for runs in chunks], (0, len(engine.times))),
-            {"units": "count"},
-        )
-        for name in engine.request.species
-    }
-    numbers = joined([np.arange(runs.first, runs.first + len(runs.status)) for runs in chunks])
-    names = np.array(STATUS)[joined([runs.status for runs in chunks])]
+    def table(name: str) -> np.ndarray:
+        return joined(lambda runs: runs.tables[name], (0, len(engine.times)))
+
+    species = engine.request.species
+    variables = {name: (("trajectory", "time"), table(name), {"units": "count"}) for name in species}
+    numbers = joined(lambda runs: np.arange(runs.first, runs.first + len(runs.status)))
+    events, end = joined(lambda runs: runs.events), joined(lambda runs: runs.end)
     coordinates = {
         "trajectory": ("trajectory", numbers),
         "time": ("time", engine.times, {"long_name": "time, in the unit of the rates"}),
-        "status": ("trajectory", names),
-        "events": (
-            "trajectory",
-            joined([runs.events for runs in chunks]),
-            {"long_name": "events that happened"},
-        ),
-        "end": ("trajectory", joined([runs.end for runs in chunks]), {"long_name": "time reached"}),
+        "status": ("trajectory", np.array(STATUS)[joined(lambda runs: runs.status)]),
+        "events": ("trajectory", events, {"long_name": "events that happened"}),
+        "end": ("trajectory", end, {"long_name": "time reached"}),
     }
     return xr.Dataset(variables, coordinates, attributes(engine, messages))
 

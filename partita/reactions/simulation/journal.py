@@ -58,7 +58,7 @@ class Journal:
         record = self.folder / "call.json"
         try:
             if self.path.exists():
-                with self._open() as finished:
+                with self.result() as finished:
                     return dict(json.loads(finished.attrs.get("call", "{}")))
             return dict(json.loads(record.read_text(encoding="utf-8"))) if record.exists() else None
         except (KeyError, OSError, TypeError, ValueError) as error:
@@ -74,16 +74,13 @@ class Journal:
             with self.writing():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 (self.folder / "README.txt").write_text(_ADVICE.format(name=self.path.name), encoding="utf-8")
-                self._write(
-                    "call.json", lambda path: path.write_text(json.dumps(self.call), encoding="utf-8")
-                )
+                call = json.dumps(self.call)
+                self._write("call.json", lambda path: path.write_text(call, encoding="utf-8"))
         elif earlier != self.call:
-            different = sorted(
-                key for key in {*earlier, *self.call} if earlier.get(key) != self.call.get(key)
-            )
+            keys = sorted({*earlier, *self.call})
+            different = ", ".join(key for key in keys if earlier.get(key) != self.call.get(key))
             raise ValueError(
-                f"{self.path} holds another run, which differs in {', '.join(different)}: remove it, or "
-                f"save elsewhere"
+                f"{self.path} holds another run, which differs in {different}: remove it, or save elsewhere"
             )
 
     @contextmanager
@@ -116,12 +113,8 @@ class Journal:
     def put(self, runs: Runs) -> None:
         """Keep a chunk."""
         content = {f"table_{name}": table for name, table in runs.tables.items()}
-        content.update(
-            status=runs.status,
-            events=runs.events,
-            end=runs.end,
-            messages=np.array(runs.messages, dtype=np.str_),
-        )
+        content |= {"status": runs.status, "events": runs.events, "end": runs.end}
+        content["messages"] = np.array(runs.messages, dtype=np.str_)
 
         def write(path: Path) -> None:
             with path.open("wb") as file:
@@ -136,14 +129,8 @@ class Journal:
         damaged = f"{path} is damaged, remove it to compute it again"
         with reading(damaged), arrays(path, MOST_SPECIES) as content:
             tables = {key.removeprefix("table_"): content[key] for key in content if key.startswith("table_")}
-            return Runs(
-                first,
-                tables,
-                content["status"],
-                content["events"],
-                content["end"],
-                [str(m) for m in content["messages"]],
-            )
+            messages = [str(message) for message in content["messages"]]
+            return Runs(first, tables, content["status"], content["events"], content["end"], messages)
 
     def finish(self, chunks: Iterator[xr.Dataset], num_trajectories: int) -> None:
         """Make the result of datasets in order, and remove the chunks."""
@@ -151,18 +138,14 @@ class Journal:
         if result.is_dir():
             shutil.rmtree(result)
         write = _write_zarr if self.path.suffix == ".zarr" else _write_netcdf
+        call = json.dumps(self.call)
         with self.writing():
-            write(
-                result, (chunk.assign_attrs(call=json.dumps(self.call)) for chunk in chunks), num_trajectories
-            )
+            write(result, (chunk.assign_attrs(call=call) for chunk in chunks), num_trajectories)
             os.replace(result, self.path)
         shutil.rmtree(self.folder)
 
     def result(self) -> xr.Dataset:
         """The finished result, read as it is used."""
-        return self._open()
-
-    def _open(self) -> xr.Dataset:
         if self.path.suffix == ".zarr":
             return xr.open_dataset(self.path, engine="zarr", consolidated=False, chunks=None)
         return xr.open_dataset(self.path, engine="h5netcdf")
@@ -180,11 +163,9 @@ class Journal:
 
 
 def _write_zarr(path: Path, chunks: Iterator[xr.Dataset], num_trajectories: int) -> None:
-    for number, chunk in enumerate(chunks):
-        if number:
-            chunk.to_zarr(path, append_dim="trajectory", consolidated=False)
-        else:
-            chunk.to_zarr(path, mode="w", zarr_format=2, consolidated=False)
+    next(chunks).to_zarr(path, mode="w", zarr_format=2, consolidated=False)
+    for chunk in chunks:
+        chunk.to_zarr(path, append_dim="trajectory", consolidated=False)
 
 
 def _write_netcdf(path: Path, chunks: Iterator[xr.Dataset], num_trajectories: int) -> None:
@@ -200,7 +181,6 @@ def _write_netcdf(path: Path, chunks: Iterator[xr.Dataset], num_trajectories: in
             for name, variable in chunk.variables.items():
                 if "trajectory" in variable.dims:
                     values = variable.values
-                    file.variables[str(name)][begin:end] = (
-                        values.astype(object) if values.dtype.kind == "U" else values
-                    )
+                    values = values.astype(object) if values.dtype.kind == "U" else values
+                    file.variables[str(name)][begin:end] = values
             begin = end

@@ -23,7 +23,7 @@ class Summary:
         shape = len(self.species), num_times
         self.number = np.zeros(num_times, np.int64)
         # Python's integers: they do not overflow
-        self.sums, self.squares = (np.zeros(shape, object), np.zeros(shape, object))
+        self.sums, self.squares = np.zeros(shape, object), np.zeros(shape, object)
         self.tallies: dict[str, dict[int, np.ndarray]] = {name: {} for name in self.species}
 
     def add(self, tables: dict[str, np.ndarray], reached: np.ndarray) -> None:
@@ -63,23 +63,21 @@ class Summary:
         number = np.maximum(self.number, 1)
         for row, name in enumerate(self.species):
             if "mean" in self.wanted:
-                mean = np.array([float(total) / n for total, n in zip(self.sums[row], number, strict=True)])
+                mean = [float(total) / n for total, n in zip(self.sums[row], number, strict=True)]
                 variables[f"{name}_mean"] = ("time", np.where(self.number > 0, mean, np.nan))
             if "variance" in self.wanted:
                 triples = zip(self.squares[row], self.sums[row], map(int, number), strict=True)
-                spread = np.array(
-                    [(n * square - total * total) / (n * max(n - 1, 1)) for square, total, n in triples]
-                )
+                spread = [(n * square - total * total) / (n * max(n - 1, 1)) for square, total, n in triples]
                 variables[f"{name}_variance"] = ("time", np.where(self.number > 1, spread, np.nan))
             if "histogram" in self.wanted:
                 tally = self.tallies[name]
                 low, high = min(tally, default=0), max(tally, default=0)
-                if high - low >= WIDEST:
+                width = high - low + 1
+                if width > WIDEST:
                     raise ValueError(
-                        f"a histogram of {name!r} would need {high - low + 1:,} values, {WIDEST:,} are "
-                        f"allowed"
+                        f"a histogram of {name!r} would need {width:,} values, {WIDEST:,} are allowed"
                     )
-                table = np.zeros((len(times), high - low + 1), np.int64)
+                table = np.zeros((len(times), width), np.int64)
                 for value, counts in tally.items():
                     table[:, value - low] = counts
                 variables[f"{name}_histogram"] = (("time", f"{name}_value"), table)

@@ -75,10 +75,7 @@ def trace(
     happened = (reactions >= 0) | np.append(True, (states[1:] != states[:-1]).any(1))
     times, reactions, states = times[happened], reactions[happened], states[happened]
     counts = states[:, : engine.plan.num_counts].astype(np.int64)  # (event, species)
-    variables = {
-        name: ("event", counts[:, i], {"units": "count"})
-        for i, name in enumerate(engine.plan.slots[: engine.plan.num_counts])
-    }
-    return xr.Dataset(
-        variables, {"time": ("event", times), "reaction": ("event", reactions)}, attributes(engine, messages)
-    )
+    species = zip(engine.plan.slots, counts.T, strict=False)  # no parameters that events set
+    variables = {name: ("event", column, {"units": "count"}) for name, column in species}
+    coordinates = {"time": ("event", times), "reaction": ("event", reactions)}
+    return xr.Dataset(variables, coordinates, attributes(engine, messages))
