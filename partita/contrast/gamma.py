@@ -60,7 +60,7 @@ def balanced(model: Any, x: np.ndarray, weight: Weights, seed: int) -> float:
     if model.loss_name in ("nce", "ranking"):
         shift = np.log(model.num_noise)
         energies = [energies[0] - log_noise(model.noise, x) - shift, energies[1] - log_u - shift]
-    return root(*energies, model._noise_weight, weight)
+    return root(energies[0], energies[1], model._noise_weight, weight)
 
 
 def root(data: np.ndarray, noise: np.ndarray, weight: float, data_weight: np.ndarray | None = None) -> float:

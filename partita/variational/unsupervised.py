@@ -39,8 +39,8 @@ class Unsupervised(SavedWithSeeds, ABC):
         """
         if not isinstance(data, list | tuple):
             return self._checked(data)
-        x, *others = keras.utils.unpack_x_y_sample_weight(data)
-        nets.refuse_targets(*others, "validation_data", "validation_data=([x, condition],)")
+        x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
+        nets.refuse_targets(y, weight, "validation_data", "validation_data=([x, condition],)")
         try:
             return (self._checked(x),)
         except ValueError as error:

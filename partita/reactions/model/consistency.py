@@ -129,8 +129,8 @@ def _check_event(net: _System, event: Event, known: set[str], settable: set[str]
     """The size of what the event computes, if nothing is wrong with it."""
     total = 0
     what = f"event {event.name or event}"
-    values = (value for _, value in event.assignments)
-    for expression in filter(None, (event.trigger, *values, event.priority)):
+    values = [value for _, value in event.assignments]
+    for expression in [event.trigger, *values, *([event.priority] if event.priority else [])]:
         _check_known(expression, known, what, event)
         try:
             total += net.inline(expression).size
