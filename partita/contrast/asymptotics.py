@@ -233,7 +233,7 @@ def _refined(energy: _Energy, flat: np.ndarray, seen: Seen, weight: float) -> tu
 def _inverse(bread: np.ndarray) -> np.ndarray:
     """J⁻¹, by way of a J whose diagonal is 1."""
     scale, values, vectors = _spectrum(bread)
-    if not values[0] > REDUNDANT:
+    if not (values > REDUNDANT).all():
         raise ValueError(
             "energy has weights that change nothing, alone or together: they have no standard error"
         )

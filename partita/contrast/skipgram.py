@@ -105,8 +105,9 @@ class SkipGram:
         ratio = self.sample / shares
         keep = np.minimum(1, np.sqrt(ratio) + ratio) if self.sample else np.ones(len(shares))
         noise = stream.counts**self.power
-        start = np.random.default_rng(self.seed).uniform(-0.5, 0.5, (len(stream.words), self.dim))
-        vectors = start.astype(np.float32) / np.float32(self.dim)
+        shape = len(stream.words), self.dim
+        vectors = np.random.default_rng(self.seed).uniform(-0.5, 0.5, shape).astype(np.float32)
+        vectors /= np.float32(self.dim)
         contexts = np.zeros_like(vectors)
         tables = keep.astype(np.float32), *alias_table(noise / noise.sum()), vectors, contexts
         starts = range(0, len(stream.ids), STRETCH)

@@ -95,8 +95,10 @@ class WordVectors:
             KeyError: if a word has no vector.
         """
         rows = [self._row(first), self._row(second)]
-        left, right = (self._unit[row] for row in rows)
-        return float(left @ right) if self._has_length[rows].all() else float("nan")
+        if not self._has_length[rows].all():
+            return float("nan")
+        first_vector, second_vector = self._unit[rows]
+        return float(first_vector @ second_vector)
 
     def most_similar(
         self, positive: Words = (), negative: Words = (), n: int = 10

@@ -132,7 +132,8 @@ def standardize(
             raise ValueError(f"{name} must have the shape {wanted} for scores of {num_tags} tags, got {got}.")
         return values
 
-    mask = ops.ones(ops.shape(scores)[:2], "bool") if mask is None else ops.cast(mask, "bool")
+    mask = ops.ones(ops.shape(scores)[:2]) if mask is None else ops.convert_to_tensor(mask)
+    mask = ops.cast(mask, "bool")
     got = tuple(mask.shape)
     if len(got) != 2 or any(m != s for m, s in zip(got, shape, strict=False) if None not in (m, s)):
         raise ValueError(f"mask must have the shape (batch, time) = {shape[:2]} of the scores, got {got}.")

@@ -130,7 +130,7 @@ def viterbi(
     """
     if k < 1:
         raise ValueError(f"k must be at least 1, got {k}.")
-    return _viterbi(*standardize(scores, transitions, mask, start, end), k=k)
+    return _viterbi(*standardize(scores, transitions, mask, start, end), k=int(k))
 
 
 @differentiable

@@ -76,5 +76,5 @@ def read_tagged(
     if not broken or scheme is None:
         return TaggedCorpus(sentences, tags)
     what = name_sentences(broken, len(sentences), f"break scheme {scheme}")
-    repaired = [repair_tags(names, scheme) for names in tags]
+    repaired = [names if first_break(names, scheme) is None else repair_tags(names, scheme) for names in tags]
     return TaggedCorpus(sentences, repaired, (f"partita: {what}. {advise_scheme(tags, scheme)}",))

@@ -173,10 +173,12 @@ def tagged_text(
     tagger: Tagger, lexicon: Lexicon, source: Source, batch_size: int, confidence: bool, separator: str
 ) -> Iterator[str]:
     """The text or the columns of a file with their tags, sentence by sentence."""
-    sentences: Iterable[tuple[Any, str]] = ((rows, "\n") for rows in _rows_to_tag(source, lexicon))
-    show: Callable[..., str] = _show_rows
+    sentences: Iterable[tuple[Any, str]]
+    show: Callable[..., str]
     if lexicon.scheme == "bmes":
         sentences, show = _pieces(read_segmented(source), separator), _show_words
+    else:
+        sentences, show = ((rows, "\n") for rows in _rows_to_tag(source, lexicon)), _show_rows
     for (tokens, ending), ids, sure in tagged(tagger, lexicon, sentences, batch_size, confidence):
         yield show(tokens, lexicon.decode_tags(ids.tolist()), sure, separator) + ending
 
