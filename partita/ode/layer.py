@@ -76,7 +76,8 @@ class Solve(keras.layers.Layer):
         self.times = Clock(times, "float64", break_points).times.tolist()
         jumps = None if break_points is None else np.ravel(np.asarray(break_points, "float64")).tolist()
         self.method: dict[str, Any] = {"method": method, **steps, "break_points": jumps, "check": check}
-        start = {name: real_array(value, f"parameter {name!r}") for name, value in (parameters or {}).items()}
+        given = {} if parameters is None else parameters
+        start = {name: real_array(value, f"parameter {name!r}") for name, value in given.items()}
         self._start = None if parameters is None else start
         self.positive = [*(start if positive is None else positive)]
         if unknown := [name for name in self.positive if name not in start]:

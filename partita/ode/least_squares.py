@@ -185,6 +185,7 @@ def minimize(problem: Problem, x: np.ndarray, max_evaluations: int) -> Minimum |
             else:
                 own = walk.x[problem.moving]
                 unit, far = np.where(own == 0, part.scales, np.abs(own)), np.full_like(own, np.inf)
+                # without bounds of their own they are x / unit: SciPy holds the bounds
                 plain = replace(part, low=-far, high=far, scales=unit)
                 walk.go(plain, left, x_scale="jac", bounds=(part.low / unit, part.high / unit))
         except (ValueError, np.linalg.LinAlgError):

@@ -76,7 +76,7 @@ def search(  # noqa: PLR0913 - options, each given by its name
 def _one(parts: list[Problem], x: np.ndarray, warmup: int, max_iterations: int) -> Minimum | None:
     found = None
     for part in parts:
-        x = descend(part, x, warmup)
+        x = descend(part, x, warmup) if warmup else x
         found = minimize(part, x, max_iterations if part is parts[-1] else min(SHORT, max_iterations))
         if found is None:
             return None

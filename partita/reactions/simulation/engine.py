@@ -44,7 +44,7 @@ UNLIMITED = 2**62  # events
 TINY = 1e-300
 MOST_MESSAGES = 20
 Job = tuple[Callable, object]  # a kernel and its laws
-Tick = Callable[[int, float], None] | None
+Tick = Callable[[int, float], None]
 
 
 @dataclass(frozen=True)
@@ -97,9 +97,12 @@ class Engine:
         counts = sum(i < self.plan.num_counts for i in recorded)
         self.num_columns = counts, len(recorded) - counts
         self.columns = np.full(len(self.plan.slots), -1, np.int64)
+        # species come first among the slots, and each kind counts from 0
         self.columns[recorded] = [column for count in self.num_columns for column in range(count)]
 
-    def run(self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick = None) -> Runs:
+    def run(
+        self, first: int, last: int, threads: int, halt: threading.Event, tick: Tick | None = None
+    ) -> Runs:
         """Simulate trajectories `first` to `last − 1`, until done or halted.
 
         Args:
@@ -146,7 +149,7 @@ class Engine:
         return Shared(self.columns, self.times, self.numbers.stops, self.request.max_events)
 
     def _drive(
-        self, rows: Rows, job: Job, width: int, threads: int, halt: threading.Event, tick: Tick
+        self, rows: Rows, job: Job, width: int, threads: int, halt: threading.Event, tick: Tick | None
     ) -> None:
         (work, laws), queue, budget = job, np.zeros(1, np.int64), self.budget
 
