@@ -69,12 +69,15 @@ class MaskedAutoregressive(Bijection):
         hidden = [np.arange(width) % max(1, features - 1) + 1 for width in self.hidden]
         outputs = np.tile(np.arange(features), 2)
         self._masks, self.kernels, self.biases = [], [], []
+        widths = [*self.hidden, len(outputs)]
         for number, (before, after) in enumerate(pairwise([inputs, *hidden, outputs])):
             seen = before[:, None] <= after
             self._masks.append(seen.astype(self.compute_dtype))
             start = "zeros" if number == len(hidden) else "glorot_uniform"
             self.kernels.append(self.add_weight(name=f"kernel_{number}", shape=seen.shape, initializer=start))
-            self.biases.append(self.add_weight(name=f"bias_{number}", shape=after.shape, initializer="zeros"))
+            self.biases.append(
+                self.add_weight(name=f"bias_{number}", shape=(widths[number],), initializer="zeros")
+            )
 
     def _scale_and_shift(self, x, context):
         h = joined(x, context, self._context_shape)

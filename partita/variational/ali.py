@@ -128,9 +128,9 @@ class ALI(Game):
             of_data, of_generated = score([x, encoded]), score([generated, z])
             encoder_loss = ops.softplus(-of_data) if self.form == "article" else ops.softplus(of_data)
             loss = ops.mean(encoder_loss) + self._rule.generator(None, of_generated)
-            # without inertia there are no starts
-            for head, start, output in zip(self._heads, starts, outputs, strict=False):
-                loss = loss + inertia * mean_squared_distance(head.read(output), head.read(start))
+            if inertia:
+                for head, start, output in zip(self._heads, starts, outputs, strict=True):
+                    loss = loss + inertia * mean_squared_distance(head.read(output), head.read(start))
             return loss, None
         real, fake = [x, ops.stop_gradient(encoded)], [ops.stop_gradient(generated), z]
         return self._discriminator_loss(score, real, fake)

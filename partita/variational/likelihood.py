@@ -235,10 +235,11 @@ def check_range(x: np.ndarray, likelihood: Likelihood) -> None:
     """
     low, high = likelihood.low, likelihood.high
     with np.errstate(invalid="ignore"):
-        ends = (x.min(), x.max()) if x.size else ()
+        ends = (x.min(), x.max()) if x.size else ()  # of no numbers all are fine
         if np.isfinite(ends).all() and all(low <= end <= high for end in ends):
             return  # two passes over the data instead of five
         good = np.isfinite(x) & (x >= low) & (x <= high)
+    # an end is bad, so one of the numbers is
     row, *place = (int(index) for index in np.argwhere(~good)[0])
     wanted = f"numbers from {low:g} to {high:g}" if math.isfinite(low) else "finite numbers"
     at = f", place {', '.join(map(str, place))}" if place else ""

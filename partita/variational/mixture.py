@@ -243,7 +243,7 @@ class GaussianMixture(SavedWhole):
 
     def _keep(self, gaussians, shift):
         self.proportions, self.means = gaussians.proportions, gaussians.means + shift
-        narrowed = {"spherical": np.s_[:, 0], "tied": 0}.get(self.covariance, ...)
+        narrowed = {"spherical": np.s_[:, 0], "tied": 0}.get(self.covariance, np.s_[:])
         self.covariances = np.array(gaussians.covariances[narrowed])
 
     @property

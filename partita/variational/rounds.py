@@ -233,6 +233,10 @@ class Rounds(Unsupervised):
             self._measured[name].update_state(loss)
         return losses["discriminator"]
 
+    @property
+    def _bounds(self):
+        return -np.inf, np.inf
+
     def _check(self, data):
         """Raise if data hold NaN or infinity, or are not of the shape that the nets take.
 

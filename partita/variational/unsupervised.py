@@ -1,6 +1,5 @@
 """Base class of models that are trained without targets, on data that are checked first."""
 
-import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -22,7 +21,11 @@ class Unsupervised(SavedWithSeeds, ABC):
 
     conditional = False
     _guard: type[keras.callbacks.Callback] = StopOnNonFinite
-    _bounds = (-math.inf, math.inf)  # where the numbers of x lie
+
+    @property
+    @abstractmethod
+    def _bounds(self) -> tuple[float, float]:
+        """Where the numbers of x lie."""
 
     @abstractmethod
     def _check(self, data: Any) -> None:

@@ -136,7 +136,6 @@ class VAE(Unsupervised):
         self._step = self.add_weight(name="step", initializer="zeros", dtype="int32", trainable=False)
         self._measured = {name: keras.metrics.Mean(name=name) for name in ("reconstruction", "kl", "bound")}
         self._pieces: dict[int, Any] = {}
-        self._bounds = self.likelihood.low, self.likelihood.high
         self.built = True
 
     def call(self, inputs):
@@ -189,6 +188,10 @@ class VAE(Unsupervised):
 
     def _prior(self):
         return self.prior or StandardNormal(self.latent)
+
+    @property
+    def _bounds(self):
+        return self.likelihood.low, self.likelihood.high
 
     def _check(self, data):
         """Raise if a number of x is outside the likelihood's range, or one of a condition is not finite."""

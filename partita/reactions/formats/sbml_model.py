@@ -294,7 +294,7 @@ class _Reader:
             values = {
                 it.getVariable(): self._event_assignment(it) for it in items(item.getListOfEventAssignments())
             }
-            others = {name for name, count in setters.items() if count > (name in values)}
+            others = {name for name, count in setters.items() if count > 1 or name not in values}
             # With one event at a moment, when values are taken and whether the condition still holds makes no
             # difference.
             if item.getUseValuesFromTriggerTime() and any(

@@ -32,7 +32,7 @@ RADIX = 4
 LARGEST_BRANCHLESS = 10
 
 
-# lines that take the two numbers of an event from the stream s0…s3
+# Lines that take the two numbers of an event from the stream s0…s3
 DRAWS = (
     "r, s0, s1, s2, s3 = advance(s0, s1, s2, s3)",
     "wait = exponential(r)",

@@ -42,7 +42,9 @@ def lanes_source(plan: Plan) -> str:
     load = _load(plan)
     lines = [
         header(),
-        f"LANES = {LANES}\n\n",
+        f"LANES = {LANES}",
+        "",
+        "",
         DECORATOR,
         f"def run({ARGUMENTS}):",
         *indented([*UNPACK, *(f"p{i} = p[{i}]" for i in range(len(plan.constants)))], 1),

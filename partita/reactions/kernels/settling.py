@@ -72,7 +72,9 @@ def settle_source(plan: Plan) -> list[str]:
     return [
         INNER,
         f"def {_turned(plan)}:",
-        *indented([*compare, "return False\n\n"], 1),
+        *indented([*compare, "return False"], 1),
+        "",
+        "",
         INNER,
         "def settle(t, y, p, w):",
         f"    q = np.zeros({len(plan.triggers)}, np.bool_)",
@@ -80,7 +82,9 @@ def settle_source(plan: Plan) -> list[str]:
         "    fine = True",
         f"    for _ in range({EVENT_ROUNDS}):",
         *indented(rounds, 2),
-        "    return False\n\n",
+        "    return False",
+        "",
+        "",
     ]
 
 

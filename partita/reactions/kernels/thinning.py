@@ -156,6 +156,8 @@ def _bounds_source(plan: Plan) -> str:
             INNER,
             f"def bounds_of({', '.join(['t', 'end', *_given(plan)])}):",
             *indented(lines, 1),
-            "\n\n",
+            "",
+            "",
+            "",
         ]
     )

@@ -83,6 +83,7 @@ def check_laws(net: _System) -> None:
     for name, rule in net.rules.items():
         _check_known(rule, known, f"the rule of {name!r}", name)
     settable -= net.rules.keys()
+    # Taken one at a time, so that the first fault is the one that is told, and nothing follows the limit.
     sizes: Iterator[tuple[str, Reaction | Event, int]] = chain(
         (("propensities", it, _check_reaction(net, it, known, species)) for it in net.reactions),
         (("propensities and events", it, _check_event(net, it, known, settable)) for it in net.events),
