@@ -119,7 +119,7 @@ class Clock:
         """
         return float(np.finfo(self.dtype).eps)
 
-    def stops(self, at_times: bool) -> np.ndarray:
+    def stops(self, at_times: bool = False) -> np.ndarray:
         """Return the τ at which a step must end, in the precision of the states.
 
         These are the inner break points, and the end or, `at_times`, all of the times.
