@@ -249,7 +249,7 @@ def _step(bread: np.ndarray, gradient: np.ndarray, damping: float) -> np.ndarray
 
 
 def _spectrum(bread: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """What scales the diagonal of J to 1 where it is not 0, and eigenvalues and vectors of J scaled so."""
+    """Return what scales J to a diagonal of 1 where it is not 0, and eigenvalues and vectors of J so."""
     scale = np.sqrt(np.diag(bread))
     scale = np.where(scale > 0, scale, 1)
     return scale, *np.linalg.eigh(bread / np.outer(scale, scale))

@@ -131,7 +131,9 @@ def train(  # noqa: PLR0913 - a Click command, an argument for each option
     check = None if kind is None else lambda name: split_tag(name, scheme)
     text = read_tagged(corpus, kind, names, check)
     if dev is None and len(text.sentences) < 2:
-        raise click.ClickException(f"{corpus} holds one sentence: want another to score, there or with --dev")
+        raise click.ClickException(
+            f"{corpus} holds one sentence: expected another to score, there or with --dev"
+        )
     if dev is None:
         text, dev_text = text.split()
     lexicon = Lexicon.fit(text.sentences, text.tags, kind, names)

@@ -26,7 +26,7 @@ class CorpusError(ValueError):
     Example:
         >>> list(read_columns(["in IN B-PP", "the DT"]))
         Traceback (most recent call last):
-        partita.crf.corpus.CorpusError: <stream>:2: want 3 columns, got 2: the DT
+        partita.crf.corpus.CorpusError: <stream>:2: expected 3 columns, got 2: the DT
     """
 
 
@@ -77,7 +77,7 @@ def numbered_columns(
         if row:
             if len(row) != (wanted := width or max(len(row), min_columns)):
                 got = f"{len(row)}: {shown(' '.join(row))}{_hint(row, rows)}"
-                raise CorpusError(f"{place}: want {wanted} columns, got {got}")
+                raise CorpusError(f"{place}: expected {wanted} columns, got {got}")
             width = len(row)
             if width == 1:
                 kind.see(place, _SEPARATOR.split(row[0]))

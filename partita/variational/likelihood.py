@@ -228,7 +228,7 @@ NAMED = {"bernoulli": BernoulliLikelihood, "normal": NormalLikelihood, "logistic
 
 
 def check_range(x: np.ndarray, likelihood: Likelihood) -> None:
-    """Whether data x lie where the likelihood has them.
+    """Check that data x lie where the likelihood has them.
 
     Raises:
         ValueError: if a number does not; it names the first.

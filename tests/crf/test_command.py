@@ -314,7 +314,7 @@ def other_models(folder):
         (
             "tag train {}/one.txt --scheme bmes --out {}/m.keras",
             1,
-            "{}/one.txt holds one sentence: want another to score",
+            "{}/one.txt holds one sentence: expected another to score",
         ),
         (
             "tag train {}/train.conll --scheme bioes --out {}/m.keras --dev {}/odd.conll",
@@ -331,7 +331,7 @@ def other_models(folder):
         (
             "tag train {}/train.conll --scheme bio --out {}/m.keras --features column3",
             1,
-            "{}/train.conll:1: want 5 columns, got 3",
+            "{}/train.conll:1: expected 5 columns, got 3",
         ),
         (
             "tag train {}/train.conll --scheme bmes --out {}/m.keras",
@@ -388,7 +388,7 @@ def other_models(folder):
         ("tag apply {}/tagger.keras {}/gold.txt", 1, "{}/tagger.keras holds no tagger with a lexicon"),
         ("tag apply {}/words.keras {}/empty.txt", 1, "{}/empty.txt:1: no line holds text"),
         ("tag apply {}/words.keras {}/gold.txt --out {}/no/cut.txt", 1, "No such file or directory"),
-        ("tag apply {}/names.keras {}/one.txt", 1, "{}/one.txt:1: want 2 columns, got 1"),
+        ("tag apply {}/names.keras {}/one.txt", 1, "{}/one.txt:1: expected 2 columns, got 1"),
         (
             "tag score {}/names.keras {}/odd.conll",
             1,

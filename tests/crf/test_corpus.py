@@ -80,9 +80,9 @@ CHECK_BIO = partial(split_tag, scheme="bio")
 @pytest.mark.parametrize(
     ("reader", "content", "message"),
     [
-        (read_columns, b"a A B\nb B\n", r"2: want 3 columns, got 2: b B"),
-        (read_columns, b"a A\n\n\nb B C\n", r"4: want 2 columns, got 3"),
-        (partial(read_columns, min_columns=2), b"a\n", r"1: want 2 columns, got 1"),
+        (read_columns, b"a A B\nb B\n", r"2: expected 3 columns, got 2: b B"),
+        (read_columns, b"a A\n\n\nb B C\n", r"4: expected 2 columns, got 3"),
+        (partial(read_columns, min_columns=2), b"a\n", r"1: expected 2 columns, got 1"),
         (partial(read_columns, check=CHECK_BIO), b"a B-X\nb E-X\n", r"2: tag 'E-X' is not of scheme 'bio'"),
         (read_columns, b"a A\n\xff\xfe B\n", r"2: want utf-8, got byte 0xff after 0 bytes"),
         (read_segmented, "一\n".encode() + "二".encode("gb18030"), r"2: want utf-8, got byte 0xb6"),
@@ -155,7 +155,7 @@ def test_segmented_text_is_not_taken_for_columns(lines):
     [
         (
             ["共同 创造 美好", "新 世纪"],
-            r"2: want 3 columns, got 2: 新 世纪; a line of columns is one token; .* scheme bmes",
+            r"2: expected 3 columns, got 2: 新 世纪; a line of columns is one token; .* scheme bmes",
         ),
         (
             ["Ann,B-PER", "sings,O"],
@@ -163,8 +163,8 @@ def test_segmented_text_is_not_taken_for_columns(lines):
             r"B-PER'",
         ),
         (["Ann;B-PER", "sings;O"], r"1: this looks like columns of a CSV file"),
-        (["a A", "\x1b[31mred \x07 B"], r"2: want 2 columns, got 3: \\x1b\[31mred \\x07 B"),
-        (["a A", "x" * 10_000], r"2: want 2 columns, got 1: x{59}…"),
+        (["a A", "\x1b[31mred \x07 B"], r"2: expected 2 columns, got 3: \\x1b\[31mred \\x07 B"),
+        (["a A", "x" * 10_000], r"2: expected 2 columns, got 1: x{59}…"),
     ],
 )
 def test_lines_of_another_kind_are_named_and_shown_safely(lines, message):
@@ -177,7 +177,7 @@ def test_lines_of_another_kind_are_named_and_shown_safely(lines, message):
 def test_a_csv_file_is_named_where_columns_are_wanted():
     with pytest.raises(
         CorpusError,
-        match=r"want 2 columns, got 1: Ann,B-PER; columns are parted by spaces or tabs, not by commas",
+        match=r"expected 2 columns, got 1: Ann,B-PER; columns are parted by spaces or tabs, not by commas",
     ):
         list(read_columns(["Ann,B-PER"], min_columns=2))
     assert list(read_columns(["1,000", "2,000"])) == [[("1,000",), ("2,000",)]]

@@ -365,7 +365,7 @@ BROKEN = {
     ),
     "fractional-amount": (
         model(species=X.replace('"10"', '"10.4"')),
-        "species 'X': want an initial amount that is a whole .* got 10.4",
+        "species 'X': expected an initial amount that is a whole .* got 10.4",
     ),
     "negative-amount": (
         model(species=X.replace('"10"', '"-3"')),

@@ -145,7 +145,7 @@ class _Reader:
         return self.compartments[item.getCompartment()].getSpatialDimensionsAsDouble() != 0
 
     def _divisor(self, name: str) -> float:
-        """What a count is divided by where its symbol stands."""
+        """Return what a count is divided by where its symbol stands."""
         return self.sizes[self.species[name].getCompartment()] if self._is_concentration(name) else 1.0
 
     def _rule(self, rule: Any) -> Expression:
@@ -223,8 +223,8 @@ class _Reader:
         amount = self._finite(item, self.values[self.names[name]] * self._divisor(name))
         nearest = round(amount)
         if not (self.rounding or math.isclose(amount, nearest, rel_tol=1e-9, abs_tol=1e-9)):
-            want = "want an initial amount that is a whole number of molecules"
-            fail(item, f"{want}, got {amount:g}: `rounding=True` rounds it")
+            wanted = "expected an initial amount that is a whole number of molecules"
+            fail(item, f"{wanted}, got {amount:g}: `rounding=True` rounds it")
         with naming(item):
             return whole(nearest, 0, COUNT_LIMIT, "initial amount")
 

@@ -1,4 +1,4 @@
-"""How the kernels that run from tables call their functions.
+"""Calls of functions by the kernels that run from tables.
 
 What Numba does by itself is right, and slow: to compile, where machine code is copied to each of many calls;
 to run, where arrays that are handed over are counted.
@@ -17,10 +17,10 @@ merged = njit(inline="always")
 
 @intrinsic
 def borrowed(context, arguments):
-    """The same tuples of arrays, with references that are not counted: that would cost more than an event.
+    """Return the same tuples of arrays, with references that are not counted.
 
-    It is for the arguments of a function that is called in a loop, so that its caller keeps them alive. What
-    they are handed to should be `inlined`.
+    Counting would cost more than an event. It is for the arguments of a function that is called in a loop, so
+    that its caller keeps them alive. What they are handed to should be `inlined`.
     """
 
     def build(context, builder, signature, values):

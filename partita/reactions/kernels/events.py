@@ -76,7 +76,7 @@ def settle(armed, tables, work):
 
 @inlined
 def turned(r, armed, tables, work):
-    """Whether a reaction has turned a condition."""
+    """Return whether a reaction has turned a condition."""
     for place in range(tables.watcher_begin[r], tables.watcher_begin[r + 1]):
         if _holds(tables.watchers[place], tables, work) != armed[tables.watchers[place]]:
             return True

@@ -131,7 +131,7 @@ def _value_twice(r, t, end, tables, work):
 
 @inlined
 def _is_wrong(t, tables, work):
-    """Whether a law that follows the time is negative or not finite at one."""
+    """Return whether a law that follows the time is negative or not finite at one."""
     y = work.y
     now = y[y.size - 1]
     y[y.size - 1] = t
@@ -173,7 +173,7 @@ def _look_ahead(t, i, b, rows, shared, tables, work, bound_of):
 
 @inlined
 def _begin(rows, tables, work, i):
-    """What stands in the rows, and what happens at the very start: t, next stop, status, events noted."""
+    """Take what stands in the rows, and let events happen at the start: t, stop, status, events noted."""
     y, t, b, noted = work.y, rows.clock[i], rows.stop[i], np.int64(0)
     take_state(i, rows, work)
     y[y.size - 1] = t
@@ -204,7 +204,7 @@ def _happen(r, t, end, armed, tables, work, bound_of):
 
 @inlined
 def _is_still(t, tables, work, bound_of):
-    """Whether nothing will ever happen again, unless a condition turns."""
+    """Return whether nothing will ever happen again, unless a condition turns."""
     for r in range(tables.network.rate.size):
         _, high = bound_of(r, t, FOREVER, tables, work)
         if not high <= 0.0:
